@@ -1,0 +1,78 @@
+//! What is different in a notebook: how a value shows itself, and how a panic is reported.
+
+use std::io::{self, Write};
+use std::panic::{self, PanicHookInfo};
+use std::path::Path;
+use std::{env, fs, thread};
+
+/// Set by the evcxr kernel in the process that runs the cells.
+const RUNNING_IN_A_CELL: &str = "EVCXR_IS_RUNTIME";
+
+/// Whether this code runs in a notebook's kernel.
+pub(crate) fn is_notebook() -> bool {
+    env::var_os(RUNNING_IN_A_CELL).is_some()
+}
+
+/// Hands the notebook one value in one or several formats, each a MIME type and its content.
+///
+/// The kernel keeps one output of each MIME type for a cell: the last one.
+pub(crate) fn show(formats: &[(&str, &str)]) {
+    // One lock for all, so that no other thread's line falls in between.
+    let mut out = io::stdout().lock();
+    for (mime_type, content) in formats {
+        // The kernel is gone when its pipe is: there is nobody left to tell.
+        let _ = writeln!(
+            out,
+            "EVCXR_BEGIN_CONTENT {mime_type}\n{content}\nEVCXR_END_CONTENT"
+        );
+    }
+}
+
+/// Runs when the kernel loads this library, before the first cell that uses it.
+///
+/// The kernel asks for a backtrace with each panic: thirty lines of its own functions, in which
+/// the one line that matters drowns.
+extern "C" fn on_load() {
+    if is_notebook() {
+        panic::set_hook(Box::new(report_panic));
+    }
+}
+
+// SAFETY: the section holds pointers to functions that the loader calls without a usable
+// argument. `on_load` is such a function: it ignores arguments, does not unwind (reading a
+// variable and boxing a function do not panic), and needs nothing that a program sets up in `main`.
+#[used]
+#[cfg_attr(not(target_os = "macos"), unsafe(link_section = ".init_array"))]
+#[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
+static ON_LOAD: extern "C" fn() = on_load;
+
+/// Writes the message and the line of code that panicked, and nothing else.
+fn report_panic(info: &PanicHookInfo<'_>) {
+    let message = info.payload_as_str().unwrap_or("a panic without a message");
+    let worker = match thread::current().name() {
+        Some(name) if name != "main" => format!(" in {name}"),
+        _ => String::new(),
+    };
+    let place = info
+        .location()
+        .map(|at| place(at.file(), at.line()))
+        .unwrap_or_default();
+    eprintln!("panicked{worker}: {message}{place}");
+}
+
+/// The place of a panic: the line of code itself where it is the cell's, else file and line.
+///
+/// A cell is compiled as `src/lib.rs` of a crate that the kernel writes, with lines of its own
+/// around the reader's: the line's number says nothing, its text does.
+fn place(file: &str, line: u32) -> String {
+    let cell = env::var_os("EVCXR_TMPDIR")
+        .filter(|_| file == "src/lib.rs")
+        .and_then(|folder| fs::read_to_string(Path::new(&folder).join(file)).ok());
+    match cell
+        .as_deref()
+        .and_then(|text| text.lines().nth(line as usize - 1))
+    {
+        Some(code) => format!("\n  at `{}`", code.trim()),
+        None => format!("\n  at {file}:{line}"),
+    }
+}

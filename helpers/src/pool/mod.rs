@@ -1,0 +1,28 @@
+//! Pools of workers, and the vocabulary that they share.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`threads`] | [`Pool`]: workers that are threads and share the caller's memory |
+//! | [`handle`] | [`JoinHandle`]: the result of a submitted task, before it is there |
+//! | [`completion`] | [`as_completed`] and [`wait`]: many handles at once |
+//! | [`imap`] | lazy iterators over results |
+//! | [`star`] | [`StarFn`]: unpacking a tuple into a function's arguments |
+//! | [`error`] | [`PoolError`] |
+//!
+//! Work is cut into chunks (`chunk`). Chunks start in order, and a free worker takes the next
+//! one: items of 3, 5, 10, 15, 17 and 20 seconds take 25 seconds on 4 workers, every time.
+
+mod chunk;
+pub mod completion;
+pub mod error;
+pub mod handle;
+pub mod imap;
+pub mod star;
+pub mod threads;
+
+pub use completion::{AsCompleted, Until, Waited, as_completed, wait};
+pub use error::PoolError;
+pub use handle::JoinHandle;
+pub use imap::{Imap, ImapUnordered};
+pub use star::StarFn;
+pub use threads::{Chunked, Pool};

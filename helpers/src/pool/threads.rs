@@ -1,0 +1,402 @@
+//! Workers that are threads: they share the caller's memory, so nothing is copied or sent.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::{any::Any, io, thread, vec};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::chunk::{checked_chunk_size, default_chunk_size};
+use super::handle::task;
+use super::{Imap, ImapUnordered, JoinHandle, PoolError, StarFn};
+
+/// More threads than this help nobody, and are more likely a slip of the pen.
+const MOST_WORKERS: usize = 1024;
+
+/// A pool of worker threads, with the vocabulary of Python's `multiprocessing.Pool`.
+///
+/// The workers share the caller's memory: functions may borrow the caller's data, and large
+/// arrays cost nothing to hand over. Dropping the pool ends its workers and waits for them:
+/// tasks that run come to their end, tasks that wait are cancelled.
+///
+/// ```
+/// use helpers::prelude::*;
+///
+/// let pool = Pool::new(4)?;
+/// let squares = pool.map(|x| x * x, [1, 2, 3]);
+/// assert_eq!(squares, [1, 4, 9]);
+/// let areas = pool.starmap(|w: u32, h: u32| w * h, [(2, 3), (4, 5)]);
+/// assert_eq!(areas, [6, 20]);
+/// # Ok::<(), PoolError>(())
+/// ```
+pub struct Pool {
+    /// `None` only while the pool is being dropped.
+    threads: Option<ThreadPool>,
+    joins: Vec<thread::JoinHandle<()>>,
+    workers: usize,
+    /// Set when the pool is dropped: tasks that wait must not start.
+    closing: Arc<AtomicBool>,
+}
+
+impl Pool {
+    /// Starts a pool of `workers` threads, from 1 to 1024.
+    ///
+    /// Work that needs the processor gains nothing from more workers than
+    /// [`environment().cores`](crate::environment()); work that waits (for disks, networks, sleep) does.
+    ///
+    /// # Errors
+    /// The number is out of range, or the system refuses to start so many threads.
+    pub fn new(workers: usize) -> Result<Pool, PoolError> {
+        if workers == 0 || workers > MOST_WORKERS {
+            return Err(PoolError::invalid_input(format!(
+                "a pool of {workers} workers was asked for; give a number from 1 to {MOST_WORKERS}"
+            )));
+        }
+        let mut joins = Vec::with_capacity(workers);
+        let threads = ThreadPoolBuilder::new()
+            .num_threads(workers)
+            .spawn_handler(|worker| {
+                let thread = thread::Builder::new().name(worker_name(worker.index()));
+                joins.push(thread.spawn(|| worker.run())?);
+                io::Result::Ok(())
+            })
+            .build();
+        match threads {
+            Ok(threads) => Ok(Pool {
+                threads: Some(threads),
+                joins,
+                workers,
+                closing: Arc::default(),
+            }),
+            Err(cause) => Err(PoolError::start(
+                joins.len() + 1,
+                workers,
+                cause.to_string(),
+            )),
+        }
+    }
+
+    /// How many workers the pool has.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Calls `f` on each item and gives the results in the order of the items.
+    ///
+    /// Chunks of items start in order, and a free worker takes the next chunk. The chunk size is
+    /// items / (4 × workers), rounded up, as in Python; see [`chunk_size`](Pool::chunk_size).
+    /// Items are anything that can be iterated: an array or `Vec` hands its items over, a
+    /// reference to one lends them (`f` then gets `&item`).
+    ///
+    /// # Panics
+    /// If `f` panics, no further chunk starts, and the panic goes on in the caller. The pool
+    /// stays usable.
+    pub fn map<T, R, F>(&self, f: F, items: impl IntoIterator<Item = T>) -> Vec<R>
+    where
+        T: Send,
+        R: Send,
+        F: Fn(T) -> R + Sync,
+    {
+        self.chunks(None).map(f, items)
+    }
+
+    /// Like [`map`](Pool::map) for functions of several parameters: unpacks each tuple into them.
+    ///
+    /// A closure must name the types of its parameters: `|width: f64, height: f64| …`.
+    ///
+    /// # Panics
+    /// As [`map`](Pool::map) does.
+    pub fn starmap<T, F>(&self, f: F, tuples: impl IntoIterator<Item = T>) -> Vec<F::Output>
+    where
+        T: Send,
+        F: StarFn<T, Output: Send> + Sync,
+    {
+        self.chunks(None).starmap(f, tuples)
+    }
+
+    /// Like [`map`](Pool::map), but lazy: results come one by one, in the order of the items,
+    /// and items are taken from the iterator only as workers need them, two for each worker ahead.
+    ///
+    /// Good for lists that are long or endless. Items, results and `f` must own what they hold
+    /// (`'static`), since tasks may outlive the iterator.
+    ///
+    /// # Panics
+    /// The call to `next` that would give a result panics if `f` did, with `f`'s message.
+    pub fn imap<I, R, F>(&self, f: F, items: I) -> Imap<'_, I::IntoIter, F, R>
+    where
+        I: IntoIterator<Item: Send + 'static>,
+        R: Send + 'static,
+        F: Fn(I::Item) -> R + Send + Sync + 'static,
+    {
+        self.chunks(None).imap(f, items)
+    }
+
+    /// Like [`imap`](Pool::imap), but results come as soon as they are there, in any order.
+    ///
+    /// # Panics
+    /// As [`imap`](Pool::imap) does.
+    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> ImapUnordered<'_, I::IntoIter, F, R>
+    where
+        I: IntoIterator<Item: Send + 'static>,
+        R: Send + 'static,
+        F: Fn(I::Item) -> R + Send + Sync + 'static,
+    {
+        self.chunks(None).imap_unordered(f, items)
+    }
+
+    /// A view of the pool whose workers take `size` items at a time.
+    ///
+    /// Small chunks balance uneven work, large ones cost less for each item.
+    ///
+    /// ```
+    /// use helpers::prelude::*;
+    ///
+    /// let pool = Pool::new(2)?;
+    /// let lengths = pool.chunk_size(1)?.map(str::len, ["one", "three"]);
+    /// assert_eq!(lengths, [3, 5]);
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A size of 0.
+    pub fn chunk_size(&self, size: usize) -> Result<Chunked<'_>, PoolError> {
+        checked_chunk_size(size).map(|size| self.chunks(Some(size)))
+    }
+
+    /// Hands one call `f(arg)` to the pool and returns at once, with a handle to the result.
+    ///
+    /// A panic in `f` becomes the handle's error.
+    pub fn submit<A, R, F>(&self, f: F, arg: A) -> JoinHandle<R>
+    where
+        A: Send + 'static,
+        R: Send + 'static,
+        F: FnOnce(A) -> R + Send + 'static,
+    {
+        let (completer, handle) = task();
+        let closing = Arc::clone(&self.closing);
+        self.threads().spawn_fifo(move || {
+            // A completer that is dropped without a result says that the pool is gone.
+            if closing.load(Ordering::Relaxed) || !completer.start() {
+                return;
+            }
+            let result = catch_unwind(AssertUnwindSafe(|| f(arg))).map_err(|payload| {
+                let worker = rayon::current_thread_index().map_or(String::new(), worker_name);
+                PoolError::panic(worker, panic_message(&*payload))
+            });
+            completer.finish(result);
+        });
+        handle
+    }
+
+    fn chunks(&self, size: Option<NonZeroUsize>) -> Chunked<'_> {
+        Chunked { pool: self, size }
+    }
+
+    fn threads(&self) -> &ThreadPool {
+        self.threads
+            .as_ref()
+            .expect("the threads are there until the pool is dropped")
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        drop(self.threads.take());
+        let me = thread::current().id();
+        for worker in self.joins.drain(..) {
+            // A task may hold the last reference to its own pool; a thread cannot wait for itself.
+            if worker.thread().id() != me {
+                // A worker's panics are caught and reported where they belong.
+                let _ = worker.join();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({} workers)", self.workers)
+    }
+}
+
+/// A pool whose workers take a given number of items at a time, made by [`Pool::chunk_size`].
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a view of a pool does nothing by itself"]
+pub struct Chunked<'p> {
+    pool: &'p Pool,
+    /// `None`: the default of the call.
+    size: Option<NonZeroUsize>,
+}
+
+impl<'p> Chunked<'p> {
+    /// See [`Pool::map`].
+    ///
+    /// # Panics
+    /// If `f` does.
+    pub fn map<T, R, F>(&self, f: F, items: impl IntoIterator<Item = T>) -> Vec<R>
+    where
+        T: Send,
+        R: Send,
+        F: Fn(T) -> R + Sync,
+    {
+        let items: Vec<T> = items.into_iter().collect();
+        let size = match self.size {
+            Some(size) => size.get(),
+            None => default_chunk_size(items.len(), self.pool.workers),
+        };
+        map_in_order(self.pool, size, f, items)
+    }
+
+    /// See [`Pool::starmap`].
+    ///
+    /// # Panics
+    /// If `f` does.
+    pub fn starmap<T, F>(&self, f: F, tuples: impl IntoIterator<Item = T>) -> Vec<F::Output>
+    where
+        T: Send,
+        F: StarFn<T, Output: Send> + Sync,
+    {
+        self.map(|tuple| f.call_star(tuple), tuples)
+    }
+
+    /// See [`Pool::imap`]; without a chunk size, workers take one item at a time.
+    pub fn imap<I, R, F>(&self, f: F, items: I) -> Imap<'p, I::IntoIter, F, R>
+    where
+        I: IntoIterator<Item: Send + 'static>,
+        R: Send + 'static,
+        F: Fn(I::Item) -> R + Send + Sync + 'static,
+    {
+        Imap::new(self.pool, f, items.into_iter(), self.lazy_size())
+    }
+
+    /// See [`Pool::imap_unordered`]; without a chunk size, workers take one item at a time.
+    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> ImapUnordered<'p, I::IntoIter, F, R>
+    where
+        I: IntoIterator<Item: Send + 'static>,
+        R: Send + 'static,
+        F: Fn(I::Item) -> R + Send + Sync + 'static,
+    {
+        ImapUnordered::new(self.pool, f, items.into_iter(), self.lazy_size())
+    }
+
+    fn lazy_size(&self) -> usize {
+        self.size.map_or(1, NonZeroUsize::get)
+    }
+}
+
+/// Items that nobody has taken yet.
+struct Queue<T> {
+    items: vec::IntoIter<T>,
+    next_chunk: usize,
+}
+
+/// What one worker did: the numbers of its chunks, and all their results, in rising order.
+struct Done<R> {
+    chunks: Vec<usize>,
+    results: Vec<R>,
+}
+
+fn map_in_order<T, R, F>(pool: &Pool, size: usize, f: F, items: Vec<T>) -> Vec<R>
+where
+    T: Send,
+    R: Send,
+    F: Fn(T) -> R + Sync,
+{
+    let count = items.len();
+    let chunks = count.div_ceil(size);
+    let queue = Mutex::new(Queue {
+        items: items.into_iter(),
+        next_chunk: 0,
+    });
+    let panicked = AtomicBool::new(false);
+    let (sender, receiver) = mpsc::channel();
+    // The scope waits for all its tasks, and passes a task's panic on: rayon's `par_iter` would
+    // split the list in halves instead, and start the last items before the first ones are done.
+    pool.threads().in_place_scope_fifo(|scope| {
+        for _ in 0..chunks.min(pool.workers) {
+            let sender = sender.clone();
+            let (queue, f, panicked) = (&queue, &f, &panicked);
+            scope.spawn_fifo(move |_| {
+                let stop = StopOnPanic(panicked);
+                let _ = sender.send(take_chunks(queue, size, f, panicked));
+                std::mem::forget(stop);
+            });
+        }
+    });
+    let done: Vec<Done<R>> = receiver.try_iter().collect();
+    in_order(done, count, chunks, size)
+}
+
+/// Works until no chunk is left, or until some worker panicked.
+fn take_chunks<T, R>(
+    queue: &Mutex<Queue<T>>,
+    size: usize,
+    f: &impl Fn(T) -> R,
+    panicked: &AtomicBool,
+) -> Done<R> {
+    let mut done = Done {
+        chunks: Vec::new(),
+        results: Vec::new(),
+    };
+    let mut chunk = Vec::new();
+    while !panicked.load(Ordering::Relaxed) {
+        {
+            // No user code runs under the lock: items are only moved.
+            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            chunk.extend(queue.items.by_ref().take(size));
+            done.chunks.push(queue.next_chunk);
+            queue.next_chunk += 1;
+        }
+        if chunk.is_empty() {
+            done.chunks.pop();
+            break;
+        }
+        done.results.extend(chunk.drain(..).map(f));
+    }
+    done
+}
+
+/// Puts the workers' results in the order of the chunks.
+fn in_order<R>(done: Vec<Done<R>>, count: usize, chunks: usize, size: usize) -> Vec<R> {
+    let mut worker_of_chunk = vec![0; chunks];
+    let mut results_of_worker = Vec::with_capacity(done.len());
+    for (worker, done) in done.into_iter().enumerate() {
+        for chunk in done.chunks {
+            worker_of_chunk[chunk] = worker;
+        }
+        results_of_worker.push(done.results.into_iter());
+    }
+    let mut results = Vec::with_capacity(count);
+    for worker in worker_of_chunk {
+        results.extend(results_of_worker[worker].by_ref().take(size));
+    }
+    results
+}
+
+/// Tells the other workers when it is dropped, which happens only if a panic goes by.
+struct StopOnPanic<'a>(&'a AtomicBool);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn worker_name(index: usize) -> String {
+    format!("worker {index}")
+}
+
+/// What the panic said, if it said something that can be printed.
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a message".to_owned()
+    }
+}

@@ -1,0 +1,164 @@
+use std::future::Future;
+use std::pin::pin;
+use std::sync::mpsc;
+use std::sync::{Arc, Barrier};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use helpers::prelude::*;
+
+/// Occupies the single worker of a pool until the sender is used or dropped.
+fn block(pool: &Pool) -> (JoinHandle<()>, mpsc::Sender<()>) {
+    let (release, released) = mpsc::channel();
+    let begun = Arc::new(Barrier::new(2));
+    let here = Arc::clone(&begun);
+    let handle = pool.submit(
+        move |()| {
+            here.wait();
+            let _ = released.recv();
+        },
+        (),
+    );
+    begun.wait();
+    (handle, release)
+}
+
+#[test]
+fn submit_gives_the_result_and_the_error() {
+    let pool = Pool::new(2).unwrap();
+    assert_eq!(pool.submit(|x| x + 1, 41).join(), Ok(42));
+    let error = pool
+        .submit(|()| -> u8 { panic!("out of luck") }, ())
+        .join()
+        .unwrap_err();
+    assert!(error.is_panic());
+    assert_eq!(error.panic_message(), Some("out of luck"));
+    assert!(error.to_string().contains("worker"), "{error}");
+}
+
+#[test]
+fn a_time_out_loses_nothing() {
+    let pool = Pool::new(1).unwrap();
+    let (_blocker, release) = block(&pool);
+    let mut handle = pool.submit(|()| 7, ());
+    let error = handle.join_timeout(Duration::from_millis(5)).unwrap_err();
+    assert!(error.is_timeout());
+    assert!(error.to_string().contains("5ms"), "{error}");
+    assert!(!handle.is_finished());
+    drop(release);
+    assert_eq!(handle.join_timeout(Duration::MAX), Ok(7));
+    assert!(handle.join().is_err(), "a result can be taken once");
+}
+
+#[test]
+fn cancel_takes_back_what_has_not_started() {
+    let pool = Pool::new(1).unwrap();
+    let (running, release) = block(&pool);
+    let waiting = pool.submit(|()| unreachable!("cancelled"), ());
+    assert!(running.is_running() && !running.cancel());
+    assert!(waiting.cancel());
+    assert!(!waiting.cancel(), "once is enough");
+    assert!(waiting.join().unwrap_err().is_cancelled());
+    drop(release);
+    assert_eq!(running.join(), Ok(()));
+}
+
+#[test]
+fn tasks_may_wait_for_tasks_of_their_own_pool() {
+    for workers in [1, 2] {
+        let pool = Arc::new(Pool::new(workers).unwrap());
+        let inner = Arc::clone(&pool);
+        let sum = pool.submit(
+            move |n: u64| {
+                let handles: Vec<_> = (0..n).map(|i| inner.submit(|i| i, i)).collect();
+                handles.into_iter().map(|h| h.join().unwrap()).sum::<u64>()
+            },
+            10,
+        );
+        assert_eq!(sum.join(), Ok(45));
+        let inner = Arc::clone(&pool);
+        let sum = pool.submit(
+            move |()| inner.imap_unordered(|x| x, 0..10u64).sum::<u64>(),
+            (),
+        );
+        assert_eq!(sum.join(), Ok(45));
+    }
+}
+
+#[test]
+fn as_completed_gives_the_first_to_finish_first() {
+    let pool = Pool::new(2).unwrap();
+    let handles = [200u64, 1].map(|ms| {
+        pool.submit(
+            |ms| {
+                thread::sleep(Duration::from_millis(ms));
+                ms
+            },
+            ms,
+        )
+    });
+    let order: Vec<_> = as_completed(handles).collect();
+    assert_eq!(order, [(1, Ok(1)), (0, Ok(200))]);
+    assert_eq!(as_completed(Vec::<JoinHandle<u8>>::new()).next(), None);
+}
+
+#[test]
+fn wait_for_all_the_first_and_the_first_failure() {
+    let pool = Pool::new(1).unwrap();
+    let quick = pool.submit(|()| (), ());
+    let slow = pool.submit(|()| thread::sleep(Duration::from_millis(300)), ());
+    let handles = [quick, slow];
+    let found = wait(&handles, Until::FirstCompleted, None);
+    assert_eq!((found.done, found.pending), (vec![0], vec![1]));
+    let found = wait(&handles, Until::All, Duration::from_millis(5));
+    assert_eq!(found.pending, [1], "time is up");
+    assert_eq!(wait(&handles, Until::All, None).done, [0, 1]);
+
+    let pool = Pool::new(1).unwrap();
+    let handles = [
+        pool.submit(|()| (), ()),
+        pool.submit(|()| panic!("the second fails"), ()),
+    ];
+    let found = wait(&handles, Until::FirstFailure, None);
+    assert_eq!(found.done, [0, 1]);
+    let found = wait(&handles, Until::All, None);
+    assert_eq!(found.done, [0, 1]);
+    let none: [JoinHandle<()>; 0] = [];
+    assert!(wait(&none, Until::All, None).done.is_empty());
+}
+
+/// The smallest executor: polls, and sleeps until it is woken.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[test]
+fn handles_can_be_awaited() {
+    let pool = Pool::new(2).unwrap();
+    let sum = block_on(async {
+        let slow = pool.submit(
+            |x| {
+                thread::sleep(Duration::from_millis(20));
+                x
+            },
+            40,
+        );
+        let quick = pool.submit(|x| x, 2);
+        slow.await.unwrap() + quick.await.unwrap()
+    });
+    assert_eq!(sum, 42);
+}

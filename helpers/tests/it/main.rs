@@ -1,0 +1,6 @@
+//! The crate as its users see it.
+
+mod bad_input;
+mod futures;
+mod pool;
+mod reduce;
