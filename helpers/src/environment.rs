@@ -126,17 +126,25 @@ impl fmt::Display for Environment {
             .iter()
             .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)))
             .collect();
-        let unset: Vec<&str> = self
+        let unset: Vec<String> = self
             .thread_settings
             .iter()
             .filter(|(_, value)| value.is_none())
-            .map(|(name, _)| *name)
+            .map(|(name, _)| (*name).to_owned())
             .collect();
-        if !set.is_empty() {
-            writeln!(f, "set       {}", set.join(" "))?;
+        let (set, unset) = (wrapped(&set), wrapped(&unset));
+        match (set.as_str(), unset.as_str()) {
+            (set, "") => write!(f, "set       {set}"),
+            ("", unset) => write!(f, "not set   {unset}"),
+            (set, unset) => write!(f, "set       {set}\nnot set   {unset}"),
         }
-        write!(f, "not set   {}", unset.join(" "))
     }
+}
+
+/// Four words a line, below each other.
+fn wrapped(words: &[String]) -> String {
+    let lines: Vec<String> = words.chunks(4).map(|line| line.join(" ")).collect();
+    lines.join("\n          ")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
+use std::time::Duration;
 use std::{env, fs, thread};
 
 /// Set by the evcxr kernel in the process that runs the cells.
@@ -46,6 +47,10 @@ extern "C" fn on_load() {
 #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
 static ON_LOAD: extern "C" fn() = on_load;
 
+/// How long a panic waits for its message to be shown. The kernel passes stderr on in a thread of
+/// its own; if the cell ended first, the message would appear below the next cell.
+const TIME_TO_BE_SHOWN: Duration = Duration::from_millis(30);
+
 /// Writes the message and the line of code that panicked, and nothing else.
 fn report_panic(info: &PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("a panic without a message");
@@ -57,7 +62,10 @@ fn report_panic(info: &PanicHookInfo<'_>) {
         .location()
         .map(|at| place(at.file(), at.line()))
         .unwrap_or_default();
-    eprintln!("panicked{worker}: {message}{place}");
+    // One write, so that the lines of several workers stay apart.
+    let report = format!("panicked{worker}: {message}\n  at {place}\n");
+    let _ = io::stderr().write_all(report.as_bytes());
+    thread::sleep(TIME_TO_BE_SHOWN);
 }
 
 /// The place of a panic: the line of code itself where it is the cell's, else file and line.
@@ -65,14 +73,15 @@ fn report_panic(info: &PanicHookInfo<'_>) {
 /// A cell is compiled as `src/lib.rs` of a crate that the kernel writes, with lines of its own
 /// around the reader's: the line's number says nothing, its text does.
 fn place(file: &str, line: u32) -> String {
+    let path = Path::new(file);
     let cell = env::var_os("EVCXR_TMPDIR")
-        .filter(|_| file == "src/lib.rs")
-        .and_then(|folder| fs::read_to_string(Path::new(&folder).join(file)).ok());
-    match cell
+        .filter(|_| path.is_relative() && path.ends_with("src/lib.rs"))
+        .and_then(|folder| fs::read_to_string(Path::new(&folder).join("src/lib.rs")).ok());
+    let code = cell
         .as_deref()
-        .and_then(|text| text.lines().nth(line as usize - 1))
-    {
-        Some(code) => format!("\n  at `{}`", code.trim()),
-        None => format!("\n  at {file}:{line}"),
+        .and_then(|text| text.lines().nth((line as usize).checked_sub(1)?));
+    match code {
+        Some(code) => format!("`{}`", code.trim()),
+        None => format!("{file}:{line}"),
     }
 }
