@@ -1,0 +1,11 @@
+"""The first cells of a notebook: what warms a build folder up, and what the bench times."""
+
+LOAD = ':dep helpers = { path = "../helpers" }\nuse helpers::prelude::*;'
+
+# Binds typed variables: that is what makes the kernel read all the crates.
+FIRST_POOL = """\
+let pool = Pool::new(2)?;
+let squares: Vec<u64> = pool.map(|x| x * x, [1, 2, 3]);
+squares"""
+
+FIRST_RESULT = "[1, 4, 9]"

@@ -1,0 +1,69 @@
+"""Starting a kernel by its command line and running single cells in it."""
+
+import contextlib
+from queue import Empty
+
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import KernelManager
+
+# The slowest thing that a kernel does is to compile all crates on a slow machine.
+LONGEST = 900
+# How long to listen after a cell for what it still has to say.
+SETTLE_SECONDS = 0.1
+
+
+class Kernel:
+    """A running kernel; `with` ends it."""
+
+    def __init__(self, argv, **start):
+        self.manager = KernelManager()
+        self.manager._kernel_spec = KernelSpec(
+            argv=argv, display_name="Rust", language="rust", interrupt_mode="message"
+        )
+        self.manager.start_kernel(**start)
+        self.client = self.manager.client()
+
+    def wait_until_ready(self):
+        self.client.start_channels()
+        try:
+            self.client.wait_for_ready(timeout=LONGEST)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def run(self, code):
+        """Runs a cell and gives its text result; raises if it fails in any way."""
+        return self.outputs(code).get("text/plain", "")
+
+    def outputs(self, code):
+        """As `run`, but gives the result in each of its formats."""
+        result, problems = {}, []
+
+        def collect(message):
+            nonlocal result
+            content = message["content"]
+            if message["msg_type"] == "execute_result":
+                result = content["data"]
+            elif message["msg_type"] == "error":
+                problems.append(content["evalue"])
+            elif message["msg_type"] == "stream" and content["name"] == "stderr":
+                problems.append(content["text"])
+
+        self.client.execute_interactive(
+            code, allow_stdin=False, output_hook=collect, timeout=LONGEST
+        )
+        # evcxr passes stderr on in a thread of its own, which may be later than "I am idle".
+        with contextlib.suppress(Empty):
+            while True:
+                collect(self.client.get_iopub_msg(timeout=SETTLE_SECONDS))
+        if problems:
+            raise RuntimeError(f"the cell\n{code}\nfailed:\n{''.join(problems)}")
+        return result
+
+    def __enter__(self):
+        self.wait_until_ready()
+        return self
+
+    def __exit__(self, *_):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)

@@ -1,0 +1,80 @@
+"""Bringing a notebook to one form, so that running it again changes outputs only."""
+
+import hashlib
+import json
+
+import nbformat
+
+# The name that a stock evcxr kernel has as well, so that the notebooks open in either.
+METADATA = {
+    "kernelspec": {"display_name": "Rust", "language": "rust", "name": "rust"},
+    "language_info": {
+        "codemirror_mode": "rust",
+        "file_extension": ".rs",
+        "mimetype": "text/rust",
+        "name": "Rust",
+        "pygment_lexer": "rust",
+        "version": "",
+    },
+}
+
+# What an author says about a cell; all else (times, "trusted", "scrolled") comes from tools.
+AUTHORED = ("jupyter", "slideshow", "tags")
+
+
+def normalise(notebook):
+    """Normalises a notebook in place. Doing it twice is the same as doing it once."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    used, count = set(), 0
+    for cell in notebook.cells:
+        cell.source = "\n".join(line.rstrip() for line in cell.source.strip("\n").split("\n"))
+        cell.id = unused_id(cell, used)
+        cell.metadata = nbformat.from_dict(
+            {key: cell.metadata[key] for key in AUTHORED if cell.metadata.get(key)}
+        )
+        if cell.cell_type != "code":
+            continue
+        if cell.execution_count is not None:
+            count += 1
+            cell.execution_count = count
+        cell.outputs = [normal_output(output, count) for output in merged(cell.outputs)]
+    return notebook
+
+
+def to_text(notebook):
+    """The text of the file: sorted keys, as JupyterLab writes it."""
+    split = nbformat.v4.rwbase.split_lines(nbformat.from_dict(notebook))
+    return json.dumps(split, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def unused_id(cell, used):
+    """An id that is derived from the cell's text, so that it changes only with it."""
+    text = f"{cell.cell_type}\n{cell.source}".encode()
+    digest = hashlib.sha256(text).hexdigest()
+    repeat, wanted = 1, digest[:8]
+    while wanted in used:
+        repeat += 1
+        wanted = f"{digest[:8]}-{repeat}"
+    used.add(wanted)
+    return wanted
+
+
+def merged(outputs):
+    """One output for each stream: where its text was cut into messages is chance."""
+    kept, streams = [], {}
+    for output in outputs:
+        if output.output_type == "stream" and output.name in streams:
+            streams[output.name].text += output.text
+            continue
+        if output.output_type == "stream":
+            output = streams[output.name] = nbformat.from_dict(dict(output))
+        kept.append(output)
+    return kept
+
+
+def normal_output(output, count):
+    if output.output_type == "execute_result":
+        output.execution_count = count
+    output.pop("transient", None)
+    return output

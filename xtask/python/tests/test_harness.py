@@ -1,0 +1,159 @@
+"""Every way for a cell to fail makes the harness fail, and nothing else does.
+
+Each notebook runs in a kernel of its own; two at a time, in the background, since a kernel
+takes seconds to start.
+"""
+
+import subprocess
+import sys
+import tempfile
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+from nbformat import v4
+
+HARNESS = Path(__file__).resolve().parents[1] / "notebooks.py"
+
+# Name: (source of the second cell, its tags)
+NOTEBOOKS = {
+    "good": ('println!("fine");\n1 + one', []),
+    "does_not_compile": ("let x: i32 = true;", []),
+    "panics": ('panic!("the sky falls");', []),
+    "question_mark": ('let n: i32 = "seven".parse()?;', []),
+    "ends_the_child": ("std::process::exit(3);", []),
+    "kills_the_kernel": (
+        "let kernel = std::os::unix::process::parent_id().to_string();\n"
+        'std::process::Command::new("kill").args(["-9", &kernel]).status()?;',
+        [],
+    ),
+    "hangs": ("loop {}", []),
+    "writes_to_stderr": ('eprintln!("a warning");', []),
+    "fails_as_it_says": ('panic!("as it should");', ["raises"]),
+    "does_not_compile_as_it_says": ("let x: i32 = true;", ["raises-exception"]),
+    "does_not_fail_as_it_says": ("1 + 1", ["raises"]),
+}
+
+
+def run(folder, *arguments):
+    command = [sys.executable, HARNESS, "--folder", folder, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+class Execution(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.temporary.cleanup)
+        cls.folder = Path(cls.temporary.name)
+        for name, (source, tags) in NOTEBOOKS.items():
+            cells = [
+                v4.new_markdown_cell("A text."),
+                v4.new_code_cell("let one = 1;"),
+                v4.new_code_cell(source, metadata={"tags": tags}),
+                v4.new_code_cell("2 + 2"),
+            ]
+            nbformat.write(v4.new_notebook(cells=cells), cls.folder / f"{name}.ipynb")
+        cls.before = {name: cls.text(name) for name in NOTEBOOKS}
+        executor = ThreadPoolExecutor(2)
+        cls.addClassCleanup(executor.shutdown)
+        cls.runs = {
+            name: executor.submit(run, cls.folder, name, "--timeout", "20") for name in NOTEBOOKS
+        }
+
+    @classmethod
+    def text(cls, name):
+        return (cls.folder / f"{name}.ipynb").read_text(encoding="utf-8")
+
+    def assert_fails(self, name, *words):
+        result = self.runs[name].result()
+        output = result.stdout + result.stderr
+        self.assertEqual(result.returncode, 1, output)
+        first_line = NOTEBOOKS[name][0].splitlines()[0]
+        for word in [f"{name}: FAILED", "cell 3", first_line, *words]:
+            self.assertIn(word, output)
+        self.assertEqual(self.text(name), self.before[name], "a failed run writes nothing")
+
+    def assert_passes(self, name):
+        result = self.runs[name].result()
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertIn(f"{name}: ok, 3 cells", result.stdout)
+
+    def test_good(self):
+        self.assert_passes("good")
+        outputs = nbformat.read(self.folder / "good.ipynb", 4).cells[2].outputs
+        self.assertEqual(outputs[0].text, "fine\n")
+        self.assertEqual(outputs[1].data["text/plain"], "2")
+
+    def test_compile_error(self):
+        self.assert_fails("does_not_compile", "mismatched types")
+
+    def test_panic(self):
+        self.assert_fails("panics", "the sky falls")
+
+    def test_question_mark(self):
+        self.assert_fails("question_mark", "invalid digit found in string")
+
+    def test_dead_child(self):
+        self.assert_fails("ends_the_child", "exit status: 3")
+
+    def test_dead_kernel(self):
+        self.assert_fails("kills_the_kernel", "the kernel died")
+
+    def test_hang(self):
+        self.assert_fails("hangs", "no end after 20 seconds")
+
+    def test_stderr(self):
+        self.assert_fails("writes_to_stderr", "a warning")
+
+    def test_expected_panic(self):
+        self.assert_passes("fails_as_it_says")
+
+    def test_expected_compile_error(self):
+        self.assert_passes("does_not_compile_as_it_says")
+
+    def test_failure_that_does_not_come(self):
+        self.assert_fails("does_not_fail_as_it_says", "is tagged as one that fails, but did not")
+
+    def test_check(self):
+        self.assert_passes("good")
+        written = self.text("good")
+        self.assertEqual(run(self.folder, "good", "--check").returncode, 0)
+        self.assertEqual(self.text("good"), written)
+
+
+class Files(unittest.TestCase):
+    """What is told from the file alone, before a kernel starts."""
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name)
+
+    def assert_fails(self, *words, arguments=()):
+        result = run(self.folder, *arguments)
+        self.assertEqual(result.returncode, 1)
+        for word in words:
+            self.assertIn(word, result.stdout + result.stderr)
+
+    def test_no_outputs(self):
+        notebook = v4.new_notebook(cells=[v4.new_code_cell("1")])
+        nbformat.write(notebook, self.folder / "bare.ipynb")
+        self.assert_fails("bare: FAILED", "without outputs", arguments=["--check"])
+
+    def test_untidy(self):
+        cell = v4.new_code_cell("1", execution_count=2)
+        nbformat.write(v4.new_notebook(cells=[cell]), self.folder / "untidy.ipynb")
+        self.assert_fails("untidy: FAILED", "is not in the form", arguments=["--check"])
+
+    def test_broken_file(self):
+        (self.folder / "torn.ipynb").write_text("{")
+        self.assert_fails("torn: FAILED", "cannot be read")
+
+    def test_unknown_name(self):
+        nbformat.write(v4.new_notebook(), self.folder / "known.ipynb")
+        self.assert_fails("no notebook unheard", "known", arguments=["unheard"])
+
+    def test_no_notebooks(self):
+        self.assert_fails("there is no notebook in")

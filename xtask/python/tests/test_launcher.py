@@ -1,0 +1,141 @@
+"""The course's kernel: a build folder of its own that goes with it, anywhere, without a network."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+import cells
+from kernels import Kernel
+
+CLONE = Path(__file__).resolve().parents[3]
+# Whoever asks the network gets no answer from here.
+NO_NETWORK = {
+    "CARGO_NET_RETRY": "0",
+    "HTTP_PROXY": "http://127.0.0.1:1",
+    "HTTPS_PROXY": "http://127.0.0.1:1",
+}
+
+
+def launcher(clone):
+    return clone / ".course/bin/course-kernel"
+
+
+def course_kernel(clone=CLONE, **environment):
+    """The kernel as Jupyter starts it."""
+    environment = os.environ | {"EVCXR_CONFIG_DIR": str(clone / ".course/config")} | environment
+    argv = [str(launcher(clone)), "kernel", "{connection_file}"]
+    return Kernel(argv, cwd=clone / "notebooks", env=environment)
+
+
+def use_pool(kernel):
+    kernel.run(cells.LOAD)
+    return kernel.run(cells.FIRST_POOL)
+
+
+def build_folder(kernel):
+    """The lock file that the kernel holds as its standard input tells its build folder."""
+    lock = Path(os.readlink(f"/proc/{kernel.manager.provisioner.pid}/fd/0"))
+    return lock.with_suffix("")
+
+
+def wait_until(condition, seconds=15):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return condition()
+
+
+def copy_of_clone(folder, warm):
+    """A clone elsewhere, set up as far as the launcher needs it."""
+    course = folder / ".course"
+    for part in ["helpers", "xtask"]:
+        shutil.copytree(CLONE / part, folder / part, ignore=shutil.ignore_patterns("target"))
+    for file in ["Cargo.toml", "Cargo.lock"]:
+        shutil.copy2(CLONE / file, folder / file)
+    (folder / "notebooks").mkdir()
+    shutil.copytree(CLONE / ".course/bin", course / "bin")
+    shutil.copytree(CLONE / ".course/config", course / "config")
+    (course / "kernel/bin").mkdir(parents=True)
+    installed = (CLONE / ".course/kernel/bin/evcxr_jupyter").resolve()
+    (course / "kernel/bin/evcxr_jupyter").symlink_to(installed)
+    if warm:
+        shutil.copytree(CLONE / ".course/warm", course / "warm")
+    return folder
+
+
+@unittest.skipUnless(sys.platform == "linux", "looks into /proc")
+class BuildFolders(unittest.TestCase):
+    def test_two_kernels_at_once(self):
+        with course_kernel() as one, course_kernel() as other:
+            folders = {build_folder(one), build_folder(other)}
+            self.assertEqual(len(folders), 2)
+            self.assertTrue(all(folder.is_dir() for folder in folders))
+            for kernel in (one, other):
+                self.assertEqual(use_pool(kernel), cells.FIRST_RESULT)
+        self.assertTrue(wait_until(lambda: not any(folder.exists() for folder in folders)))
+
+    def test_killed_kernel_leaves_nothing(self):
+        with course_kernel() as kernel:
+            folder = build_folder(kernel)
+            os.kill(kernel.manager.provisioner.pid, signal.SIGKILL)
+            self.assertTrue(wait_until(lambda: not folder.exists()), f"{folder} is still there")
+            self.assertTrue(wait_until(lambda: not folder.with_suffix(".lock").exists()))
+
+    def test_next_kernel_sweeps_what_a_crash_left(self):
+        with course_kernel() as kernel:
+            folder = build_folder(kernel)
+            left = folder.with_name("left-by-a-crash")
+            shutil.copytree(folder / "anchor", left / "anchor")
+            left.with_suffix(".lock").touch()
+            with course_kernel():
+                self.assertFalse(left.exists())
+                self.assertFalse(left.with_suffix(".lock").exists())
+                self.assertTrue(folder.is_dir(), "a folder in use was swept")
+
+
+class Places(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory(prefix="course-test-")
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name)
+
+    def test_path_with_spaces_and_letters_and_no_network(self):
+        clone = self.folder / "Kurs für Ødegård 並列"
+        clone.mkdir()
+        copy_of_clone(clone, warm=True)
+        with course_kernel(clone, **NO_NETWORK) as kernel:
+            self.assertEqual(use_pool(kernel), cells.FIRST_RESULT)
+            if sys.platform == "linux":
+                self.assertNotIn(" ", str(build_folder(kernel)))
+
+    def test_no_warm_folder(self):
+        clone = copy_of_clone(self.folder, warm=False)
+        with course_kernel(clone) as kernel:
+            self.assertEqual(kernel.run("1 + 1"), "2")
+
+    def test_folder_that_cannot_be_written(self):
+        clone = copy_of_clone(self.folder, warm=False)
+        (clone / ".course/kernels").touch()
+        result = subprocess.run(
+            [launcher(clone), "kernel", "none.json"], capture_output=True, text=True, timeout=60
+        )
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f"cannot write in {clone.resolve()}/.course/kernels", result.stderr)
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+
+
+class Stock(unittest.TestCase):
+    """The notebooks also open in a kernel that we did not set up, only slower."""
+
+    def test_stock_kernel(self):
+        evcxr = (CLONE / ".course/kernel/bin/evcxr_jupyter").resolve()
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("EVCXR")}
+        argv = [str(evcxr), "--control_file", "{connection_file}"]
+        with Kernel(argv, cwd=CLONE / "notebooks", env=environment) as kernel:
+            self.assertEqual(use_pool(kernel), cells.FIRST_RESULT)

@@ -1,0 +1,61 @@
+"""Notebooks are written in one form."""
+
+import copy
+import unittest
+
+from nbformat import v4
+
+from normalise import normalise, to_text
+
+
+def untidy_notebook():
+    stream = v4.new_output("stream", name="stdout", text="one\n")
+    error_stream = v4.new_output("stream", name="stderr", text="note\n")
+    rest = v4.new_output("stream", name="stdout", text="two\n")
+    result = v4.new_output("execute_result", data={"text/plain": "6"}, execution_count=9)
+    cells = [
+        v4.new_markdown_cell("# Title", metadata={"collapsed": True}),
+        v4.new_code_cell("1 + 1", execution_count=2),
+        v4.new_code_cell(
+            "one()\n",
+            execution_count=7,
+            outputs=[stream, error_stream, rest, result],
+            metadata={"tags": ["raises"], "execution": {"iopub.status.busy": "2026-01-01"}},
+        ),
+        v4.new_code_cell("1 + 1", execution_count=8),
+    ]
+    return v4.new_notebook(cells=cells, metadata={"widgets": {}, "orig_nbformat": 4})
+
+
+class Normalise(unittest.TestCase):
+    def setUp(self):
+        self.notebook = normalise(untidy_notebook())
+
+    def test_twice_is_as_once(self):
+        once = to_text(self.notebook)
+        self.assertEqual(to_text(normalise(copy.deepcopy(self.notebook))), once)
+
+    def test_ids_depend_on_the_text_alone(self):
+        again = normalise(untidy_notebook())
+        ids = [cell.id for cell in self.notebook.cells]
+        self.assertEqual([cell.id for cell in again.cells], ids)
+        self.assertEqual(len(set(ids)), 4, "equal cells get ids of their own")
+
+    def test_cells_are_counted_from_one(self):
+        counts = [cell.execution_count for cell in self.notebook.cells[1:]]
+        self.assertEqual(counts, [1, 2, 3])
+        self.assertEqual(self.notebook.cells[2].outputs[-1].execution_count, 2)
+
+    def test_a_stream_is_one_output(self):
+        outputs = self.notebook.cells[2].outputs
+        self.assertEqual([output.get("name") for output in outputs], ["stdout", "stderr", None])
+        self.assertEqual(outputs[0].text, "one\ntwo\n")
+
+    def test_only_what_an_author_wrote_is_kept(self):
+        self.assertEqual(self.notebook.cells[0].metadata, {})
+        self.assertEqual(self.notebook.cells[2].metadata, {"tags": ["raises"]})
+        self.assertEqual(set(self.notebook.metadata), {"kernelspec", "language_info"})
+        self.assertEqual(self.notebook.metadata.kernelspec.name, "rust")
+
+    def test_the_file_ends_with_a_newline(self):
+        self.assertTrue(to_text(self.notebook).endswith("}\n"))

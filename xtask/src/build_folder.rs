@@ -1,0 +1,113 @@
+//! A build folder: the small Cargo workspace in which a kernel compiles its cells.
+//!
+//! ```text
+//! Cargo.toml    the workspace, and the profile that cells and crates are built with
+//! Cargo.lock    begins as a copy of the course's own
+//! anchor/       an empty crate that depends on `helpers`
+//! cell/         the crate that evcxr writes each cell into (EVCXR_TMPDIR)
+//! ```
+//!
+//! Why a workspace: evcxr's first build has no dependency, and cargo would drop every
+//! version from a lock file of the cell crate alone. The next `:dep` would then choose versions
+//! anew, and could not do even that without a network. The anchor keeps them, and asks for
+//! `helpers` on a platform that does not exist: a lock file covers all platforms, while
+//! rust-analyzer, which reads the whole workspace when the kernel starts, sees nothing to read.
+
+use std::fs::{self, File, FileTimes};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::Result;
+use crate::paths::Paths;
+
+/// evcxr's own profile, but optimised as a release build is: the times that a notebook
+/// measures should be those of a release build. cargo ignores the profile in the cell crate,
+/// because that crate is not the root of its workspace.
+const WORKSPACE: &str = r#"[workspace]
+resolver = "3"
+members = ["anchor", "cell"]
+
+[profile.dev]
+opt-level = 3
+debug = false
+strip = "debuginfo"
+debug-assertions = false
+overflow-checks = false
+codegen-units = 16
+incremental = true
+rpath = true
+"#;
+
+/// The crate that evcxr writes: what the kernel is told as `EVCXR_TMPDIR`.
+pub fn cell_crate(folder: &Path) -> PathBuf {
+    folder.join("cell")
+}
+
+/// Writes the files of a build folder; what has been built in it stays.
+pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
+    let anchor = folder.join("anchor");
+    fs::create_dir_all(&anchor)?;
+    fs::create_dir_all(cell_crate(folder).join("src"))?;
+    fs::write(folder.join("Cargo.toml"), WORKSPACE)?;
+    fs::write(anchor.join("Cargo.toml"), anchor_manifest(paths))?;
+    fs::write(anchor.join("lib.rs"), "")?;
+    // The versions of the course's own lock file.
+    fs::copy(paths.root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    Ok(())
+}
+
+/// Everything that decides how a build folder is laid out, for the stamp of the warm one.
+pub fn layout(paths: &Paths) -> String {
+    format!("{WORKSPACE}{}", anchor_manifest(paths))
+}
+
+fn anchor_manifest(paths: &Paths) -> String {
+    // A JSON string is a TOML string.
+    let helpers = serde_json::Value::from(paths.helpers().to_string_lossy());
+    format!(
+        r#"[package]
+name = "anchor"
+version = "0.0.0"
+edition = "2024"
+
+[lib]
+path = "lib.rs"
+
+[target.'cfg(any())'.dependencies]
+helpers = {{ path = {helpers} }}
+"#
+    )
+}
+
+/// Copies a folder and keeps modification times, by which cargo tells what is up to date.
+///
+/// No hard links: cargo's locks are per file, so two kernels would wait for each other, and a
+/// cell's library would be replaced under the feet of the other kernel.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+            continue;
+        }
+        let mut source = File::open(entry.path())?;
+        let about = source.metadata()?;
+        let mut copied = File::create(&target)?;
+        io::copy(&mut source, &mut copied)?;
+        copied.set_permissions(about.permissions())?;
+        copied.set_times(FileTimes::new().set_modified(about.modified()?))?;
+    }
+    Ok(())
+}
+
+/// Deletes a folder, if it is there.
+pub fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("cannot delete {}: {error}", folder.display()).into())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,72 @@
+//! The course's chores, run as `cargo xtask <command>`.
+//!
+//! `setup` installs everything into `.course/` in the clone; `lab`, `notebooks`, `test` and
+//! `bench` set up what is missing first. A copy of this program in `.course/bin` is also what
+//! Jupyter starts as the course's kernel: see [`kernel`].
+
+use std::process::ExitCode;
+
+mod bench;
+mod build_folder;
+mod command;
+mod doctor;
+mod kernel;
+mod lab;
+mod notebooks;
+mod paths;
+mod setup;
+mod test;
+mod tools;
+mod warm;
+
+/// Anything that goes wrong here ends up as one message for the person at the terminal.
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+const HELP: &str = "\
+Usage: cargo xtask <command>
+
+  setup               install what is missing into .course/ (safe to run again at any time)
+  lab [options]       set up, then open JupyterLab on notebooks/; options go to JupyterLab,
+                      for example: cargo xtask lab --no-browser --port 9000
+  notebooks [names]   set up, then run notebooks (all, or those named) and write their outputs
+            --check   write nothing; fail if a notebook fails or is not as it would be written
+            --timeout SECONDS   the longest that a cell may take (120)
+  test [checks]       set up, then run every check there is, or those named
+  bench               measure the crate, then the kernel
+  bench kernel        seconds to a notebook's first result, against a stock kernel
+            --repeat N   how often (3)
+  doctor              say what is installed, what is missing, and the command that mends it
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_else(|| "help".to_owned());
+    let rest: Vec<String> = args.collect();
+    match dispatch(&command, &rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: &str, args: &[String]) -> Result<()> {
+    let paths = paths::Paths::find()?;
+    match command {
+        "setup" => setup::run(&paths),
+        "lab" => lab::run(&paths, args),
+        "notebooks" => notebooks::run(&paths, args),
+        "test" => test::run(&paths, args),
+        "bench" => bench::run(&paths, args),
+        "doctor" => doctor::run(&paths),
+        // The next two are called by Jupyter and by the kernel launcher, not by people.
+        "kernel" => kernel::launch(&paths, args),
+        "janitor" => kernel::janitor(args),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        unknown => Err(format!("there is no command `{unknown}`\n\n{HELP}").into()),
+    }
+}

@@ -1,0 +1,211 @@
+//! `cargo xtask setup`: brings `.course/` to the state that the other commands need.
+//!
+//! Every step looks whether its result is there and right, and makes it if not. A mark is
+//! written last in each step, so a set-up that was interrupted simply runs again.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::Result;
+use crate::build_folder;
+use crate::command;
+use crate::paths::Paths;
+use crate::tools;
+use crate::warm;
+
+pub fn run(paths: &Paths) -> Result<()> {
+    fs::create_dir_all(paths.course())
+        .map_err(|error| format!("cannot write {}: {error}", paths.course().display()))?;
+    let _alone = wait_for_other_setups(paths)?;
+    tools::check_rust()?;
+    tools::check_c_compiler()?;
+    add_rust_src()?;
+    make_venv(paths)?;
+    install_kernel(paths)?;
+    install_launcher(paths)?;
+    configure(paths)?;
+    warm::ensure(paths)
+}
+
+/// Installs what only the tests need.
+pub fn add_test_packages(paths: &Paths) -> Result<()> {
+    let requirements = paths.root().join("requirements-test.txt");
+    install_packages(paths, &requirements, "test-packages")
+}
+
+/// Two set-ups at once would undo each other's work; the lock ends with this process.
+fn wait_for_other_setups(paths: &Paths) -> Result<File> {
+    let lock = File::create(paths.course().join("setup.lock"))?;
+    if lock.try_lock().is_err() {
+        println!("Waiting for another set-up of this clone …");
+        lock.lock()?;
+    }
+    Ok(lock)
+}
+
+fn add_rust_src() -> Result<()> {
+    if tools::rust_src().is_some() {
+        return Ok(());
+    }
+    println!("Adding the sources of Rust's standard library, which the kernel reads …");
+    command::run(Command::new("rustup").args(["component", "add", "rust-src"])).map_err(|error| {
+        format!(
+            "{error}\nThe kernel needs the sources of the standard library: install Rust from \
+             https://rustup.rs, or the package rust-src of your system"
+        )
+        .into()
+    })
+}
+
+fn make_venv(paths: &Paths) -> Result<()> {
+    let mark = paths.venv().join("clone");
+    // A virtual environment names its own place in many files, so it cannot be moved.
+    let place = paths.venv().to_string_lossy().into_owned();
+    let usable =
+        fs::read_to_string(&mark).is_ok_and(|found| found == place) && paths.python().exists();
+    if !usable {
+        let python = tools::check_python()?;
+        println!(
+            "Making a virtual environment with Python {} …",
+            python.version
+        );
+        build_folder::remove(&paths.venv())?;
+        command::run(
+            Command::new(python.program)
+                .args(["-m", "venv"])
+                .arg(paths.venv()),
+        )?;
+        fs::write(&mark, place)?;
+    }
+    install_packages(paths, &paths.root().join("requirements.txt"), "packages")
+}
+
+/// Installs a list of pinned packages, unless the mark says that it was this very list.
+fn install_packages(paths: &Paths, requirements: &Path, mark: &str) -> Result<()> {
+    let wanted = fs::read_to_string(requirements)
+        .map_err(|error| format!("cannot read {}: {error}", requirements.display()))?;
+    let mark = paths.venv().join(mark);
+    if fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    println!("Installing Python packages (a minute or two) …");
+    command::run(
+        command::python(paths)
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "-r",
+            ])
+            .arg(requirements),
+    )?;
+    fs::write(mark, wanted)?;
+    Ok(())
+}
+
+fn install_kernel(paths: &Paths) -> Result<()> {
+    let mark = paths.kernel_install().join("version");
+    let wanted = tools::KERNEL_VERSION;
+    let installed = fs::read_to_string(&mark).is_ok_and(|found| found == wanted);
+    // `exists` follows the link: a kernel that was taken away is installed anew.
+    if installed && paths.evcxr().exists() {
+        return Ok(());
+    }
+    build_folder::remove(&paths.kernel_install())?;
+    fs::create_dir_all(paths.kernel_install().join("bin"))?;
+    if let Some(found) = tools::installed_kernel() {
+        println!("Using the kernel that is installed: {}", found.display());
+        symlink(fs::canonicalize(found)?, paths.evcxr())?;
+    } else {
+        println!("Compiling the kernel, evcxr_jupyter {wanted} (5 to 15 minutes, once) …");
+        let package = format!("evcxr_jupyter@{wanted}");
+        command::run(
+            Command::new("cargo")
+                .args(["install", "--locked", "--root"])
+                .arg(paths.kernel_install())
+                .arg(package),
+        )?;
+    }
+    fs::write(mark, wanted)?;
+    Ok(())
+}
+
+/// Copies this program to where Jupyter starts it as the kernel.
+fn install_launcher(paths: &Paths) -> Result<()> {
+    let this = fs::read(std::env::current_exe()?)?;
+    if fs::read(paths.launcher()).is_ok_and(|installed| installed == this) {
+        return Ok(());
+    }
+    let new = paths.launcher().with_extension("new");
+    fs::create_dir_all(paths.course().join("bin"))?;
+    fs::copy(std::env::current_exe()?, &new)?;
+    // Renamed, since a program that runs cannot be written to.
+    fs::rename(new, paths.launcher())?;
+    Ok(())
+}
+
+fn configure(paths: &Paths) -> Result<()> {
+    // Empty on purpose: a file of this name keeps the reader's own out.
+    write(&paths.evcxr_config().join("evcxr.toml"), "[evcxr]\n")?;
+    let kernelspec = json!({
+        "argv": [paths.launcher(), "kernel", "{connection_file}"],
+        "display_name": "Rust (course)",
+        "language": "rust",
+        "interrupt_mode": "message",
+        "env": { "EVCXR_CONFIG_DIR": paths.evcxr_config() },
+    });
+    write_json(&paths.kernelspec().join("kernel.json"), &kernelspec)?;
+    // No question goes to the network: neither for news, nor for updates, nor for extensions.
+    let lab = json!({
+        "LabApp": {
+            "check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+            "news_url": null,
+            "extension_manager": "readonly",
+        },
+    });
+    write_json(
+        &paths.jupyter().join("config/jupyter_lab_config.json"),
+        &lab,
+    )?;
+    // It asks npm where language servers are, and npm writes into the reader's home.
+    let server = json!({ "ServerApp": { "jpserver_extensions": { "jupyter_lsp": false } } });
+    write_json(
+        &paths.jupyter().join("config/jupyter_server_config.json"),
+        &server,
+    )?;
+    let interface = json!({
+        "@jupyterlab/apputils-extension:notification": {
+            "checkForUpdates": false,
+            "fetchNews": "false",
+        },
+    });
+    write_json(
+        &paths
+            .venv()
+            .join("share/jupyter/lab/settings/overrides.json"),
+        &interface,
+    )
+}
+
+fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
+    write(path, &format!("{value:#}\n"))
+}
+
+/// Writes a file if its text is not what it should be.
+fn write(path: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(path).is_ok_and(|found| found == text) {
+        return Ok(());
+    }
+    let blame = |error| format!("cannot write {}: {error}", path.display());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(blame)?;
+    }
+    fs::write(path, text).map_err(blame)?;
+    Ok(())
+}

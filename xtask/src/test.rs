@@ -1,0 +1,162 @@
+//! `cargo xtask test`: every check there is, in the order of how soon each tells.
+
+use std::env;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::command;
+use crate::paths::Paths;
+use crate::{doctor, setup, tools};
+
+enum Outcome {
+    Passed,
+    Skipped(String),
+}
+
+type Check = fn(&Paths) -> Result<Outcome>;
+
+const CHECKS: [(&str, Check); 9] = [
+    ("format", |paths| cargo(paths, &["fmt", "--check"])),
+    ("clippy", |paths| {
+        cargo(
+            paths,
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ],
+        )
+    }),
+    ("docs", |paths| {
+        let mut command = Command::new("cargo");
+        command
+            .args(["doc", "--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings");
+        passes(command.current_dir(paths.root()))
+    }),
+    ("crate", |paths| cargo(paths, &["test", "--workspace"])),
+    ("harness", |paths| {
+        unittest(paths, &["tests.test_normalise", "tests.test_harness"])
+    }),
+    ("launcher", |paths| {
+        unittest(paths, &["tests.test_launcher"])
+    }),
+    ("notebooks", |paths| {
+        let script = paths.scripts().join("notebooks.py");
+        passes(command::python(paths).arg(script).arg("--check"))
+    }),
+    ("browser", browser),
+    ("doctor", |paths| {
+        doctor::run(paths).map(|()| Outcome::Passed)
+    }),
+];
+
+/// Runs all checks, or those whose names are given.
+pub fn run(paths: &Paths, names: &[String]) -> Result<()> {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| CHECKS.iter().all(|(n, _)| n != name))
+    {
+        let known = CHECKS.map(|(name, _)| name).join(", ");
+        return Err(format!("there is no check `{unknown}`; there are: {known}").into());
+    }
+    setup::run(paths)?;
+    setup::add_test_packages(paths)?;
+    let on_ci = env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
+    let mut rows = Vec::new();
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
+    for (name, check) in CHECKS.into_iter().filter(|(name, _)| wanted(name)) {
+        println!("\n=== {name} ===");
+        let started = Instant::now();
+        let result = match check(paths) {
+            Ok(Outcome::Skipped(why)) if on_ci => Err(format!("skipped on CI: {why}").into()),
+            other => other,
+        };
+        match &result {
+            Ok(Outcome::Passed) => {}
+            Ok(Outcome::Skipped(why)) => println!("skipped: {why}"),
+            Err(error) => println!("failed: {error}"),
+        }
+        rows.push((name, result, started.elapsed()));
+    }
+    summarize(&rows)
+}
+
+fn summarize(rows: &[(&str, Result<Outcome>, Duration)]) -> Result<()> {
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    println!();
+    for (name, result, time) in rows {
+        let outcome = match result {
+            Ok(Outcome::Passed) => {
+                passed += 1;
+                "passed".to_owned()
+            }
+            Ok(Outcome::Skipped(why)) => {
+                skipped += 1;
+                format!("skipped: {why}")
+            }
+            Err(error) => {
+                failed += 1;
+                format!("FAILED: {error}")
+            }
+        };
+        println!("{name:10}  {:6.1} s  {outcome}", time.as_secs_f64());
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed == 0 {
+        Ok(())
+    } else {
+        Err("not all checks passed".into())
+    }
+}
+
+fn cargo(paths: &Paths, args: &[&str]) -> Result<Outcome> {
+    passes(Command::new("cargo").args(args).current_dir(paths.root()))
+}
+
+fn unittest(paths: &Paths, modules: &[&str]) -> Result<Outcome> {
+    let mut command = command::python(paths);
+    command.args(["-m", "unittest", "--verbose"]).args(modules);
+    passes(command.current_dir(paths.scripts()))
+}
+
+/// Runs the first lesson in JupyterLab in a browser.
+fn browser(paths: &Paths) -> Result<Outcome> {
+    let browser = match tools::browser(paths).or_else(|| download_browser(paths)) {
+        Some(browser) => browser,
+        None => {
+            let why = "no Chromium is installed and none could be downloaded";
+            return Ok(Outcome::Skipped(why.to_owned()));
+        }
+    };
+    passes(
+        command::python(paths)
+            .arg(paths.scripts().join("browser_test.py"))
+            .arg("--browser")
+            .arg(browser)
+            .arg("--pictures")
+            .arg(paths.course().join("screenshots"))
+            .arg("--")
+            .arg(env::current_exe()?)
+            .arg("lab")
+            .current_dir(paths.root()),
+    )
+}
+
+fn download_browser(paths: &Paths) -> Option<std::path::PathBuf> {
+    println!("Downloading Chromium (about 150 MB) …");
+    let mut command = command::python(paths);
+    command
+        .args(["-m", "playwright", "install", "--only-shell", "chromium"])
+        .env("PLAYWRIGHT_BROWSERS_PATH", paths.course().join("browsers"));
+    command::run(&mut command).ok()?;
+    tools::browser(paths)
+}
+
+fn passes(command: &mut Command) -> Result<Outcome> {
+    command::run(command).map(|()| Outcome::Passed)
+}

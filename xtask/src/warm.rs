@@ -1,0 +1,143 @@
+//! The warm build folder: `helpers` and all that it depends on, compiled once at set-up.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+
+use crate::Result;
+use crate::build_folder;
+use crate::command;
+use crate::kernel::Claim;
+use crate::paths::Paths;
+use crate::tools;
+
+const STAMP: &str = "stamp";
+
+/// Makes the warm folder unless it is there and nothing that decides about it has changed.
+pub fn ensure(paths: &Paths) -> Result<()> {
+    let wanted = stamp(paths)?;
+    if fs::read_to_string(paths.warm().join(STAMP)).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    println!("Compiling the helpers crate for notebooks (about a minute) …");
+    // Built where kernels build, since that path is free of spaces; then moved here.
+    let claim = Claim::new(&paths.kernels()?)?;
+    build_folder::create(paths, &claim.folder)?;
+    let cell = build_folder::cell_crate(&claim.folder);
+    command::run(
+        command::python(paths)
+            .arg(paths.scripts().join("warm_up.py"))
+            .arg(paths.evcxr())
+            .env("EVCXR_CONFIG_DIR", paths.evcxr_config())
+            .env("EVCXR_TMPDIR", &cell)
+            .current_dir(paths.notebooks()),
+    )?;
+    check_versions(paths, &claim.folder)?;
+    remove_cells(&cell)?;
+
+    let new = paths.course().join("warm.new");
+    build_folder::remove(&new)?;
+    build_folder::copy(&claim.folder, &new)?;
+    build_folder::remove(&paths.warm())?;
+    fs::rename(&new, paths.warm())?;
+    // Last, so that a folder with a stamp is a whole one.
+    fs::write(paths.warm().join(STAMP), wanted)?;
+    claim.release()
+}
+
+/// Copies the warm folder for one kernel. A folder that is out of date still saves most of the
+/// work: cargo compiles what has changed.
+pub fn copy_to(paths: &Paths, folder: &Path) -> Result<()> {
+    let found = fs::read_to_string(paths.warm().join(STAMP))
+        .map_err(|_| "the crates are not compiled yet")?;
+    build_folder::copy(&paths.warm(), folder)
+        .map_err(|error| format!("cannot copy {}: {error}", paths.warm().display()))?;
+    if stamp(paths).is_ok_and(|wanted| wanted == found) {
+        return Ok(());
+    }
+    build_folder::create(paths, folder)?;
+    eprintln!(
+        "course-kernel: the course has changed since set-up, so the first cell compiles what is \
+         new. Run: cargo xtask setup"
+    );
+    Ok(())
+}
+
+/// Says whether the warm folder is there and up to date.
+pub fn is_ready(paths: &Paths) -> bool {
+    let found = fs::read_to_string(paths.warm().join(STAMP)).ok();
+    found.is_some() && stamp(paths).ok() == found
+}
+
+/// A digest of all that decides whether the compiled crates can be used as they are.
+fn stamp(paths: &Paths) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    tools::rustc_version().hash(&mut hasher);
+    tools::KERNEL_VERSION.hash(&mut hasher);
+    build_folder::layout(paths).hash(&mut hasher);
+    for file in ["Cargo.toml", "Cargo.lock"] {
+        fs::read(paths.root().join(file))?.hash(&mut hasher);
+    }
+    fs::read(paths.scripts().join("cells.py"))?.hash(&mut hasher);
+    hash_sources(&paths.helpers(), &mut hasher)?;
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+fn hash_sources(folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {
+    let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        entry.file_name().hash(hasher);
+        if entry.file_type()?.is_dir() {
+            hash_sources(&entry.path(), hasher)?;
+        } else {
+            fs::read(entry.path())?.hash(hasher);
+        }
+    }
+    Ok(())
+}
+
+/// Checks that cells are built against the versions that the course's tests run with.
+fn check_versions(paths: &Paths, folder: &Path) -> Result<()> {
+    let ours = locked_versions(&paths.root().join("Cargo.lock"))?;
+    let cells = locked_versions(&folder.join("Cargo.lock"))?;
+    // The build folder's own crates have no source; neither does helpers.
+    let strangers: Vec<_> = cells.difference(&ours).cloned().collect();
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    let strangers = strangers.join(", ");
+    Err(format!("Cargo.lock is out of date: cells would use {strangers}; run cargo build").into())
+}
+
+/// `name version` of each package that came from a registry.
+fn locked_versions(lock: &Path) -> Result<BTreeSet<String>> {
+    let text = fs::read_to_string(lock)?;
+    let mut versions = BTreeSet::new();
+    for package in text
+        .split("[[package]]")
+        .filter(|p| p.contains("\nsource = "))
+    {
+        let value = |key: &str| {
+            let line = package.lines().find_map(|line| line.strip_prefix(key));
+            line.unwrap_or_default().trim_matches('"').to_owned()
+        };
+        versions.insert(format!("{} {}", value("name = "), value("version = ")));
+    }
+    Ok(versions)
+}
+
+/// Deletes the libraries of the cells that warmed the folder up.
+fn remove_cells(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type()?.is_dir() {
+            remove_cells(&entry.path())?;
+        } else if name.starts_with("libcode_") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
