@@ -161,12 +161,12 @@ pub fn measure<R>(work: impl FnOnce() -> R) -> (R, Timing) {
 const RUNS: usize = 7;
 /// A run repeats the work until it takes at least this long, so that the clock's own
 /// resolution and cost do not matter.
-const SHORTEST_RUN: Duration = Duration::from_millis(50);
+const SHORTEST_RUN: Duration = Duration::from_millis(20);
 
 /// Runs `work` many times and tells how long one call takes; [`timeit!`](crate::timeit) calls this.
 ///
 /// The number of calls in a run (the loops) is found by trying 1, 2, 5, 10, 20, 50, … until a
-/// run takes at least 50 ms. Those trials also warm caches and are not counted. Then come 7 runs.
+/// run takes at least 20 ms. Those trials also warm caches and are not counted. Then come 7 runs.
 pub fn measure_many<R>(mut work: impl FnMut() -> R) -> Stats {
     let mut run = |loops: u64| {
         let start = Instant::now();
@@ -288,7 +288,7 @@ mod tests {
         let mut calls = 0u64;
         let stats = measure_many(|| {
             calls += 1;
-            std::thread::sleep(Duration::from_millis(30));
+            std::thread::sleep(Duration::from_millis(15));
         });
         // Trials of 1 and 2 calls, then 7 runs of 2.
         assert_eq!((stats.loops(), stats.runs(), calls), (2, 7, 1 + 2 + 7 * 2));

@@ -16,7 +16,7 @@ enum Outcome {
 
 type Check = fn(&Paths) -> Result<Outcome>;
 
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: &[(&str, Check)] = &[
     ("format", |paths| cargo(paths, &["fmt", "--check"])),
     ("clippy", |paths| {
         cargo(
@@ -45,6 +45,7 @@ const CHECKS: [(&str, Check); 9] = [
     ("launcher", |paths| {
         unittest(paths, &["tests.test_launcher"])
     }),
+    ("cells", |paths| unittest(paths, &["tests.test_cells"])),
     ("notebooks", |paths| {
         let script = paths.scripts().join("notebooks.py");
         passes(command::python(paths).arg(script).arg("--check"))
@@ -61,7 +62,8 @@ pub fn run(paths: &Paths, names: &[String]) -> Result<()> {
         .iter()
         .find(|name| CHECKS.iter().all(|(n, _)| n != name))
     {
-        let known = CHECKS.map(|(name, _)| name).join(", ");
+        let known: Vec<_> = CHECKS.iter().map(|(name, _)| *name).collect();
+        let known = known.join(", ");
         return Err(format!("there is no check `{unknown}`; there are: {known}").into());
     }
     setup::run(paths)?;
@@ -69,7 +71,7 @@ pub fn run(paths: &Paths, names: &[String]) -> Result<()> {
     let on_ci = env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
     let mut rows = Vec::new();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
-    for (name, check) in CHECKS.into_iter().filter(|(name, _)| wanted(name)) {
+    for &(name, check) in CHECKS.iter().filter(|(name, _)| wanted(name)) {
         println!("\n=== {name} ===");
         let started = Instant::now();
         let result = match check(paths) {

@@ -6,7 +6,7 @@
 ///
 /// A tuple of the wrong length is an error when the cell is compiled, not when it runs:
 ///
-/// ```compile_fail,E0277
+/// ```compile_fail,E0271
 /// use helpers::prelude::*;
 ///
 /// fn area(width: f64, height: f64) -> f64 {

@@ -105,14 +105,15 @@ impl Pool {
 
     /// Like [`map`](Pool::map) for functions of several parameters: unpacks each tuple into them.
     ///
-    /// A closure must name the types of its parameters: `|width: f64, height: f64| …`.
+    /// If the compiler asks for types, name those of a closure's parameters:
+    /// `|word: &str, times: usize| word.repeat(times)`.
     ///
     /// # Panics
     /// As [`map`](Pool::map) does.
-    pub fn starmap<T, F>(&self, f: F, tuples: impl IntoIterator<Item = T>) -> Vec<F::Output>
+    pub fn starmap<I, F>(&self, f: F, tuples: I) -> Vec<F::Output>
     where
-        T: Send,
-        F: StarFn<T, Output: Send> + Sync,
+        I: IntoIterator<Item: Send>,
+        F: StarFn<I::Item, Output: Send> + Sync,
     {
         self.chunks(None).starmap(f, tuples)
     }
@@ -255,10 +256,10 @@ impl<'p> Chunked<'p> {
     ///
     /// # Panics
     /// If `f` does.
-    pub fn starmap<T, F>(&self, f: F, tuples: impl IntoIterator<Item = T>) -> Vec<F::Output>
+    pub fn starmap<I, F>(&self, f: F, tuples: I) -> Vec<F::Output>
     where
-        T: Send,
-        F: StarFn<T, Output: Send> + Sync,
+        I: IntoIterator<Item: Send>,
+        F: StarFn<I::Item, Output: Send> + Sync,
     {
         self.map(|tuple| f.call_star(tuple), tuples)
     }

@@ -111,6 +111,7 @@ fn starmap_unpacks_tuples_of_one_to_eight() {
         pool.starmap(|a: i32, b: i32, c: i32| a + b + c, [(1, 2, 3)]),
         [6]
     );
+    assert_eq!(pool.starmap(|a, b| a + b, [(1, 2)]), [3]);
     #[allow(clippy::too_many_arguments)]
     fn eight(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8) -> u8 {
         a + b + c + d + e + f + g + h

@@ -64,7 +64,7 @@ class Cells(unittest.TestCase):
             "fn area(width: f64, height: f64) -> f64 { width * height }\n"
             "Pool::new(1)?.starmap(area, [(1.0, 2.0, 3.0)])"
         )
-        self.assertRegex(shown, "3 arguments|cannot unpack")
+        self.assertIn("(f64, f64)", shown)
 
     def test_figure_shows_itself_as_an_image_with_alt_text(self):
         outputs = self.kernel.outputs('plot::bars("Naps", "s", [("serial", 7.0), ("pool", 2.5)])?')

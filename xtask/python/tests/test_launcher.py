@@ -112,7 +112,9 @@ class Places(unittest.TestCase):
         with course_kernel(clone, **NO_NETWORK) as kernel:
             self.assertEqual(use_pool(kernel), cells.FIRST_RESULT)
             if sys.platform == "linux":
-                self.assertNotIn(" ", str(build_folder(kernel)))
+                kernels = build_folder(kernel).parent
+                self.assertNotIn(" ", str(kernels))
+                self.addCleanup(shutil.rmtree, kernels)
 
     def test_no_warm_folder(self):
         clone = copy_of_clone(self.folder, warm=False)
