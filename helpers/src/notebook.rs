@@ -1,5 +1,6 @@
 //! What is different in a notebook: how a value shows itself, and how a panic is reported.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
@@ -47,6 +48,19 @@ extern "C" fn on_load() {
 #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
 static ON_LOAD: extern "C" fn() = on_load;
 
+thread_local! {
+    static SOURCE_IS_KNOWN: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Runs what may have been written in an earlier cell, whose source the kernel has overwritten
+/// since: a panic in it is reported without a line of code.
+pub(crate) fn without_source<R>(work: impl FnOnce() -> R) -> R {
+    let before = SOURCE_IS_KNOWN.replace(false);
+    let result = work();
+    SOURCE_IS_KNOWN.set(before);
+    result
+}
+
 /// How long a panic waits for its message to be shown. The kernel passes stderr on in a thread of
 /// its own; if the cell ended first, the message would appear below the next cell.
 const TIME_TO_BE_SHOWN: Duration = Duration::from_millis(30);
@@ -75,7 +89,7 @@ fn report_panic(info: &PanicHookInfo<'_>) {
 fn place(file: &str, line: u32) -> String {
     let path = Path::new(file);
     let cell = env::var_os("EVCXR_TMPDIR")
-        .filter(|_| path.is_relative() && path.ends_with("src/lib.rs"))
+        .filter(|_| SOURCE_IS_KNOWN.get() && path.is_relative() && path.ends_with("src/lib.rs"))
         .and_then(|folder| fs::read_to_string(Path::new(&folder).join("src/lib.rs")).ok());
     let code = cell
         .as_deref()

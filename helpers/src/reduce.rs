@@ -12,10 +12,10 @@ const LEAF: usize = 1024;
 /// Independent running sums in a leaf: enough for the processor's vector units to add without
 /// waiting for the addition before.
 const LANES: usize = 32;
-/// Parts of at most this many values are not split further among workers; a multiple of `LEAF`.
+/// Parts of at most this many values are not split further among workers.
 const TASK: usize = 64 * 1024;
 
-/// Sums a slice or a 1-D array of `f64` or `f32` with all cores.
+/// Sums a slice or a 1-D array of `f64` or `f32` in parallel.
 ///
 /// The same values give the same bits, whatever the number of workers: the order of the additions
 /// depends on the length alone. It is a tree (pairwise summation), so the rounding error grows
@@ -23,7 +23,10 @@ const TASK: usize = 64 * 1024;
 /// floating point summation", SIAM J. Sci. Comput. 14 (1993). An empty list sums to 0.
 ///
 /// The work is done by the workers of the pool that the caller runs in, else by rayon's global
-/// pool of one worker for each core.
+/// pool: one worker for each core, or as many as `RAYON_NUM_THREADS` says.
+///
+/// # Panics
+/// If the system refuses to start the threads of the global pool.
 ///
 /// ```
 /// use helpers::prelude::*;

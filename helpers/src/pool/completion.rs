@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use super::handle::wait_while_helping;
+use super::handle::is_worker;
 use super::{JoinHandle, PoolError};
 
 /// Gives the results of `handles` as they come in, the first to finish first.
@@ -37,6 +38,7 @@ pub struct AsCompleted<R> {
     pushed: usize,
     sender: Sender<usize>,
     done: Receiver<usize>,
+    listener: Arc<()>,
 }
 
 impl<R> AsCompleted<R> {
@@ -47,6 +49,7 @@ impl<R> AsCompleted<R> {
             pushed: 0,
             sender,
             done,
+            listener: Arc::default(),
         }
     }
 
@@ -54,7 +57,7 @@ impl<R> AsCompleted<R> {
         let place = self.pushed;
         self.pushed += 1;
         let sender = self.sender.clone();
-        handle.when_done(move || {
+        handle.when_done(&self.listener, move || {
             // Nobody listens once the iterator is gone.
             let _ = sender.send(place);
         });
@@ -75,10 +78,7 @@ impl<R> Iterator for AsCompleted<R> {
         if self.pending.is_empty() {
             return None;
         }
-        let place = wait_while_helping(None, |limit| match limit {
-            None => self.done.recv().ok(),
-            Some(limit) => self.done.recv_timeout(limit).ok(),
-        })?;
+        let place = next_done(&self.done, None, self.pending.values())?;
         let handle = self.pending.remove(&place)?;
         Some((place, handle.join()))
     }
@@ -138,20 +138,17 @@ pub fn wait<R>(
     let deadline = timeout
         .into()
         .and_then(|limit| Instant::now().checked_add(limit));
+    let listener = Arc::default();
     let (sender, finished) = mpsc::channel();
     for (place, handle) in handles.iter().enumerate() {
         let sender = sender.clone();
-        handle.when_done(move || {
+        handle.when_done(&listener, move || {
             let _ = sender.send(place);
         });
     }
     // A task counts only once its message has come, so that `All` cannot miss one.
     for _ in 0..handles.len() {
-        let next = wait_while_helping(deadline, |limit| match limit {
-            None => finished.recv().ok(),
-            Some(limit) => finished.recv_timeout(limit).ok(),
-        });
-        match (next, until) {
+        match (next_done(&finished, deadline, handles), until) {
             (None, _) | (Some(_), Until::FirstCompleted) => break,
             (Some(place), Until::FirstFailure) if handles[place].has_failed() => break,
             _ => {}
@@ -159,4 +156,26 @@ pub fn wait<R>(
     }
     let (done, pending) = (0..handles.len()).partition(|&place| handles[place].is_finished());
     Waited { done, pending }
+}
+
+/// Waits for the next message; `None` if `deadline` comes first.
+///
+/// A worker that waits without a limit runs what nobody has begun: it may be the only worker.
+fn next_done<'a, R: 'a>(
+    messages: &Receiver<usize>,
+    deadline: Option<Instant>,
+    handles: impl IntoIterator<Item = &'a JoinHandle<R>>,
+) -> Option<usize> {
+    match deadline {
+        Some(end) => {
+            let left = end.saturating_duration_since(Instant::now());
+            messages.recv_timeout(left).ok()
+        }
+        None => messages.try_recv().ok().or_else(|| {
+            if is_worker() {
+                handles.into_iter().find(|handle| handle.run_here());
+            }
+            messages.recv().ok()
+        }),
+    }
 }

@@ -24,6 +24,7 @@ enum Kind {
         cause: String,
     },
     Taken,
+    Deadlock,
 }
 
 impl PoolError {
@@ -51,6 +52,10 @@ impl PoolError {
         PoolError(Kind::Taken)
     }
 
+    pub(crate) fn deadlock() -> PoolError {
+        PoolError(Kind::Deadlock)
+    }
+
     /// Whether a value was given that the pool cannot work with, such as no workers.
     pub fn is_invalid_input(&self) -> bool {
         matches!(self.0, Kind::InvalidInput(_))
@@ -69,6 +74,11 @@ impl PoolError {
     /// Whether the result was not there in time. The task goes on; ask again later.
     pub fn is_timeout(&self) -> bool {
         matches!(self.0, Kind::Timeout(_))
+    }
+
+    /// Whether the wait could never have ended; see [`join`](crate::JoinHandle::join).
+    pub fn is_deadlock(&self) -> bool {
+        matches!(self.0, Kind::Deadlock)
     }
 
     /// Whether the system refused to start a worker.
@@ -102,6 +112,10 @@ impl fmt::Display for PoolError {
                 "worker {worker} of {of} could not be started: {cause}; ask for fewer workers"
             ),
             Kind::Taken => f.write_str("the result was already taken by an earlier call"),
+            Kind::Deadlock => f.write_str(
+                "this task waits for one that it interrupted, which would take for ever; \
+                 wait for it outside the pool, or in a pool of its own",
+            ),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The result of a task, before it is there.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
+use std::{fmt, mem};
 
 use super::PoolError;
+use crate::notebook;
 
 /// A task that was submitted to a pool, and the way to its result.
 ///
@@ -26,10 +28,15 @@ pub struct JoinHandle<R> {
     shared: Arc<Shared<R>>,
 }
 
-/// The worker's end: where the result goes. Dropped without one, it says so.
-pub(crate) struct Completer<R> {
+/// The pool's end: runs the task, unless somebody else did.
+///
+/// Dropped without running, it says that the pool is gone.
+pub(crate) struct Runner<R> {
     shared: Arc<Shared<R>>,
 }
+
+/// What the task does. It catches its own panics.
+type Job<R> = Box<dyn FnOnce() -> Result<R, PoolError> + Send>;
 
 struct Shared<R> {
     state: Mutex<State<R>>,
@@ -40,12 +47,18 @@ struct State<R> {
     stage: Stage<R>,
     /// Whom to tell when the task is done, besides the threads that wait for `changed`.
     waker: Option<Waker>,
-    watchers: Vec<Box<dyn FnOnce() + Send>>,
+    watchers: Vec<Watcher>,
+}
+
+struct Watcher {
+    /// Gone when nobody listens any more.
+    listener: Weak<()>,
+    tell: Box<dyn FnOnce() + Send>,
 }
 
 enum Stage<R> {
-    Waiting,
-    Running,
+    Waiting { job: Job<R> },
+    Running { on: ThreadId },
     Done { result: Result<R, PoolError> },
     Taken { failed: bool },
 }
@@ -54,22 +67,32 @@ impl<R> Stage<R> {
     fn is_done(&self) -> bool {
         matches!(self, Stage::Done { .. } | Stage::Taken { .. })
     }
+
+    fn has_failed(&self) -> bool {
+        match self {
+            Stage::Done { result } => result.is_err(),
+            Stage::Taken { failed } => *failed,
+            Stage::Waiting { .. } | Stage::Running { .. } => false,
+        }
+    }
 }
 
-/// Makes the two ends of a task that has not started.
-pub(crate) fn task<R>() -> (Completer<R>, JoinHandle<R>) {
+/// Makes the two ends of a task.
+pub(crate) fn task<R>(
+    job: impl FnOnce() -> Result<R, PoolError> + Send + 'static,
+) -> (Runner<R>, JoinHandle<R>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
-            stage: Stage::Waiting,
+            stage: Stage::Waiting { job: Box::new(job) },
             waker: None,
             watchers: Vec::new(),
         }),
         changed: Condvar::new(),
     });
-    let completer = Completer {
+    let runner = Runner {
         shared: Arc::clone(&shared),
     };
-    (completer, JoinHandle { shared })
+    (runner, JoinHandle { shared })
 }
 
 impl<R> Shared<R> {
@@ -78,74 +101,84 @@ impl<R> Shared<R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves to `Done` unless that happened before, and tells everybody.
+    /// Takes the job, if nobody has begun it, to run it on this thread.
+    fn begin(&self) -> Option<Job<R>> {
+        let mut state = self.lock();
+        let running = Stage::Running {
+            on: thread::current().id(),
+        };
+        match mem::replace(&mut state.stage, running) {
+            Stage::Waiting { job } => Some(job),
+            other => {
+                state.stage = other;
+                None
+            }
+        }
+    }
+
+    /// Runs the task on this thread, if nobody has begun it; tells whether it did.
+    fn run(&self) -> bool {
+        let Some(job) = self.begin() else {
+            return false;
+        };
+        self.finish(notebook::without_source(job));
+        true
+    }
+
+    /// Takes the task back, if nobody has begun it; tells whether it did.
+    fn cancel(&self, why: &'static str) -> bool {
+        let Some(job) = self.begin() else {
+            return false;
+        };
+        self.finish(Err(PoolError::cancelled(why)));
+        drop(job);
+        true
+    }
+
+    /// Moves on to `Done`, and tells everybody.
     fn finish(&self, result: Result<R, PoolError>) {
         let mut state = self.lock();
-        if state.stage.is_done() {
-            return;
-        }
         state.stage = Stage::Done { result };
         let waker = state.waker.take();
-        let watchers = std::mem::take(&mut state.watchers);
+        let watchers = mem::take(&mut state.watchers);
         drop(state);
         self.changed.notify_all();
         if let Some(waker) = waker {
             waker.wake();
         }
-        for tell in watchers {
-            tell();
+        for watcher in watchers {
+            (watcher.tell)();
         }
-    }
-
-    fn cancel(&self, why: &'static str) -> bool {
-        // The stage changes under one lock, so a worker cannot start the task in between.
-        let waiting = {
-            let mut state = self.lock();
-            let waiting = matches!(state.stage, Stage::Waiting);
-            if waiting {
-                state.stage = Stage::Running;
-            }
-            waiting
-        };
-        if waiting {
-            self.finish(Err(PoolError::cancelled(why)));
-        }
-        waiting
     }
 }
 
-impl<R> Completer<R> {
-    /// Says that a worker begins the task; false if it was cancelled and must not run.
-    pub(crate) fn start(&self) -> bool {
-        let mut state = self.shared.lock();
-        let waiting = matches!(state.stage, Stage::Waiting);
-        if waiting {
-            state.stage = Stage::Running;
-        }
-        waiting
-    }
-
-    pub(crate) fn finish(self, result: Result<R, PoolError>) {
-        self.shared.finish(result);
+impl<R> Runner<R> {
+    pub(crate) fn run(self) {
+        self.shared.run();
     }
 }
 
-impl<R> Drop for Completer<R> {
+impl<R> Drop for Runner<R> {
     fn drop(&mut self) {
-        self.shared
-            .finish(Err(PoolError::cancelled("its pool was dropped")));
+        self.shared.cancel("its pool was dropped");
     }
 }
 
 impl<R> JoinHandle<R> {
     /// Waits for the result.
     ///
-    /// On a worker of the same pool the wait is spent running other tasks, so a task may wait
-    /// for tasks that it submitted itself, even on a pool of one worker.
+    /// A task may wait for tasks that it submitted to its own pool, even to a pool of one worker:
+    /// a worker that waits for a task which nobody has begun runs that task itself.
     ///
     /// # Errors
-    /// The task panicked, was cancelled, or its result was taken before.
+    /// The task panicked, was cancelled, or its result was taken before. Also if the wait could
+    /// never end, because the awaited task was interrupted by the one that waits: this happens
+    /// only to tasks that call `map` or rayon's functions on their own pool, which may run other
+    /// tasks of the pool while they wait.
     pub fn join(self) -> Result<R, PoolError> {
+        if is_worker() && !self.shared.run() && self.is_below() {
+            return Err(PoolError::deadlock());
+        }
         self.wait_until(None);
         self.take()
     }
@@ -172,7 +205,7 @@ impl<R> JoinHandle<R> {
 
     /// Whether a worker has begun the task and not finished it.
     pub fn is_running(&self) -> bool {
-        matches!(self.shared.lock().stage, Stage::Running)
+        matches!(self.shared.lock().stage, Stage::Running { .. })
     }
 
     /// Takes the task back if no worker has begun it, and tells whether that was so.
@@ -184,32 +217,40 @@ impl<R> JoinHandle<R> {
 
     /// Whether the task is done and failed.
     pub(crate) fn has_failed(&self) -> bool {
-        match &self.shared.lock().stage {
-            Stage::Done { result } => result.is_err(),
-            Stage::Taken { failed } => *failed,
-            _ => false,
-        }
+        self.shared.lock().stage.has_failed()
     }
 
-    /// Calls `tell` when the task is done; at once if it already is.
-    pub(crate) fn when_done(&self, tell: impl FnOnce() + Send + 'static) {
+    /// Runs the task on this worker, if nobody has begun it; tells whether it did.
+    pub(crate) fn run_here(&self) -> bool {
+        self.shared.run()
+    }
+
+    /// Calls `tell` when the task is done, or at once if it already is; not if `listener` is gone.
+    pub(crate) fn when_done(&self, listener: &Arc<()>, tell: impl FnOnce() + Send + 'static) {
         let mut state = self.shared.lock();
         if state.stage.is_done() {
             drop(state);
             tell();
         } else {
-            state.watchers.push(Box::new(tell));
+            // Or those who ask again and again would pile up.
+            state.watchers.retain(|w| w.listener.strong_count() > 0);
+            state.watchers.push(Watcher {
+                listener: Arc::downgrade(listener),
+                tell: Box::new(tell),
+            });
         }
+    }
+
+    /// Whether the task runs on this very thread, below the one that asks.
+    fn is_below(&self) -> bool {
+        let me = thread::current().id();
+        matches!(self.shared.lock().stage, Stage::Running { on } if on == me)
     }
 
     fn take(&self) -> Result<R, PoolError> {
         let mut state = self.shared.lock();
-        let failed = match &state.stage {
-            Stage::Done { result } => result.is_err(),
-            Stage::Taken { failed } => *failed,
-            _ => false,
-        };
-        match std::mem::replace(&mut state.stage, Stage::Taken { failed }) {
+        let failed = state.stage.has_failed();
+        match mem::replace(&mut state.stage, Stage::Taken { failed }) {
             Stage::Done { result } => result,
             _ => Err(PoolError::taken()),
         }
@@ -217,65 +258,47 @@ impl<R> JoinHandle<R> {
 
     /// Waits until the task is done; false if `deadline` comes first.
     fn wait_until(&self, deadline: Option<Instant>) -> bool {
-        wait_while_helping(deadline, |limit| {
-            let state = self.shared.lock();
-            let unfinished = |state: &mut State<R>| !state.stage.is_done();
-            let changed = &self.shared.changed;
-            let state = match limit {
-                None => changed
-                    .wait_while(state, unfinished)
+        let mut state = self.shared.lock();
+        while !state.stage.is_done() {
+            state = match deadline.map(|end| end.saturating_duration_since(Instant::now())) {
+                None => self
+                    .shared
+                    .changed
+                    .wait(state)
                     .unwrap_or_else(PoisonError::into_inner),
-                Some(limit) => {
-                    changed
-                        .wait_timeout_while(state, limit, unfinished)
+                Some(Duration::ZERO) => return false,
+                Some(left) => {
+                    self.shared
+                        .changed
+                        .wait_timeout(state, left)
                         .unwrap_or_else(PoisonError::into_inner)
                         .0
                 }
             };
-            state.stage.is_done().then_some(())
-        })
-        .is_some()
+        }
+        true
     }
 }
 
-/// How long a worker that waits, and finds no task to help with, sleeps before it looks again.
-const NAP: Duration = Duration::from_micros(200);
-
-/// Waits until `poll` gives a value or `deadline` comes; `poll` waits as long as it is told to.
-///
-/// A worker that waited idly for a task of its own pool would keep that task from running: with
-/// all workers waiting, for ever. So a worker runs other tasks of its pool meanwhile.
-pub(crate) fn wait_while_helping<T>(
-    deadline: Option<Instant>,
-    mut poll: impl FnMut(Option<Duration>) -> Option<T>,
-) -> Option<T> {
-    let left = || deadline.map(|end| end.saturating_duration_since(Instant::now()));
-    if rayon::current_thread_index().is_none() {
-        return poll(left());
-    }
-    loop {
-        if let Some(value) = poll(Some(Duration::ZERO)) {
-            return Some(value);
-        }
-        if left() == Some(Duration::ZERO) {
-            return None;
-        }
-        if rayon::yield_now() != Some(rayon::Yield::Executed) {
-            let nap = left().map_or(NAP, |left| left.min(NAP));
-            if let Some(value) = poll(Some(nap)) {
-                return Some(value);
-            }
-        }
-    }
+/// Whether this thread is a worker of a pool.
+pub(crate) fn is_worker() -> bool {
+    rayon::current_thread_index().is_some()
 }
 
 impl<R> Future for JoinHandle<R> {
     type Output = Result<R, PoolError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if is_worker() {
+            self.shared.run();
+        }
+        // Cloned and dropped outside the lock: a waker is somebody else's code.
+        let waker = context.waker().clone();
         let mut state = self.shared.lock();
         if !state.stage.is_done() {
-            state.waker = Some(context.waker().clone());
+            let former = state.waker.replace(waker);
+            drop(state);
+            drop(former);
             return Poll::Pending;
         }
         drop(state);
@@ -286,8 +309,8 @@ impl<R> Future for JoinHandle<R> {
 impl<R> fmt::Debug for JoinHandle<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.shared.lock().stage {
-            Stage::Waiting => "waiting",
-            Stage::Running => "running",
+            Stage::Waiting { .. } => "waiting",
+            Stage::Running { .. } => "running",
             Stage::Done { .. } => "finished",
             Stage::Taken { .. } => "joined",
         };

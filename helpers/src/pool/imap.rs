@@ -1,31 +1,48 @@
 //! Results as a lazy iterator: with few items in flight, however long the list.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::panic::resume_unwind;
+use std::iter::Fuse;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::vec;
+use std::{fmt, thread, vec};
 
 use super::{AsCompleted, JoinHandle, Pool, PoolError};
 
 /// Chunks in flight for each worker: one that it works on and one that waits for it.
 const AHEAD: usize = 2;
 
+/// The results of a chunk, item by item: what `f` gave, or its panic.
+type Chunk<R> = Vec<thread::Result<R>>;
+
 /// Takes items from the source, a chunk at a time, and submits them.
 struct Source<'p, I, F> {
     pool: &'p Pool,
-    items: I,
+    items: Fuse<I>,
     f: Arc<F>,
     chunk_size: usize,
     /// Items that were submitted and whose results have not been handed out.
     out: usize,
 }
 
-impl<I: Iterator, F> Source<'_, I, F> {
+impl<'p, I: Iterator, F> Source<'p, I, F> {
+    fn new(pool: &'p Pool, f: F, items: I, chunk_size: usize) -> Source<'p, I, F> {
+        Source {
+            pool,
+            items: items.fuse(),
+            f: Arc::new(f),
+            chunk_size,
+            out: 0,
+        }
+    }
+
     /// How many results are still to come.
     fn size_hint(&self) -> (usize, Option<usize>) {
         let (lower, upper) = self.items.size_hint();
-        (lower + self.out, upper.map(|upper| upper + self.out))
+        (
+            // An endless source says usize::MAX already.
+            lower.saturating_add(self.out),
+            upper.and_then(|upper| upper.checked_add(self.out)),
+        )
     }
 }
 
@@ -37,7 +54,7 @@ where
     R: Send + 'static,
 {
     /// Submits the next chunk; `None` when the source has run dry.
-    fn submit(&mut self) -> Option<JoinHandle<Vec<R>>> {
+    fn submit(&mut self) -> Option<JoinHandle<Chunk<R>>> {
         let chunk: Vec<I::Item> = self.items.by_ref().take(self.chunk_size).collect();
         if chunk.is_empty() {
             return None;
@@ -45,7 +62,10 @@ where
         self.out += chunk.len();
         let f = Arc::clone(&self.f);
         Some(self.pool.submit(
-            move |chunk: Vec<I::Item>| chunk.into_iter().map(|item| f(item)).collect(),
+            move |chunk: Vec<I::Item>| {
+                let call = |item| catch_unwind(AssertUnwindSafe(|| f(item)));
+                chunk.into_iter().map(call).collect()
+            },
             chunk,
         ))
     }
@@ -55,37 +75,27 @@ where
     }
 }
 
-/// A panic in a task goes on in the caller, with its own message; it was reported where it
-/// happened, so it is not reported again.
-fn or_panic<R>(result: Result<R, PoolError>) -> R {
-    result.unwrap_or_else(|error| {
-        let message = error.panic_message().unwrap_or_default().to_owned();
-        resume_unwind(Box::new(if message.is_empty() {
-            error.to_string()
-        } else {
-            message
-        }))
-    })
+/// The chunk's results; an item that panicked spoils its own result only.
+fn results<R>(chunk: Result<Chunk<R>, PoolError>) -> vec::IntoIter<thread::Result<R>> {
+    match chunk {
+        Ok(chunk) => chunk.into_iter(),
+        // Nobody cancels a chunk, and the pool is borrowed, so that it cannot be dropped.
+        Err(error) => unreachable!("{error}"),
+    }
 }
 
 /// Results in the order of the items, made by [`Pool::imap`].
 #[must_use = "iterators do nothing until they are consumed"]
 pub struct Imap<'p, I, F, R> {
     source: Source<'p, I, F>,
-    in_flight: VecDeque<JoinHandle<Vec<R>>>,
-    ready: vec::IntoIter<R>,
+    in_flight: VecDeque<JoinHandle<Chunk<R>>>,
+    ready: vec::IntoIter<thread::Result<R>>,
 }
 
-impl<'p, I, F, R> Imap<'p, I, F, R> {
+impl<'p, I: Iterator, F, R> Imap<'p, I, F, R> {
     pub(crate) fn new(pool: &'p Pool, f: F, items: I, chunk_size: usize) -> Imap<'p, I, F, R> {
         Imap {
-            source: Source {
-                pool,
-                items,
-                f: Arc::new(f),
-                chunk_size,
-                out: 0,
-            },
+            source: Source::new(pool, f, items, chunk_size),
             in_flight: VecDeque::new(),
             ready: Vec::new().into_iter(),
         }
@@ -106,7 +116,9 @@ where
             self.refill()?;
         }
         self.source.out -= 1;
-        self.ready.next()
+        // A panic was reported where it happened; here it only goes on.
+        let result = self.ready.next()?;
+        Some(result.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -129,7 +141,7 @@ where
                 None => break,
             }
         }
-        self.ready = or_panic(self.in_flight.pop_front()?.join()).into_iter();
+        self.ready = results(self.in_flight.pop_front()?.join());
         Some(())
     }
 }
@@ -147,11 +159,11 @@ impl<I, F, R> Drop for Imap<'_, I, F, R> {
 #[must_use = "iterators do nothing until they are consumed"]
 pub struct ImapUnordered<'p, I, F, R> {
     source: Source<'p, I, F>,
-    in_flight: AsCompleted<Vec<R>>,
-    ready: vec::IntoIter<R>,
+    in_flight: AsCompleted<Chunk<R>>,
+    ready: vec::IntoIter<thread::Result<R>>,
 }
 
-impl<'p, I, F, R> ImapUnordered<'p, I, F, R> {
+impl<'p, I: Iterator, F, R> ImapUnordered<'p, I, F, R> {
     pub(crate) fn new(
         pool: &'p Pool,
         f: F,
@@ -159,13 +171,7 @@ impl<'p, I, F, R> ImapUnordered<'p, I, F, R> {
         chunk_size: usize,
     ) -> ImapUnordered<'p, I, F, R> {
         ImapUnordered {
-            source: Source {
-                pool,
-                items,
-                f: Arc::new(f),
-                chunk_size,
-                out: 0,
-            },
+            source: Source::new(pool, f, items, chunk_size),
             in_flight: AsCompleted::new(),
             ready: Vec::new().into_iter(),
         }
@@ -186,7 +192,9 @@ where
             self.refill()?;
         }
         self.source.out -= 1;
-        self.ready.next()
+        // A panic was reported where it happened; here it only goes on.
+        let result = self.ready.next()?;
+        Some(result.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -210,7 +218,7 @@ where
             }
         }
         let (_, chunk) = self.in_flight.next()?;
-        self.ready = or_panic(chunk).into_iter();
+        self.ready = results(chunk);
         Some(())
     }
 }

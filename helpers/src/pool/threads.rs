@@ -20,7 +20,8 @@ const MOST_WORKERS: usize = 1024;
 ///
 /// The workers share the caller's memory: functions may borrow the caller's data, and large
 /// arrays cost nothing to hand over. Dropping the pool ends its workers and waits for them:
-/// tasks that run come to their end, tasks that wait are cancelled.
+/// tasks that run come to their end, tasks that wait are cancelled. (Only if one of its own tasks
+/// drops it, it does not wait.)
 ///
 /// ```
 /// use helpers::prelude::*;
@@ -63,6 +64,9 @@ impl Pool {
                 joins.push(thread.spawn(|| worker.run())?);
                 io::Result::Ok(())
             })
+            // Tasks catch their panics. What is left is a value that panics when it is dropped:
+            // that was reported where it happened, and need not end the program.
+            .panic_handler(drop)
             .build();
         match threads {
             Ok(threads) => Ok(Pool {
@@ -176,19 +180,17 @@ impl Pool {
         R: Send + 'static,
         F: FnOnce(A) -> R + Send + 'static,
     {
-        let (completer, handle) = task();
         let closing = Arc::clone(&self.closing);
-        self.threads().spawn_fifo(move || {
-            // A completer that is dropped without a result says that the pool is gone.
-            if closing.load(Ordering::Relaxed) || !completer.start() {
-                return;
+        let (runner, handle) = task(move || {
+            if closing.load(Ordering::Relaxed) {
+                return Err(PoolError::cancelled("its pool was dropped"));
             }
-            let result = catch_unwind(AssertUnwindSafe(|| f(arg))).map_err(|payload| {
+            catch_unwind(AssertUnwindSafe(|| f(arg))).map_err(|payload| {
                 let worker = rayon::current_thread_index().map_or(String::new(), worker_name);
                 PoolError::panic(worker, panic_message(&*payload))
-            });
-            completer.finish(result);
+            })
         });
+        self.threads().spawn_fifo(move || runner.run());
         handle
     }
 
@@ -208,12 +210,14 @@ impl Drop for Pool {
         self.closing.store(true, Ordering::Relaxed);
         drop(self.threads.take());
         let me = thread::current().id();
+        if self.joins.iter().any(|worker| worker.thread().id() == me) {
+            // The last reference was held by a task of this pool. A worker cannot wait for
+            // itself, and the others do not end before its task does.
+            return;
+        }
         for worker in self.joins.drain(..) {
-            // A task may hold the last reference to its own pool; a thread cannot wait for itself.
-            if worker.thread().id() != me {
-                // A worker's panics are caught and reported where they belong.
-                let _ = worker.join();
-            }
+            // A worker's panics are caught and reported where they belong.
+            let _ = worker.join();
         }
     }
 }

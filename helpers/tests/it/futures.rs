@@ -162,3 +162,65 @@ fn handles_can_be_awaited() {
     });
     assert_eq!(sum, 42);
 }
+
+/// Fails the test, rather than hanging it, if `work` does not end.
+fn within_seconds<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(work()));
+    receiver
+        .recv_timeout(Duration::from_secs(20))
+        .expect("a deadlock, or a panic")
+}
+
+#[test]
+fn a_waiting_worker_does_not_start_a_task_that_needs_the_one_it_is_in() {
+    within_seconds(|| {
+        let pool = Arc::new(Pool::new(2).unwrap());
+        let inner = Arc::clone(&pool);
+        let first = pool.submit(
+            move |()| {
+                let slow = inner.submit(|()| thread::sleep(Duration::from_millis(200)), ());
+                thread::sleep(Duration::from_millis(50));
+                slow.join()
+            },
+            (),
+        );
+        thread::sleep(Duration::from_millis(20));
+        // Waits in the queue while `first` waits for `slow`, which the other worker has.
+        let second = pool.submit(|first: JoinHandle<_>| first.join(), first);
+        assert_eq!(second.join(), Ok(Ok(Ok(()))));
+    });
+}
+
+#[test]
+fn a_wait_that_could_never_end_is_an_error() {
+    within_seconds(|| {
+        let pool = Pool::new(1).unwrap();
+        let (begun, has_begun) = mpsc::channel();
+        let (go, may_go) = mpsc::channel::<()>();
+        let below = pool.submit(
+            move |()| {
+                begun.send(()).unwrap();
+                may_go.recv().unwrap();
+                // As rayon's own functions do while they wait: run another task of the pool.
+                rayon::yield_now();
+            },
+            (),
+        );
+        has_begun.recv().unwrap();
+        let above = pool.submit(|below: JoinHandle<()>| below.join(), below);
+        go.send(()).unwrap();
+        let error = above.join().unwrap().unwrap_err();
+        assert!(error.is_deadlock(), "{error}");
+    });
+}
+
+#[test]
+fn a_task_may_await_a_task_of_its_own_pool() {
+    within_seconds(|| {
+        let pool = Arc::new(Pool::new(1).unwrap());
+        let inner = Arc::clone(&pool);
+        let sum = pool.submit(move |()| block_on(inner.submit(|x| x + 1, 41)), ());
+        assert_eq!(sum.join(), Ok(Ok(42)));
+    });
+}

@@ -234,20 +234,42 @@ fn dropping_a_pool_waits_for_what_runs_and_cancels_what_waits() {
 
 #[test]
 fn a_task_may_hold_the_last_reference_to_its_pool() {
-    let pool = Arc::new(Pool::new(1).unwrap());
-    let mine = Arc::clone(&pool);
-    let (begin, may_begin) = mpsc::channel::<()>();
-    let handle = pool.submit(
-        move |()| {
-            may_begin.recv().unwrap();
-            drop(mine);
-            1
-        },
-        (),
-    );
-    drop(pool);
-    begin.send(()).unwrap();
-    assert_eq!(handle.join(), Ok(1));
+    for workers in [1, 4] {
+        let pool = Arc::new(Pool::new(workers).unwrap());
+        let mine = Arc::clone(&pool);
+        let (begin, may_begin) = mpsc::channel::<()>();
+        let mut handle = pool.submit(
+            move |()| {
+                may_begin.recv().unwrap();
+                drop(mine);
+                1
+            },
+            (),
+        );
+        drop(pool);
+        begin.send(()).unwrap();
+        assert_eq!(handle.join_timeout(Duration::from_secs(20)), Ok(1));
+    }
+}
+
+#[test]
+fn a_value_that_panics_when_it_is_dropped_does_not_end_the_program() {
+    struct Grenade;
+    impl Drop for Grenade {
+        fn drop(&mut self) {
+            if !thread::panicking() {
+                panic!("dropped");
+            }
+        }
+    }
+    let pool = Pool::new(1).unwrap();
+    let (release, released) = mpsc::channel::<()>();
+    let blocker = pool.submit(move |()| released.recv().unwrap_err(), ());
+    // Nobody takes this result, so the worker drops it.
+    drop(pool.submit(|()| Grenade, ()));
+    drop(release);
+    blocker.join().unwrap();
+    assert_eq!(pool.submit(|x| x, 1).join(), Ok(1));
 }
 
 #[test]
@@ -313,6 +335,14 @@ fn imap_knows_how_many_results_are_to_come() {
     let mut results = pool.chunk_size(3).unwrap().imap_unordered(|x| x, 0..10);
     results.next();
     assert_eq!(results.size_hint(), (9, Some(9)));
+}
+
+#[test]
+fn imap_takes_an_endless_source() {
+    let pool = Pool::new(2).unwrap();
+    let squares: Vec<u64> = pool.imap(|x| x * x, 0..).take(4).collect();
+    assert_eq!(squares, [0, 1, 4, 9]);
+    assert_eq!(pool.imap_unordered(|x| x, 0..).take(4).count(), 4);
 }
 
 #[test]

@@ -114,7 +114,7 @@ class Places(unittest.TestCase):
             if sys.platform == "linux":
                 kernels = build_folder(kernel).parent
                 self.assertNotIn(" ", str(kernels))
-                self.addCleanup(shutil.rmtree, kernels)
+                self.addCleanup(shutil.rmtree, kernels, ignore_errors=True)
 
     def test_no_warm_folder(self):
         clone = copy_of_clone(self.folder, warm=False)
