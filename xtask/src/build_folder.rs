@@ -21,7 +21,8 @@ use crate::Result;
 use crate::paths::Paths;
 
 /// evcxr's own profile, but optimised as a release build is: the times that a notebook
-/// measures should be those of a release build. cargo ignores the profile in the cell crate,
+/// measures should be those of a release build. Without link-time optimisation, which takes a
+/// third of the time that a cell takes to compile and has little to join in so small a crate. cargo ignores the profile in the cell crate,
 /// because that crate is not the root of its workspace.
 const WORKSPACE: &str = r#"[workspace]
 resolver = "3"
@@ -36,6 +37,7 @@ overflow-checks = false
 codegen-units = 16
 incremental = true
 rpath = true
+lto = "off"
 "#;
 
 /// The crate that evcxr writes: what the kernel is told as `EVCXR_TMPDIR`.
