@@ -75,28 +75,68 @@ where
     }
 }
 
-/// The chunk's results; an item that panicked spoils its own result only.
-fn results<R>(chunk: Result<Chunk<R>, PoolError>) -> vec::IntoIter<thread::Result<R>> {
-    match chunk {
-        Ok(chunk) => chunk.into_iter(),
-        // Nobody cancels a chunk, and the pool is borrowed, so that it cannot be dropped.
-        Err(error) => unreachable!("{error}"),
+/// Chunks that were submitted, and the order in which their results are wanted.
+enum InFlight<R> {
+    InOrder(VecDeque<JoinHandle<Chunk<R>>>),
+    AsTheyCome(AsCompleted<Chunk<R>>),
+}
+
+impl<R> InFlight<R> {
+    fn len(&self) -> usize {
+        match self {
+            InFlight::InOrder(handles) => handles.len(),
+            InFlight::AsTheyCome(handles) => handles.len(),
+        }
+    }
+
+    fn push(&mut self, handle: JoinHandle<Chunk<R>>) {
+        match self {
+            InFlight::InOrder(handles) => handles.push_back(handle),
+            InFlight::AsTheyCome(handles) => handles.push(handle),
+        }
+    }
+
+    /// Waits for the chunk whose turn it is; `None` if there is none.
+    fn next(&mut self) -> Option<Result<Chunk<R>, PoolError>> {
+        match self {
+            InFlight::InOrder(handles) => Some(handles.pop_front()?.join()),
+            InFlight::AsTheyCome(handles) => Some(handles.next()?.1),
+        }
+    }
+
+    fn cancel_all(&self) {
+        match self {
+            InFlight::InOrder(handles) => handles.iter().for_each(|handle| {
+                handle.cancel();
+            }),
+            InFlight::AsTheyCome(handles) => handles.cancel_all(),
+        }
     }
 }
 
-/// Results in the order of the items, made by [`Pool::imap`].
+/// Results one by one, made by [`Pool::imap`] and [`Pool::imap_unordered`].
 #[must_use = "iterators do nothing until they are consumed"]
 pub struct Imap<'p, I, F, R> {
     source: Source<'p, I, F>,
-    in_flight: VecDeque<JoinHandle<Chunk<R>>>,
+    in_flight: InFlight<R>,
     ready: vec::IntoIter<thread::Result<R>>,
 }
 
 impl<'p, I: Iterator, F, R> Imap<'p, I, F, R> {
-    pub(crate) fn new(pool: &'p Pool, f: F, items: I, chunk_size: usize) -> Imap<'p, I, F, R> {
+    pub(crate) fn ordered(pool: &'p Pool, f: F, items: I, chunk_size: usize) -> Self {
+        let source = Source::new(pool, f, items, chunk_size);
+        Imap::new(source, InFlight::InOrder(VecDeque::new()))
+    }
+
+    pub(crate) fn unordered(pool: &'p Pool, f: F, items: I, chunk_size: usize) -> Self {
+        let source = Source::new(pool, f, items, chunk_size);
+        Imap::new(source, InFlight::AsTheyCome(AsCompleted::new()))
+    }
+
+    fn new(source: Source<'p, I, F>, in_flight: InFlight<R>) -> Self {
         Imap {
-            source: Source::new(pool, f, items, chunk_size),
-            in_flight: VecDeque::new(),
+            source,
+            in_flight,
             ready: Vec::new().into_iter(),
         }
     }
@@ -113,7 +153,17 @@ where
 
     fn next(&mut self) -> Option<R> {
         if self.ready.len() == 0 {
-            self.refill()?;
+            while self.in_flight.len() < self.source.window() {
+                match self.source.submit() {
+                    Some(handle) => self.in_flight.push(handle),
+                    None => break,
+                }
+            }
+            self.ready = match self.in_flight.next()? {
+                Ok(chunk) => chunk.into_iter(),
+                // Nobody cancels a chunk, and a pool that is borrowed cannot be dropped.
+                Err(error) => panic!("{error}"),
+            };
         }
         self.source.out -= 1;
         // A panic was reported where it happened; here it only goes on.
@@ -123,107 +173,10 @@ where
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.source.size_hint()
-    }
-}
-
-impl<I, F, R> Imap<'_, I, F, R>
-where
-    I: Iterator,
-    I::Item: Send + 'static,
-    F: Fn(I::Item) -> R + Send + Sync + 'static,
-    R: Send + 'static,
-{
-    /// Fills the window and waits for the next chunk; `None` when there are no more.
-    fn refill(&mut self) -> Option<()> {
-        while self.in_flight.len() < self.source.window() {
-            match self.source.submit() {
-                Some(handle) => self.in_flight.push_back(handle),
-                None => break,
-            }
-        }
-        self.ready = results(self.in_flight.pop_front()?.join());
-        Some(())
     }
 }
 
 impl<I, F, R> Drop for Imap<'_, I, F, R> {
-    /// What nobody will ask for need not start.
-    fn drop(&mut self) {
-        for handle in &self.in_flight {
-            handle.cancel();
-        }
-    }
-}
-
-/// Results as they come in, the first to finish first, made by [`Pool::imap_unordered`].
-#[must_use = "iterators do nothing until they are consumed"]
-pub struct ImapUnordered<'p, I, F, R> {
-    source: Source<'p, I, F>,
-    in_flight: AsCompleted<Chunk<R>>,
-    ready: vec::IntoIter<thread::Result<R>>,
-}
-
-impl<'p, I: Iterator, F, R> ImapUnordered<'p, I, F, R> {
-    pub(crate) fn new(
-        pool: &'p Pool,
-        f: F,
-        items: I,
-        chunk_size: usize,
-    ) -> ImapUnordered<'p, I, F, R> {
-        ImapUnordered {
-            source: Source::new(pool, f, items, chunk_size),
-            in_flight: AsCompleted::new(),
-            ready: Vec::new().into_iter(),
-        }
-    }
-}
-
-impl<I, F, R> Iterator for ImapUnordered<'_, I, F, R>
-where
-    I: Iterator,
-    I::Item: Send + 'static,
-    F: Fn(I::Item) -> R + Send + Sync + 'static,
-    R: Send + 'static,
-{
-    type Item = R;
-
-    fn next(&mut self) -> Option<R> {
-        if self.ready.len() == 0 {
-            self.refill()?;
-        }
-        self.source.out -= 1;
-        // A panic was reported where it happened; here it only goes on.
-        let result = self.ready.next()?;
-        Some(result.unwrap_or_else(|panic| resume_unwind(panic)))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.source.size_hint()
-    }
-}
-
-impl<I, F, R> ImapUnordered<'_, I, F, R>
-where
-    I: Iterator,
-    I::Item: Send + 'static,
-    F: Fn(I::Item) -> R + Send + Sync + 'static,
-    R: Send + 'static,
-{
-    /// Fills the window and waits for the next chunk; `None` when there are no more.
-    fn refill(&mut self) -> Option<()> {
-        while self.in_flight.len() < self.source.window() {
-            match self.source.submit() {
-                Some(handle) => self.in_flight.push(handle),
-                None => break,
-            }
-        }
-        let (_, chunk) = self.in_flight.next()?;
-        self.ready = results(chunk);
-        Some(())
-    }
-}
-
-impl<I, F, R> Drop for ImapUnordered<'_, I, F, R> {
     /// What nobody will ask for need not start.
     fn drop(&mut self) {
         self.in_flight.cancel_all();
@@ -233,15 +186,5 @@ impl<I, F, R> Drop for ImapUnordered<'_, I, F, R> {
 impl<I, F, R> fmt::Debug for Imap<'_, I, F, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Imap({} chunks in flight)", self.in_flight.len())
-    }
-}
-
-impl<I, F, R> fmt::Debug for ImapUnordered<'_, I, F, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "ImapUnordered({} chunks in flight)",
-            self.in_flight.len()
-        )
     }
 }

@@ -23,6 +23,6 @@ pub mod threads;
 pub use completion::{AsCompleted, Until, Waited, as_completed, wait};
 pub use error::PoolError;
 pub use handle::JoinHandle;
-pub use imap::{Imap, ImapUnordered};
+pub use imap::Imap;
 pub use star::StarFn;
 pub use threads::{Chunked, Pool};

@@ -11,7 +11,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::chunk::{checked_chunk_size, default_chunk_size};
 use super::handle::task;
-use super::{Imap, ImapUnordered, JoinHandle, PoolError, StarFn};
+use super::{Imap, JoinHandle, PoolError, StarFn};
 
 /// More threads than this help nobody, and are more likely a slip of the pen.
 const MOST_WORKERS: usize = 1024;
@@ -143,7 +143,7 @@ impl Pool {
     ///
     /// # Panics
     /// As [`imap`](Pool::imap) does.
-    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> ImapUnordered<'_, I::IntoIter, F, R>
+    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> Imap<'_, I::IntoIter, F, R>
     where
         I: IntoIterator<Item: Send + 'static>,
         R: Send + 'static,
@@ -275,17 +275,17 @@ impl<'p> Chunked<'p> {
         R: Send + 'static,
         F: Fn(I::Item) -> R + Send + Sync + 'static,
     {
-        Imap::new(self.pool, f, items.into_iter(), self.lazy_size())
+        Imap::ordered(self.pool, f, items.into_iter(), self.lazy_size())
     }
 
     /// See [`Pool::imap_unordered`]; without a chunk size, workers take one item at a time.
-    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> ImapUnordered<'p, I::IntoIter, F, R>
+    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> Imap<'p, I::IntoIter, F, R>
     where
         I: IntoIterator<Item: Send + 'static>,
         R: Send + 'static,
         F: Fn(I::Item) -> R + Send + Sync + 'static,
     {
-        ImapUnordered::new(self.pool, f, items.into_iter(), self.lazy_size())
+        Imap::unordered(self.pool, f, items.into_iter(), self.lazy_size())
     }
 
     fn lazy_size(&self) -> usize {
