@@ -43,7 +43,7 @@ const CHECKS: &[(&str, Check)] = &[
         unittest(paths, &["tests.test_normalise", "tests.test_harness"])
     }),
     ("launcher", |paths| {
-        unittest(paths, &["tests.test_launcher"])
+        unittest(paths, &["tests.test_setup", "tests.test_launcher"])
     }),
     ("cells", |paths| unittest(paths, &["tests.test_cells"])),
     ("notebooks", |paths| {
