@@ -9,7 +9,7 @@ use helpers::prelude::*;
 
 /// The lesson's six items; what a unit is does not matter to the order.
 const ITEMS: [u64; 6] = [3, 5, 10, 15, 17, 20];
-const UNIT: Duration = Duration::from_millis(10);
+const UNIT: Duration = Duration::from_millis(20);
 
 /// Runs the lesson's items and tells who ran what, in the order of starting.
 fn schedule(workers: usize) -> Vec<(String, u64)> {
