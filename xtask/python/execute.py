@@ -14,12 +14,11 @@ from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
 
+from kernels import SETTLE_SECONDS
+
 # Tags of a cell that is meant to fail. The second is Jupyter's own: "Run All" goes on after a
 # cell that does not compile only if it has it.
 RAISES = {"raises", "raises-exception"}
-
-# evcxr passes stderr on in a thread of its own, which may be later than "I am idle".
-SETTLE_SECONDS = 0.1
 
 
 @dataclass
