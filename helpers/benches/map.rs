@@ -1,4 +1,5 @@
-//! What `Pool::map` costs over rayon's own `par_iter` on the same number of threads.
+//! What `Pool::map` costs over rayon's own `par_iter` on the same number of threads, and what a
+//! recording of a timeline adds to it.
 
 mod compare;
 
@@ -27,6 +28,11 @@ fn steps_for(wanted: Duration) -> u64 {
 fn main() {
     let workers = environment().cores;
     let pool = Pool::new(workers).expect("the pool starts");
+    against_rayon(workers, &pool);
+    recorded(workers, &pool);
+}
+
+fn against_rayon(workers: usize, pool: &Pool) {
     let rayon = rayon::ThreadPoolBuilder::new()
         .num_threads(workers)
         .build()
@@ -63,6 +69,41 @@ fn main() {
             "{name:>8} {count:>9} {:>9.3} ms {:>9.3} ms {:>8.3}  {low:.3} to {high:.3}    {extra:+.1} ns",
             median(&ours) * 1e3,
             median(&theirs) * 1e3,
+            median(&ratios),
+        );
+    }
+}
+
+/// Chunks of one item are the worst case: each item is a task of its own in the timeline.
+fn recorded(workers: usize, pool: &Pool) {
+    println!("\nPool::map with chunks of 1, recorded and not, {workers} workers each");
+    println!(
+        "{:>8} {:>9} {:>12} {:>12} {:>8}  {:<17} extra a task",
+        "a task", "items", "recorded", "not", "ratio", "quartiles"
+    );
+    for (name, wanted, count) in [
+        ("1 µs", 1_000, 20_000u64),
+        ("10 µs", 10_000, 4_000),
+        ("100 µs", 100_000, 400),
+    ] {
+        let steps = steps_for(Duration::from_nanos(wanted));
+        let items: Vec<u64> = (0..count).collect();
+        let map = || {
+            let view = pool.chunk_size(1).expect("1 is a size");
+            black_box(view.map(|&x| spin(x, steps), &items))
+        };
+        let [on, off] = in_turns(
+            Duration::from_secs(3),
+            [&mut || drop(Timeline::record(map)), &mut || drop(map())],
+        );
+        let ratios = ratios(&on, &off);
+        let (low, high) = quartiles(&ratios);
+        // The workers share the tasks, and each has to record its own.
+        let extra = (median(&on) - median(&off)) / count as f64 * workers as f64 * 1e9;
+        println!(
+            "{name:>8} {count:>9} {:>9.3} ms {:>9.3} ms {:>8.3}  {low:.3} to {high:.3}    {extra:+.1} ns",
+            median(&on) * 1e3,
+            median(&off) * 1e3,
             median(&ratios),
         );
     }

@@ -2,9 +2,19 @@
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::thread;
 use std::time::Duration;
 
 use helpers::plot::{self, Figure, PlotError};
+use helpers::{Pool, Timeline};
+
+/// Recorded once: recordings at the same time would see each other's tasks.
+static TIMELINE: LazyLock<Timeline> = LazyLock::new(|| {
+    let pool = Pool::new(4).unwrap();
+    let sleep = |ms| thread::sleep(Duration::from_millis(ms));
+    Timeline::record(|| pool.map(sleep, [3, 5, 10, 15, 17, 20])).1
+});
 
 fn good_figures() -> Vec<(&'static str, Figure)> {
     let cubes: Vec<(u64, f64)> = (1..=100).map(|x| (x, (x * x * x) as f64)).collect();
@@ -24,6 +34,7 @@ fn good_figures() -> Vec<(&'static str, Figure)> {
             "speedup",
             plot::speedup("Sum", Duration::from_secs(1), &walls).unwrap(),
         ),
+        ("timeline", plot::timeline("Six tasks", &TIMELINE).unwrap()),
     ]
 }
 
@@ -189,6 +200,7 @@ fn alt_texts_tell_the_numbers() {
             "y axis is logarithmic",
         ],
         &["2 workers 1.89", "8 workers 5.56", "serial part of 5.9"],
+        &["6 tasks on 4 workers", "task, item 5 on worker", "worker 3"],
     ]) {
         for number in numbers {
             assert!(alt.contains(number), "{number} is not in: {alt}");
@@ -311,6 +323,18 @@ fn bad_speedups_are_named() {
 }
 
 #[test]
+fn an_empty_timeline_says_what_to_do() {
+    // Wait for the other recording: its tasks would be in this one.
+    LazyLock::force(&TIMELINE);
+    let ((), empty) = Timeline::record(|| ());
+    check_error(
+        plot::timeline("T", &empty),
+        PlotError::is_no_data,
+        &["Timeline::record", "`map`"],
+    );
+}
+
+#[test]
 fn bad_paths_are_named() {
     let folder = Folder::new("paths");
     let (_, figure) = good_figures().swap_remove(0);
@@ -375,6 +399,7 @@ fn strange_labels_and_values_draw() {
             }
         }
         check_xml(&plot::speedup(label, 1.0, [(2, 0.5)]).unwrap().to_svg());
+        check_xml(&plot::timeline(label, &TIMELINE).unwrap().to_svg());
     }
     // Pixels take longer, so all labels share a picture.
     let bars = strange.map(|label| (label, 1.0));

@@ -8,6 +8,7 @@
 //! | [`bars`] | a few values side by side, such as the wall times of several versions |
 //! | [`lines`] | how values change, such as the time by the number of elements |
 //! | [`speedup`] | how many times faster more workers are, beside the ideal and Amdahl's law |
+//! | [`timeline`] | which worker ran which task, and when it was idle |
 //!
 //! [`fit_amdahl`] computes the serial part of a program without drawing it.
 //!
@@ -27,9 +28,10 @@
 //! # Ok::<(), plot::PlotError>(())
 //! ```
 
-// How a plot comes to be: `bars`, `lines` and `speedup` check the numbers and write a `Scene`, a
-// list of shapes and texts. `paint` turns any scene into SVG or into pixels, and `Figure` decides
-// which of the two is wanted. A new kind of plot is one more file that writes a scene.
+// How a plot comes to be: `bars`, `lines`, `speedup` and `timeline` check the numbers and write
+// a `Scene`, a list of shapes and texts. `paint` turns any scene into SVG or into pixels, and
+// `Figure` decides which of the two is wanted. A new kind of plot is one more file that writes a
+// scene.
 mod amdahl;
 mod axis;
 mod bars;
@@ -45,6 +47,7 @@ mod scene;
 mod speedup;
 mod style;
 mod text;
+mod timeline;
 mod value;
 
 pub use amdahl::fit_amdahl;
@@ -53,4 +56,5 @@ pub use error::PlotError;
 pub use figure::Figure;
 pub use lines::lines;
 pub use speedup::speedup;
+pub use timeline::timeline;
 pub use value::Value;

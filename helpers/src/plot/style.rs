@@ -27,6 +27,9 @@ pub(super) const SERIES: [Rgb; 7] = [
     Rgb(0, 0, 0),
 ];
 
+/// The colours of bars that touch, in turns: light text is easy to read on both.
+pub(super) const TONES: [Rgb; 2] = [SERIES[0], Rgb(0, 62, 104)];
+
 /// The width of every figure, in pixels of the page.
 pub(super) const WIDTH: f64 = 720.0;
 /// The empty space along the edges.
@@ -64,5 +67,12 @@ mod tests {
         assert!(contrast(INK, CARD) >= 4.5);
         assert!(contrast(MUTED, CARD) >= 4.5);
         assert!(contrast(AXIS, CARD) >= 3.0);
+    }
+
+    #[test]
+    fn bars_that_touch_differ_and_can_bear_light_text() {
+        assert!(contrast(TONES[0], CARD) >= 4.5);
+        assert!(contrast(TONES[1], CARD) >= 4.5);
+        assert!(contrast(TONES[0], TONES[1]) >= 2.0);
     }
 }
