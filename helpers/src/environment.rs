@@ -6,7 +6,7 @@ use std::thread;
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 /// Environment variables that numerical libraries obey when they start threads of their own.
-const THREAD_SETTINGS: [&str; 7] = [
+pub(crate) const THREAD_SETTINGS: [&str; 7] = [
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",

@@ -27,6 +27,17 @@
 //! assert_eq!(handle.join()?, 3);
 //! # Ok::<(), PoolError>(())
 //! ```
+//! Do the same in worker processes, whose end is not the end of the program:
+//! ```
+//! use helpers::prelude::*;
+//!
+//! helpers::init_process_pools(); // a program's first line; a notebook does not need it
+//! let pool = ProcessPool::new(2)?;
+//! assert_eq!(pool.map(|x: u64| x * x, [1, 2, 3])?, [1, 4, 9]);
+//! let lost = pool.submit(|()| std::process::exit(3), ());
+//! assert!(lost.join().is_err_and(|error: PoolError| error.is_worker_lost()));
+//! # Ok::<(), PoolError>(())
+//! ```
 //! Sum, or reduce in any other way:
 //! ```
 //! use helpers::prelude::*;
@@ -38,14 +49,27 @@
 //! assert_eq!(count, Some(100_000));
 //! # Ok::<(), PoolError>(())
 //! ```
+//! See which worker ran which task, and when:
+//! ```
+//! use helpers::prelude::*;
+//!
+//! let pool = Pool::new(2)?;
+//! let (_, timeline) = Timeline::record(|| pool.map(|x: u64| x * x, 0..6));
+//! println!("{timeline}"); // a table: how busy each worker was
+//! let figure = plot::timeline("Six tasks on two workers", &timeline)?; // a row for each worker
+//! # assert!(figure.alt().contains("6 tasks on 2 workers"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Modules
 //! Each holds one concept and can be read in ten minutes: [`timing`] and [`stats`], [`pool`],
-//! [`reduce`], [`plot`], [`environment`](mod@environment), [`progress`](mod@progress).
+//! [`reduce`], [`timeline`], [`plot`], [`environment`](mod@environment), [`progress`](mod@progress).
 //!
 //! # Limits
 //! Threads cannot be stopped from outside: a task that never returns keeps its worker, and
-//! dropping the pool waits for it. In a notebook, interrupting the kernel ends it.
+//! dropping the pool waits for it. In a notebook, interrupting the kernel ends it. Worker processes
+//! can be stopped: see [`ProcessPool::time_limit`]. They run on Linux (with the GNU C library) and
+//! macOS.
 
 pub mod environment;
 mod notebook;
@@ -55,15 +79,21 @@ pub mod prelude;
 pub mod progress;
 pub mod reduce;
 pub mod stats;
+pub mod timeline;
 pub mod timing;
 
 pub use environment::environment;
 pub use plot::Figure;
-pub use pool::{JoinHandle, Pool, PoolError, Until, as_completed, wait};
+pub use pool::processes::program::init_process_pools;
+pub use pool::{
+    JoinHandle, Pool, PoolError, ProcessPool, SharedArray, SharedSlice, SharedSliceMut, Until,
+    as_completed, wait, worker_value,
+};
 pub use progress::progress;
 pub use reduce::{map_reduce, par_sum};
 pub use stats::Stats;
+pub use timeline::Timeline;
 pub use timing::{Timing, measure, measure_many};
 
 // Named by the prelude; public so that a program can name the very versions that this crate uses.
-pub use {ndarray, ndarray_rand, rand, rayon};
+pub use {ndarray, ndarray_rand, rand, rayon, serde};

@@ -66,7 +66,7 @@ pub(crate) fn without_source<R>(work: impl FnOnce() -> R) -> R {
 const TIME_TO_BE_SHOWN: Duration = Duration::from_millis(30);
 
 /// Writes the message and the line of code that panicked, and nothing else.
-fn report_panic(info: &PanicHookInfo<'_>) {
+pub(crate) fn report_panic(info: &PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("a panic without a message");
     let worker = match thread::current().name() {
         Some(name) if name != "main" => format!(" in {name}"),

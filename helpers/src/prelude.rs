@@ -2,12 +2,16 @@
 
 pub use crate::environment::environment;
 pub use crate::plot::{self, Figure};
-pub use crate::pool::{JoinHandle, Pool, PoolError, Until, as_completed, wait};
+pub use crate::pool::{
+    JoinHandle, Pool, PoolError, ProcessPool, SharedArray, SharedSlice, SharedSliceMut, Until,
+    as_completed, wait, worker_value,
+};
 pub use crate::progress::progress;
 pub use crate::reduce::{map_reduce, par_sum};
 pub use crate::stats::Stats;
+pub use crate::timeline::Timeline;
 pub use crate::timing::{Timing, measure, measure_many};
 pub use crate::{time, timeit};
 
 // The libraries of the lessons, so that one `:dep` line brings them all.
-pub use crate::{ndarray, ndarray_rand, rand, rayon};
+pub use crate::{ndarray, ndarray_rand, rand, rayon, serde};

@@ -10,6 +10,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 use crate::plot::Value;
+use crate::pool::processes::cpu_time_of_workers;
 use crate::stats::{Stats, format_seconds};
 
 /// The time that a piece of work took, as [`time!`](crate::time) prints it.
@@ -32,10 +33,13 @@ pub struct Timing {
     pub user: Duration,
     /// Processor time that the operating system spent on the program's behalf.
     pub sys: Duration,
+    /// Processor time that the workers of process pools spent, user and system together. It is
+    /// not part of `user` and `sys`, which are this process's own.
+    pub workers: Duration,
 }
 
 impl Timing {
-    /// Processor time in all: user and system.
+    /// Processor time of this process: user and system.
     pub fn cpu(&self) -> Duration {
         self.user + self.sys
     }
@@ -46,7 +50,8 @@ impl Timing {
     }
 }
 
-/// Prints the two lines that IPython's `%%time` prints, in the same units.
+/// Prints the two lines that IPython's `%%time` prints, in the same units. If workers in other
+/// processes spent processor time, a line between the two says how much.
 impl fmt::Display for Timing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let show = |time: Duration| format_seconds(time.as_secs_f64());
@@ -57,6 +62,9 @@ impl fmt::Display for Timing {
             show(self.sys),
             show(self.cpu())
         )?;
+        if !self.workers.is_zero() {
+            writeln!(f, "CPU time of worker processes: {}", show(self.workers))?;
+        }
         write!(f, "Wall time: {}", show(self.wall))
     }
 }
@@ -76,6 +84,7 @@ impl Add for Timing {
             wall: self.wall + other.wall,
             user: self.user + other.user,
             sys: self.sys + other.sys,
+            workers: self.workers + other.workers,
         }
     }
 }
@@ -101,6 +110,7 @@ pub struct Stopwatch {
     wall: Instant,
     user: Duration,
     sys: Duration,
+    workers: Duration,
 }
 
 impl Stopwatch {
@@ -108,9 +118,10 @@ impl Stopwatch {
     pub fn start() -> Stopwatch {
         let (user, sys) = cpu_time();
         Stopwatch {
-            wall: Instant::now(),
+            workers: cpu_time_of_workers(),
             user,
             sys,
+            wall: Instant::now(),
         }
     }
 
@@ -122,12 +133,13 @@ impl Stopwatch {
             wall,
             user: user.saturating_sub(self.user),
             sys: sys.saturating_sub(self.sys),
+            workers: cpu_time_of_workers().saturating_sub(self.workers),
         }
     }
 }
 
 /// User and system time of this process so far, all threads together.
-fn cpu_time() -> (Duration, Duration) {
+pub(crate) fn cpu_time() -> (Duration, Duration) {
     let duration = |t: TimeVal| {
         Duration::new(
             u64::try_from(t.tv_sec()).unwrap_or(0),
@@ -255,10 +267,19 @@ mod tests {
             wall: Duration::from_millis(1234),
             user: Duration::from_micros(4_200),
             sys: Duration::from_micros(1_100),
+            workers: Duration::ZERO,
         };
         assert_eq!(
             timing.to_string(),
             "CPU times: user 4.2 ms, sys: 1.1 ms, total: 5.3 ms\nWall time: 1.23 s"
+        );
+        let with_workers = Timing {
+            workers: Duration::from_millis(2400),
+            ..timing
+        };
+        assert_eq!(
+            with_workers.to_string().lines().nth(1),
+            Some("CPU time of worker processes: 2.4 s")
         );
     }
 
@@ -268,6 +289,7 @@ mod tests {
             wall: Duration::from_secs(3),
             user: Duration::from_secs(2),
             sys: Duration::from_secs(1),
+            workers: Duration::ZERO,
         };
         let sum: Timing = [one, one].into_iter().sum();
         assert_eq!(sum.wall, Duration::from_secs(6));

@@ -14,10 +14,25 @@ enum Kind {
     InvalidInput(String),
     Panic {
         worker: String,
+        item: Option<usize>,
         message: String,
     },
     Cancelled(&'static str),
     Timeout(Duration),
+    TimeLimit {
+        worker: String,
+        item: Option<usize>,
+        limit: Duration,
+    },
+    WorkerLost {
+        worker: String,
+        item: Option<usize>,
+        how: String,
+    },
+    NotSent {
+        item: Option<usize>,
+        cause: String,
+    },
     Start {
         worker: usize,
         of: usize,
@@ -32,8 +47,28 @@ impl PoolError {
         PoolError(Kind::InvalidInput(message))
     }
 
-    pub(crate) fn panic(worker: String, message: String) -> PoolError {
-        PoolError(Kind::Panic { worker, message })
+    pub(crate) fn panic(worker: String, item: Option<usize>, message: String) -> PoolError {
+        PoolError(Kind::Panic {
+            worker,
+            item,
+            message,
+        })
+    }
+
+    pub(crate) fn time_limit(worker: String, item: Option<usize>, limit: Duration) -> PoolError {
+        PoolError(Kind::TimeLimit {
+            worker,
+            item,
+            limit,
+        })
+    }
+
+    pub(crate) fn worker_lost(worker: String, item: Option<usize>, how: String) -> PoolError {
+        PoolError(Kind::WorkerLost { worker, item, how })
+    }
+
+    pub(crate) fn not_sent(item: Option<usize>, cause: String) -> PoolError {
+        PoolError(Kind::NotSent { item, cause })
     }
 
     pub(crate) fn cancelled(why: &'static str) -> PoolError {
@@ -71,9 +106,34 @@ impl PoolError {
         matches!(self.0, Kind::Cancelled(_))
     }
 
-    /// Whether the result was not there in time. The task goes on; ask again later.
+    /// Whether the result was not there in time.
+    ///
+    /// After [`join_timeout`](crate::JoinHandle::join_timeout) the task goes on: ask again later. A
+    /// pool's [`time_limit`](crate::ProcessPool::time_limit) has ended the task.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.0, Kind::Timeout(_))
+        matches!(self.0, Kind::Timeout(_) | Kind::TimeLimit { .. })
+    }
+
+    /// Whether the worker process ended while it was at the task.
+    pub fn is_worker_lost(&self) -> bool {
+        matches!(self.0, Kind::WorkerLost { .. })
+    }
+
+    /// Whether an argument or a result could not be sent to or from a worker process.
+    pub fn is_not_sent(&self) -> bool {
+        matches!(self.0, Kind::NotSent { .. })
+    }
+
+    /// The place in the list of the item that the error is about, counted from 0, where there is
+    /// a list and the item is known.
+    pub fn item(&self) -> Option<usize> {
+        match self.0 {
+            Kind::Panic { item, .. }
+            | Kind::TimeLimit { item, .. }
+            | Kind::WorkerLost { item, .. }
+            | Kind::NotSent { item, .. } => item,
+            _ => None,
+        }
     }
 
     /// Whether the wait could never have ended; see [`join`](crate::JoinHandle::join).
@@ -99,9 +159,26 @@ impl fmt::Display for PoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::InvalidInput(message) => f.write_str(message),
-            Kind::Panic { worker, message } => {
-                write!(f, "the task panicked in {worker}: {message}")
-            }
+            Kind::Panic {
+                worker,
+                item,
+                message,
+            } => write!(f, "{} panicked in {worker}: {message}", Task(*item)),
+            Kind::TimeLimit {
+                worker,
+                item,
+                limit,
+            } => write!(
+                f,
+                "{} took longer than its limit of {limit:?}; {worker} was stopped and replaced",
+                Task(*item)
+            ),
+            Kind::WorkerLost { worker, item, how } => write!(
+                f,
+                "{worker} was lost while it was at {}: {how}. A fresh worker has taken its place",
+                Task(*item)
+            ),
+            Kind::NotSent { item, cause } => write!(f, "{} {cause}", Task(*item)),
             Kind::Cancelled(why) => write!(f, "the task never ran: {why}"),
             Kind::Timeout(limit) => write!(
                 f,
@@ -121,3 +198,15 @@ impl fmt::Display for PoolError {
 }
 
 impl std::error::Error for PoolError {}
+
+/// Names a task: by the place of its item in the list, where there is a list.
+struct Task(Option<usize>);
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(item) => write!(f, "item {item}"),
+            None => f.write_str("the task"),
+        }
+    }
+}

@@ -38,9 +38,27 @@ pub(crate) struct Runner<R> {
 /// What the task does. It catches its own panics.
 type Job<R> = Box<dyn FnOnce() -> Result<R, PoolError> + Send>;
 
+/// The end of a task that runs in another process: hears of its fate.
+pub(crate) struct Completer<R> {
+    shared: Arc<Shared<R>>,
+}
+
+/// A pool whose results come from elsewhere, and only if somebody takes them in.
+pub(crate) trait Remote: Send + Sync {
+    /// Takes in results until `done`; false if `deadline` comes first.
+    fn drive(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool;
+
+    /// Takes in what is there.
+    fn look(&self);
+
+    /// Sees to it that results are taken in though nobody waits.
+    fn attend(&self);
+}
+
 struct Shared<R> {
     state: Mutex<State<R>>,
     changed: Condvar,
+    remote: Option<Arc<dyn Remote>>,
 }
 
 struct State<R> {
@@ -57,10 +75,19 @@ struct Watcher {
 }
 
 enum Stage<R> {
-    Waiting { job: Job<R> },
-    Running { on: ThreadId },
-    Done { result: Result<R, PoolError> },
-    Taken { failed: bool },
+    /// Without a job here, the task will run in another process.
+    Waiting {
+        job: Option<Job<R>>,
+    },
+    Running {
+        on: Option<ThreadId>,
+    },
+    Done {
+        result: Result<R, PoolError>,
+    },
+    Taken {
+        failed: bool,
+    },
 }
 
 impl<R> Stage<R> {
@@ -81,21 +108,35 @@ impl<R> Stage<R> {
 pub(crate) fn task<R>(
     job: impl FnOnce() -> Result<R, PoolError> + Send + 'static,
 ) -> (Runner<R>, JoinHandle<R>) {
-    let shared = Arc::new(Shared {
-        state: Mutex::new(State {
-            stage: Stage::Waiting { job: Box::new(job) },
-            waker: None,
-            watchers: Vec::new(),
-        }),
-        changed: Condvar::new(),
-    });
+    let shared = Shared::new(Some(Box::new(job)), None);
     let runner = Runner {
         shared: Arc::clone(&shared),
     };
     (runner, JoinHandle { shared })
 }
 
+/// Makes the two ends of a task that runs in another process.
+pub(crate) fn remote_task<R>(remote: Arc<dyn Remote>) -> (Completer<R>, JoinHandle<R>) {
+    let shared = Shared::new(None, Some(remote));
+    let completer = Completer {
+        shared: Arc::clone(&shared),
+    };
+    (completer, JoinHandle { shared })
+}
+
 impl<R> Shared<R> {
+    fn new(job: Option<Job<R>>, remote: Option<Arc<dyn Remote>>) -> Arc<Shared<R>> {
+        Arc::new(Shared {
+            state: Mutex::new(State {
+                stage: Stage::Waiting { job },
+                waker: None,
+                watchers: Vec::new(),
+            }),
+            changed: Condvar::new(),
+            remote,
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<R>> {
         // No user code runs under the lock, so a poisoned one still holds a whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,10 +146,10 @@ impl<R> Shared<R> {
     fn begin(&self) -> Option<Job<R>> {
         let mut state = self.lock();
         let running = Stage::Running {
-            on: thread::current().id(),
+            on: Some(thread::current().id()),
         };
         match mem::replace(&mut state.stage, running) {
-            Stage::Waiting { job } => Some(job),
+            Stage::Waiting { job: Some(job) } => Some(job),
             other => {
                 state.stage = other;
                 None
@@ -127,12 +168,31 @@ impl<R> Shared<R> {
 
     /// Takes the task back, if nobody has begun it; tells whether it did.
     fn cancel(&self, why: &'static str) -> bool {
-        let Some(job) = self.begin() else {
-            return false;
-        };
-        self.finish(Err(PoolError::cancelled(why)));
-        drop(job);
-        true
+        let mut state = self.lock();
+        let running = Stage::Running { on: None };
+        match mem::replace(&mut state.stage, running) {
+            Stage::Waiting { job } => {
+                drop(state);
+                self.finish(Err(PoolError::cancelled(why)));
+                drop(job);
+                true
+            }
+            other => {
+                state.stage = other;
+                false
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.lock().stage.is_done()
+    }
+
+    /// Sees to it that the end of the task is noticed though nobody waits.
+    fn attend(&self) {
+        if let Some(remote) = &self.remote {
+            remote.attend();
+        }
     }
 
     /// Moves on to `Done`, and tells everybody.
@@ -161,6 +221,23 @@ impl<R> Runner<R> {
 impl<R> Drop for Runner<R> {
     fn drop(&mut self) {
         self.shared.cancel("its pool was dropped");
+    }
+}
+
+impl<R> Completer<R> {
+    /// The task is about to be sent; `false` if it was cancelled.
+    pub(crate) fn begin(&self) -> bool {
+        let mut state = self.shared.lock();
+        if let Stage::Waiting { .. } = state.stage {
+            state.stage = Stage::Running { on: None };
+        }
+        !state.stage.is_done()
+    }
+
+    pub(crate) fn finish(&self, result: Result<R, PoolError>) {
+        if !self.shared.is_done() {
+            self.shared.finish(result);
+        }
     }
 }
 
@@ -200,7 +277,12 @@ impl<R> JoinHandle<R> {
 
     /// Whether the result is there (or an error, or that it was cancelled).
     pub fn is_finished(&self) -> bool {
-        self.shared.lock().stage.is_done()
+        if let Some(remote) = &self.shared.remote
+            && !self.shared.is_done()
+        {
+            remote.look();
+        }
+        self.shared.is_done()
     }
 
     /// Whether a worker has begun the task and not finished it.
@@ -210,7 +292,9 @@ impl<R> JoinHandle<R> {
 
     /// Takes the task back if no worker has begun it, and tells whether that was so.
     ///
-    /// What has begun goes on to its end: a thread cannot be stopped from outside.
+    /// What has begun goes on to its end: a thread cannot be stopped from outside. A process can:
+    /// a [`ProcessPool`](crate::ProcessPool) ends tasks that take longer than its
+    /// [`time_limit`](crate::ProcessPool::time_limit), and all when it is dropped.
     pub fn cancel(&self) -> bool {
         self.shared.cancel("it was cancelled")
     }
@@ -238,13 +322,15 @@ impl<R> JoinHandle<R> {
                 listener: Arc::downgrade(listener),
                 tell: Box::new(tell),
             });
+            drop(state);
+            self.shared.attend();
         }
     }
 
     /// Whether the task runs on this very thread, below the one that asks.
     fn is_below(&self) -> bool {
         let me = thread::current().id();
-        matches!(self.shared.lock().stage, Stage::Running { on } if on == me)
+        matches!(self.shared.lock().stage, Stage::Running { on } if on == Some(me))
     }
 
     fn take(&self) -> Result<R, PoolError> {
@@ -258,6 +344,9 @@ impl<R> JoinHandle<R> {
 
     /// Waits until the task is done; false if `deadline` comes first.
     fn wait_until(&self, deadline: Option<Instant>) -> bool {
+        if let Some(remote) = &self.shared.remote {
+            return remote.drive(&|| self.shared.is_done(), deadline);
+        }
         let mut state = self.shared.lock();
         while !state.stage.is_done() {
             state = match deadline.map(|end| end.saturating_duration_since(Instant::now())) {
@@ -299,6 +388,7 @@ impl<R> Future for JoinHandle<R> {
             let former = state.waker.replace(waker);
             drop(state);
             drop(former);
+            self.shared.attend();
             return Poll::Pending;
         }
         drop(state);

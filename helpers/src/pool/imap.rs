@@ -2,37 +2,40 @@
 
 use std::collections::VecDeque;
 use std::iter::Fuse;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
-use std::{fmt, thread, vec};
+use std::{fmt, vec};
 
-use super::{AsCompleted, JoinHandle, Pool, PoolError};
+use super::{AsCompleted, JoinHandle, PoolError};
 
 /// Chunks in flight for each worker: one that it works on and one that waits for it.
-const AHEAD: usize = 2;
+pub(crate) const AHEAD: usize = 2;
 
-/// The results of a chunk, item by item: what `f` gave, or its panic.
-type Chunk<R> = Vec<thread::Result<R>>;
+/// Submits a chunk of items; the number is the place of its first item in the list.
+type Submit<'p, T, O> = Box<dyn Fn(usize, Vec<T>) -> JoinHandle<Vec<O>> + 'p>;
 
 /// Takes items from the source, a chunk at a time, and submits them.
-struct Source<'p, I, F> {
-    pool: &'p Pool,
+struct Source<'p, I: Iterator, O> {
     items: Fuse<I>,
-    f: Arc<F>,
+    submit: Submit<'p, I::Item, O>,
     chunk_size: usize,
+    /// Chunks that may be in flight.
+    window: usize,
+    /// Items that were taken from the source.
+    taken: usize,
     /// Items that were submitted and whose results have not been handed out.
     out: usize,
 }
 
-impl<'p, I: Iterator, F> Source<'p, I, F> {
-    fn new(pool: &'p Pool, f: F, items: I, chunk_size: usize) -> Source<'p, I, F> {
-        Source {
-            pool,
-            items: items.fuse(),
-            f: Arc::new(f),
-            chunk_size,
-            out: 0,
+impl<I: Iterator, O> Source<'_, I, O> {
+    /// Submits the next chunk; `None` when the source has run dry.
+    fn submit(&mut self) -> Option<JoinHandle<Vec<O>>> {
+        let chunk: Vec<I::Item> = self.items.by_ref().take(self.chunk_size).collect();
+        if chunk.is_empty() {
+            return None;
         }
+        let first = self.taken;
+        self.taken += chunk.len();
+        self.out += chunk.len();
+        Some((self.submit)(first, chunk))
     }
 
     /// How many results are still to come.
@@ -46,42 +49,13 @@ impl<'p, I: Iterator, F> Source<'p, I, F> {
     }
 }
 
-impl<I, F, R> Source<'_, I, F>
-where
-    I: Iterator,
-    I::Item: Send + 'static,
-    F: Fn(I::Item) -> R + Send + Sync + 'static,
-    R: Send + 'static,
-{
-    /// Submits the next chunk; `None` when the source has run dry.
-    fn submit(&mut self) -> Option<JoinHandle<Chunk<R>>> {
-        let chunk: Vec<I::Item> = self.items.by_ref().take(self.chunk_size).collect();
-        if chunk.is_empty() {
-            return None;
-        }
-        self.out += chunk.len();
-        let f = Arc::clone(&self.f);
-        Some(self.pool.submit(
-            move |chunk: Vec<I::Item>| {
-                let call = |item| catch_unwind(AssertUnwindSafe(|| f(item)));
-                chunk.into_iter().map(call).collect()
-            },
-            chunk,
-        ))
-    }
-
-    fn window(&self) -> usize {
-        AHEAD * self.pool.workers()
-    }
-}
-
 /// Chunks that were submitted, and the order in which their results are wanted.
-enum InFlight<R> {
-    InOrder(VecDeque<JoinHandle<Chunk<R>>>),
-    AsTheyCome(AsCompleted<Chunk<R>>),
+enum InFlight<O> {
+    InOrder(VecDeque<JoinHandle<Vec<O>>>),
+    AsTheyCome(AsCompleted<Vec<O>>),
 }
 
-impl<R> InFlight<R> {
+impl<O> InFlight<O> {
     fn len(&self) -> usize {
         match self {
             InFlight::InOrder(handles) => handles.len(),
@@ -89,7 +63,7 @@ impl<R> InFlight<R> {
         }
     }
 
-    fn push(&mut self, handle: JoinHandle<Chunk<R>>) {
+    fn push(&mut self, handle: JoinHandle<Vec<O>>) {
         match self {
             InFlight::InOrder(handles) => handles.push_back(handle),
             InFlight::AsTheyCome(handles) => handles.push(handle),
@@ -97,7 +71,7 @@ impl<R> InFlight<R> {
     }
 
     /// Waits for the chunk whose turn it is; `None` if there is none.
-    fn next(&mut self) -> Option<Result<Chunk<R>, PoolError>> {
+    fn next(&mut self) -> Option<Result<Vec<O>, PoolError>> {
         match self {
             InFlight::InOrder(handles) => Some(handles.pop_front()?.join()),
             InFlight::AsTheyCome(handles) => Some(handles.next()?.1),
@@ -114,46 +88,55 @@ impl<R> InFlight<R> {
     }
 }
 
-/// Results one by one, made by [`Pool::imap`] and [`Pool::imap_unordered`].
-#[must_use = "iterators do nothing until they are consumed"]
-pub struct Imap<'p, I, F, R> {
-    source: Source<'p, I, F>,
-    in_flight: InFlight<R>,
-    ready: vec::IntoIter<thread::Result<R>>,
+/// What becomes of an item in a pool: on its way an `O`, for the caller an `R`.
+pub(crate) struct Way<'p, T, O, R> {
+    pub(crate) submit: Submit<'p, T, O>,
+    pub(crate) open: fn(O) -> R,
+    pub(crate) chunk_size: usize,
+    pub(crate) workers: usize,
 }
 
-impl<'p, I: Iterator, F, R> Imap<'p, I, F, R> {
-    pub(crate) fn ordered(pool: &'p Pool, f: F, items: I, chunk_size: usize) -> Self {
-        let source = Source::new(pool, f, items, chunk_size);
-        Imap::new(source, InFlight::InOrder(VecDeque::new()))
+/// Results one by one, made by a pool's `imap` and `imap_unordered`.
+#[must_use = "iterators do nothing until they are consumed"]
+pub struct Imap<'p, I: Iterator, O, R> {
+    source: Source<'p, I, O>,
+    in_flight: InFlight<O>,
+    ready: vec::IntoIter<O>,
+    open: fn(O) -> R,
+}
+
+impl<'p, I: Iterator, O, R> Imap<'p, I, O, R> {
+    pub(crate) fn ordered(items: I, way: Way<'p, I::Item, O, R>) -> Self {
+        Imap::new(items, way, InFlight::InOrder(VecDeque::new()))
     }
 
-    pub(crate) fn unordered(pool: &'p Pool, f: F, items: I, chunk_size: usize) -> Self {
-        let source = Source::new(pool, f, items, chunk_size);
-        Imap::new(source, InFlight::AsTheyCome(AsCompleted::new()))
+    pub(crate) fn unordered(items: I, way: Way<'p, I::Item, O, R>) -> Self {
+        Imap::new(items, way, InFlight::AsTheyCome(AsCompleted::new()))
     }
 
-    fn new(source: Source<'p, I, F>, in_flight: InFlight<R>) -> Self {
+    fn new(items: I, way: Way<'p, I::Item, O, R>, in_flight: InFlight<O>) -> Self {
         Imap {
-            source,
+            source: Source {
+                items: items.fuse(),
+                submit: way.submit,
+                chunk_size: way.chunk_size,
+                window: AHEAD * way.workers,
+                taken: 0,
+                out: 0,
+            },
             in_flight,
             ready: Vec::new().into_iter(),
+            open: way.open,
         }
     }
 }
 
-impl<I, F, R> Iterator for Imap<'_, I, F, R>
-where
-    I: Iterator,
-    I::Item: Send + 'static,
-    F: Fn(I::Item) -> R + Send + Sync + 'static,
-    R: Send + 'static,
-{
+impl<I: Iterator, O, R> Iterator for Imap<'_, I, O, R> {
     type Item = R;
 
     fn next(&mut self) -> Option<R> {
         if self.ready.len() == 0 {
-            while self.in_flight.len() < self.source.window() {
+            while self.in_flight.len() < self.source.window {
                 match self.source.submit() {
                     Some(handle) => self.in_flight.push(handle),
                     None => break,
@@ -166,9 +149,7 @@ where
             };
         }
         self.source.out -= 1;
-        // A panic was reported where it happened; here it only goes on.
-        let result = self.ready.next()?;
-        Some(result.unwrap_or_else(|panic| resume_unwind(panic)))
+        self.ready.next().map(self.open)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -176,14 +157,14 @@ where
     }
 }
 
-impl<I, F, R> Drop for Imap<'_, I, F, R> {
+impl<I: Iterator, O, R> Drop for Imap<'_, I, O, R> {
     /// What nobody will ask for need not start.
     fn drop(&mut self) {
         self.in_flight.cancel_all();
     }
 }
 
-impl<I, F, R> fmt::Debug for Imap<'_, I, F, R> {
+impl<I: Iterator, O, R> fmt::Debug for Imap<'_, I, O, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Imap({} chunks in flight)", self.in_flight.len())
     }

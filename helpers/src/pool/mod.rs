@@ -3,6 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`threads`] | [`Pool`]: workers that are threads and share the caller's memory |
+//! | [`processes`] | [`ProcessPool`]: workers that are processes, each with memory of its own |
 //! | [`handle`] | [`JoinHandle`]: the result of a submitted task, before it is there |
 //! | [`completion`] | [`as_completed`] and [`wait`]: many handles at once |
 //! | [`imap`] | lazy iterators over results |
@@ -17,6 +18,7 @@ pub mod completion;
 pub mod error;
 pub mod handle;
 pub mod imap;
+pub mod processes;
 pub mod star;
 pub mod threads;
 
@@ -24,5 +26,6 @@ pub use completion::{AsCompleted, Until, Waited, as_completed, wait};
 pub use error::PoolError;
 pub use handle::JoinHandle;
 pub use imap::Imap;
+pub use processes::{ProcessPool, SharedArray, SharedSlice, SharedSliceMut, worker_value};
 pub use star::StarFn;
 pub use threads::{Chunked, Pool};

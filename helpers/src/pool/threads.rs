@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::{any::Any, io, thread, vec};
 
@@ -11,7 +11,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::chunk::{checked_chunk_size, default_chunk_size};
 use super::handle::task;
+use super::imap::Way;
 use super::{Imap, JoinHandle, PoolError, StarFn};
+use crate::timeline::recorder::{self, Items, PoolTag};
 
 /// More threads than this help nobody, and are more likely a slip of the pen.
 const MOST_WORKERS: usize = 1024;
@@ -40,6 +42,8 @@ pub struct Pool {
     workers: usize,
     /// Set when the pool is dropped: tasks that wait must not start.
     closing: Arc<AtomicBool>,
+    /// How many tasks were submitted: the number of the next one, for timelines.
+    submitted: AtomicUsize,
 }
 
 impl Pool {
@@ -51,17 +55,17 @@ impl Pool {
     /// # Errors
     /// The number is out of range, or the system refuses to start so many threads.
     pub fn new(workers: usize) -> Result<Pool, PoolError> {
-        if workers == 0 || workers > MOST_WORKERS {
-            return Err(PoolError::invalid_input(format!(
-                "a pool of {workers} workers was asked for; give a number from 1 to {MOST_WORKERS}"
-            )));
-        }
+        let workers = checked_workers(workers)?;
         let mut joins = Vec::with_capacity(workers);
+        let tag = PoolTag::new(workers);
         let threads = ThreadPoolBuilder::new()
             .num_threads(workers)
             .spawn_handler(|worker| {
                 let thread = thread::Builder::new().name(worker_name(worker.index()));
-                joins.push(thread.spawn(|| worker.run())?);
+                joins.push(thread.spawn(move || {
+                    recorder::enter(tag, worker.index());
+                    worker.run();
+                })?);
                 io::Result::Ok(())
             })
             // Tasks catch their panics. What is left is a value that panics when it is dropped:
@@ -74,6 +78,7 @@ impl Pool {
                 joins,
                 workers,
                 closing: Arc::default(),
+                submitted: AtomicUsize::new(0),
             }),
             Err(cause) => Err(PoolError::start(
                 joins.len() + 1,
@@ -130,7 +135,7 @@ impl Pool {
     ///
     /// # Panics
     /// The call to `next` that would give a result panics if `f` did, with `f`'s message.
-    pub fn imap<I, R, F>(&self, f: F, items: I) -> Imap<'_, I::IntoIter, F, R>
+    pub fn imap<I, R, F>(&self, f: F, items: I) -> ThreadImap<'_, I::IntoIter, R>
     where
         I: IntoIterator<Item: Send + 'static>,
         R: Send + 'static,
@@ -143,7 +148,7 @@ impl Pool {
     ///
     /// # Panics
     /// As [`imap`](Pool::imap) does.
-    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> Imap<'_, I::IntoIter, F, R>
+    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> ThreadImap<'_, I::IntoIter, R>
     where
         I: IntoIterator<Item: Send + 'static>,
         R: Send + 'static,
@@ -181,13 +186,15 @@ impl Pool {
         F: FnOnce(A) -> R + Send + 'static,
     {
         let closing = Arc::clone(&self.closing);
+        let number = self.submitted.fetch_add(1, Ordering::Relaxed);
         let (runner, handle) = task(move || {
             if closing.load(Ordering::Relaxed) {
                 return Err(PoolError::cancelled("its pool was dropped"));
             }
+            let _span = recorder::begin(|| Items::Submitted { number });
             catch_unwind(AssertUnwindSafe(|| f(arg))).map_err(|payload| {
                 let worker = rayon::current_thread_index().map_or(String::new(), worker_name);
-                PoolError::panic(worker, panic_message(&*payload))
+                PoolError::panic(worker, None, panic_message(&*payload))
             })
         });
         self.threads().spawn_fifo(move || runner.run());
@@ -269,29 +276,49 @@ impl<'p> Chunked<'p> {
     }
 
     /// See [`Pool::imap`]; without a chunk size, workers take one item at a time.
-    pub fn imap<I, R, F>(&self, f: F, items: I) -> Imap<'p, I::IntoIter, F, R>
+    pub fn imap<I, R, F>(&self, f: F, items: I) -> ThreadImap<'p, I::IntoIter, R>
     where
         I: IntoIterator<Item: Send + 'static>,
         R: Send + 'static,
         F: Fn(I::Item) -> R + Send + Sync + 'static,
     {
-        Imap::ordered(self.pool, f, items.into_iter(), self.lazy_size())
+        Imap::ordered(items.into_iter(), self.way(f))
     }
 
     /// See [`Pool::imap_unordered`]; without a chunk size, workers take one item at a time.
-    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> Imap<'p, I::IntoIter, F, R>
+    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> ThreadImap<'p, I::IntoIter, R>
     where
         I: IntoIterator<Item: Send + 'static>,
         R: Send + 'static,
         F: Fn(I::Item) -> R + Send + Sync + 'static,
     {
-        Imap::unordered(self.pool, f, items.into_iter(), self.lazy_size())
+        Imap::unordered(items.into_iter(), self.way(f))
     }
 
-    fn lazy_size(&self) -> usize {
-        self.size.map_or(1, NonZeroUsize::get)
+    /// How items of an `imap` go through this pool: each on its own, so that a panic costs one.
+    fn way<T, R, F>(&self, f: F) -> Way<'p, T, thread::Result<R>, R>
+    where
+        T: Send + 'static,
+        R: Send + 'static,
+        F: Fn(T) -> R + Send + Sync + 'static,
+    {
+        let (pool, f) = (self.pool, Arc::new(f));
+        Way {
+            submit: Box::new(move |_, chunk: Vec<T>| {
+                let f = Arc::clone(&f);
+                let call = move |item| catch_unwind(AssertUnwindSafe(|| f(item)));
+                pool.submit(|chunk: Vec<T>| chunk.into_iter().map(call).collect(), chunk)
+            }),
+            // A panic was reported where it happened; here it only goes on.
+            open: |result| result.unwrap_or_else(|panic| resume_unwind(panic)),
+            chunk_size: self.size.map_or(1, NonZeroUsize::get),
+            workers: pool.workers,
+        }
     }
 }
+
+/// Results one by one, made by [`Pool::imap`] and [`Pool::imap_unordered`].
+pub type ThreadImap<'p, I, R> = Imap<'p, I, thread::Result<R>, R>;
 
 /// Items that nobody has taken yet.
 struct Queue<T> {
@@ -349,17 +376,19 @@ fn take_chunks<T, R>(
     };
     let mut chunk = Vec::new();
     while !panicked.load(Ordering::Relaxed) {
-        {
+        let number = {
             // No user code runs under the lock: items are only moved.
             let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
             chunk.extend(queue.items.by_ref().take(size));
-            done.chunks.push(queue.next_chunk);
             queue.next_chunk += 1;
-        }
+            queue.next_chunk - 1
+        };
         if chunk.is_empty() {
-            done.chunks.pop();
             break;
         }
+        done.chunks.push(number);
+        let (first, count) = (number * size, chunk.len());
+        let _span = recorder::begin(|| Items::Chunk { first, count });
         done.results.extend(chunk.drain(..).map(f));
     }
     done
@@ -391,12 +420,22 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
+/// Checks a number of workers that the user gave.
+pub(crate) fn checked_workers(workers: usize) -> Result<usize, PoolError> {
+    if workers == 0 || workers > MOST_WORKERS {
+        return Err(PoolError::invalid_input(format!(
+            "a pool of {workers} workers was asked for; give a number from 1 to {MOST_WORKERS}"
+        )));
+    }
+    Ok(workers)
+}
+
 fn worker_name(index: usize) -> String {
     format!("worker {index}")
 }
 
 /// What the panic said, if it said something that can be printed.
-fn panic_message(payload: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&str>() {
         (*text).to_owned()
     } else if let Some(text) = payload.downcast_ref::<String>() {

@@ -1,0 +1,177 @@
+//! What a worker writes down for its pool to see at any time, even after the worker's death.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use super::memory::Words;
+
+// The places of the words.
+const CLAIM: usize = 0;
+const ITEM: usize = 1;
+const SINCE: usize = 2;
+const USER: usize = 3;
+const SYSTEM: usize = 4;
+const COUNT: usize = 5;
+
+/// A few numbers in memory that a worker and its pool share.
+///
+/// The claim holds the epoch (upper half) and the sequence number of the task that the worker
+/// began last (lower half). The worker begins a task by an atomic change that fails if the epoch
+/// is another one, and the pool takes tasks back by a new epoch. So both always agree on which
+/// tasks have begun.
+#[derive(Debug)]
+pub(crate) struct Board(Words);
+
+impl Board {
+    pub(crate) fn new() -> io::Result<Arc<Board>> {
+        let board = Arc::new(Board(Words::new(COUNT)?));
+        BOARDS
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .live
+            .push(Arc::downgrade(&board));
+        Ok(board)
+    }
+
+    pub(crate) fn open(file: OwnedFd) -> io::Result<Board> {
+        Words::open(file).map(Board)
+    }
+
+    pub(crate) fn file(&self) -> BorrowedFd<'_> {
+        self.0.file()
+    }
+
+    /// Worker: begins a task, unless the pool has taken it back; tells whether it did.
+    pub(crate) fn begin(&self, epoch: u32, sequence: u32) -> bool {
+        self.0.get(ITEM).store(0, Ordering::Relaxed);
+        self.since_word()
+            .store(now().as_nanos() as u64, Ordering::Relaxed);
+        let next = u64::from(epoch) << 32 | u64::from(sequence);
+        let same_epoch = |claim: u64| (claim >> 32 == u64::from(epoch)).then_some(next);
+        let claim = self.0.get(CLAIM);
+        claim
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, same_epoch)
+            .is_ok()
+    }
+
+    /// Pool: the sequence number of the task that the worker began last.
+    pub(crate) fn begun(&self) -> u32 {
+        self.0.get(CLAIM).load(Ordering::Acquire) as u32
+    }
+
+    /// Pool: takes back what has not begun; gives the number of the task that was begun last.
+    pub(crate) fn recall(&self) -> u32 {
+        self.0.get(CLAIM).fetch_add(1 << 32, Ordering::AcqRel) as u32
+    }
+
+    /// The place in its chunk of the item in work.
+    pub(crate) fn item(&self) -> &AtomicU64 {
+        self.0.get(ITEM)
+    }
+
+    /// When the item in work began, on the clock of [`now`], where somebody wants to know; else
+    /// when its task began.
+    pub(crate) fn since(&self) -> Duration {
+        Duration::from_nanos(self.since_word().load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn since_word(&self) -> &AtomicU64 {
+        self.0.get(SINCE)
+    }
+
+    /// Worker: writes down the processor time that it has used.
+    pub(crate) fn set_cpu_time(&self, (user, system): (Duration, Duration)) {
+        self.0
+            .get(USER)
+            .store(user.as_nanos() as u64, Ordering::Relaxed);
+        self.0
+            .get(SYSTEM)
+            .store(system.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn cpu_time(&self) -> Duration {
+        let nanos = |word| self.0.get(word).load(Ordering::Relaxed);
+        Duration::from_nanos(nanos(USER).saturating_add(nanos(SYSTEM)))
+    }
+}
+
+/// The boards of this process's pools, and what those that are gone had counted.
+struct Boards {
+    live: Vec<Weak<Board>>,
+    ended: Duration,
+}
+
+static BOARDS: Mutex<Boards> = Mutex::new(Boards {
+    live: Vec::new(),
+    ended: Duration::ZERO,
+});
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        let mut boards = BOARDS.lock().unwrap_or_else(PoisonError::into_inner);
+        boards.live.retain(|board| board.strong_count() > 0);
+        boards.ended += self.cpu_time();
+    }
+}
+
+/// Processor time that all workers of this process's pools have used so far.
+pub(crate) fn cpu_time_of_workers() -> Duration {
+    // Kept until the lock is free again: dropping the last reference takes the lock as well.
+    let boards: Vec<Arc<Board>>;
+    let ended = {
+        let all = BOARDS.lock().unwrap_or_else(PoisonError::into_inner);
+        boards = all.live.iter().filter_map(Weak::upgrade).collect();
+        all.ended
+    };
+    boards
+        .iter()
+        .fold(ended, |sum, board| sum + board.cpu_time())
+}
+
+/// A clock that all processes of the machine share.
+pub(crate) fn now() -> Duration {
+    // This clock exists on every system that this crate runs on.
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_begun_or_taken_back_and_never_both() {
+        let board = Board::new().unwrap();
+        assert!(board.begin(0, 1));
+        assert_eq!(board.recall(), 1);
+        assert!(!board.begin(0, 2), "task 2 was taken back");
+        assert!(board.begin(1, 3));
+        assert_eq!(board.begun(), 3);
+    }
+
+    #[test]
+    fn racing_claims_agree() {
+        for _ in 0..200 {
+            let board = Board::new().unwrap();
+            let there = Board::open(board.file().try_clone_to_owned().unwrap()).unwrap();
+            let worker =
+                std::thread::spawn(move || (1..=50).take_while(|&n| there.begin(0, n)).count());
+            let begun = board.recall();
+            assert_eq!(worker.join().unwrap(), begun as usize);
+        }
+    }
+
+    #[test]
+    fn the_time_of_workers_is_kept_after_their_end() {
+        let before = cpu_time_of_workers();
+        let board = Board::new().unwrap();
+        board.set_cpu_time((Duration::from_secs(2), Duration::from_secs(1)));
+        assert!(cpu_time_of_workers() >= before + Duration::from_secs(3));
+        drop(board);
+        assert!(cpu_time_of_workers() >= before + Duration::from_secs(3));
+    }
+}

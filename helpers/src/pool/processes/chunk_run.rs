@@ -1,0 +1,106 @@
+//! What a worker does with a chunk: calls the function on each item.
+
+use std::any::type_name;
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::board::now;
+use super::codec::{Reader, Writer};
+use crate::pool::threads::panic_message;
+
+/// The result of one item as it travels: what the function gave, or why it gave nothing.
+pub(crate) type ItemResult<R> = Result<R, ItemError>;
+
+/// Why an item has no result although its worker is well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ItemError {
+    /// The function panicked.
+    Panic(String),
+    /// The result could not be made into bytes.
+    Result(String),
+    /// The argument could not be made out of bytes.
+    Argument(String),
+}
+
+impl fmt::Display for ItemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ItemError::Panic(message) => f.write_str(message),
+            ItemError::Result(why) => write!(f, "its result cannot be sent: {why}"),
+            ItemError::Argument(why) => write!(f, "its argument did not arrive: {why}"),
+        }
+    }
+}
+
+/// A chunk of items in a worker.
+#[derive(Debug)]
+pub(crate) struct Job<'w> {
+    pub(crate) items: usize,
+    pub(crate) arguments: Reader,
+    pub(crate) results: Writer,
+    /// Whether the items after one that fails are of no use to anybody.
+    pub(crate) stop_at_failure: bool,
+    /// Tells the pool which item of the chunk is in work, should this process die of it.
+    pub(crate) item_in_work: &'w AtomicU64,
+    /// Tells the pool since when, if the items have a time limit.
+    pub(crate) since: Option<&'w AtomicU64>,
+}
+
+/// Calls `f` on each item of the job.
+pub(crate) fn run_chunk<A, R>(f: impl Fn(A) -> R, job: &mut Job<'_>)
+where
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    for item in 0..job.items {
+        job.item_in_work.store(item as u64, Ordering::Relaxed);
+        if let Some(since) = job.since {
+            since.store(now().as_nanos() as u64, Ordering::Relaxed);
+        }
+        let start = job.results.len();
+        let Err(error) = run_item(&f, job) else {
+            continue;
+        };
+        job.results.truncate(start);
+        // What an error holds can always be written, unless memory has run out: then the chunk's
+        // results are too short, and the pool says so.
+        let _ = job.results.write::<ItemResult<R>>(&Err(error.clone()));
+        // Behind an argument that cannot be read there is nothing that could be.
+        if job.stop_at_failure || matches!(error, ItemError::Argument(_)) {
+            break;
+        }
+    }
+}
+
+/// Calls `f` on the next item and writes its result.
+fn run_item<A, R>(f: impl Fn(A) -> R, job: &mut Job<'_>) -> Result<(), ItemError>
+where
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    let (arguments, results) = (&mut job.arguments, &mut job.results);
+    // Reading and writing values may run the user's code, so they are guarded as well.
+    let work = || {
+        let argument = arguments
+            .read::<A>()
+            .map_err(|why| ItemError::Argument(format!("{}: {why}", type_name::<A>())))?;
+        results
+            .write::<ItemResult<R>>(&Ok(f(argument)))
+            .map_err(|why| ItemError::Result(format!("{}: {why}", type_name::<R>())))
+    };
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let place = PANIC_PLACE.take().unwrap_or_default();
+        let message = panic_message(&*payload);
+        Err(ItemError::Panic(format!("{message}{place}")))
+    })
+}
+
+thread_local! {
+    /// Where the last panic of this thread happened, in words to follow its message.
+    pub(crate) static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}

@@ -1,0 +1,539 @@
+//! The workers of a pool and the tasks that wait for them: who is free, who has died, who gets
+//! what. Everything here happens under the engine's lock, and never waits.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::bell::Bell;
+use super::board::now;
+use super::codec::Body;
+use super::message::{Order, Report};
+use super::ship::Place;
+use super::wire::Arrival;
+use super::worker::{Stage, Worker};
+use crate::pool::PoolError;
+use crate::timeline::recorder::{self, Items, PoolTag};
+
+/// How often the processes are looked at, since not every death closes a connection.
+pub(super) const LIVENESS: Duration = Duration::from_millis(300);
+/// A worker that is not ready after this time is stopped.
+const TIME_TO_START: Duration = Duration::from_secs(30);
+/// So many starts in a row may fail before the pool gives up.
+const FAILED_STARTS: usize = 3;
+/// Tasks that take less than this are sent ahead, so that a worker need not wait for the next.
+const SHORT_TASK: Duration = Duration::from_micros(50);
+/// Work that may lie ahead of a worker, and the most tasks that this may be.
+const WORK_AHEAD: Duration = Duration::from_micros(200);
+const MOST_AHEAD: usize = 32;
+/// Tasks that were sent ahead are taken back for a free worker after their worker has been at
+/// another task for so long.
+const PATIENCE: Duration = Duration::from_micros(500);
+/// A chunk of items for a worker, and whom its results go to.
+pub(crate) struct Task {
+    pub(crate) function: u32,
+    pub(crate) body: Body,
+    pub(crate) items: usize,
+    /// The place of the first item in the caller's list, where there is a list.
+    pub(crate) first_item: Option<usize>,
+    pub(crate) stop_at_failure: bool,
+    /// For each item.
+    pub(crate) time_limit: Option<Duration>,
+    pub(crate) sink: Arc<dyn Sink>,
+    /// What the sink knows the task by.
+    pub(crate) place: usize,
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Task({} items from {:?})", self.items, self.first_item)
+    }
+}
+
+/// Where results go.
+pub(crate) trait Sink: Send + Sync {
+    /// A worker is about to get the task. `false` if nobody wants it any more: it is dropped
+    /// then, without a call of `done`.
+    fn begin(&self, place: usize) -> bool;
+
+    /// The task is done, or never will be.
+    fn done(&self, place: usize, result: Result<Finished, PoolError>);
+}
+
+/// What a worker sent back.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) body: Body,
+    pub(crate) worker: usize,
+}
+
+/// What a pool was asked to be.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) workers: usize,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) tasks_per_worker: Option<usize>,
+    /// The initializer and the bytes of its argument.
+    pub(crate) initializer: Option<(Place, Body)>,
+}
+
+/// Results to be handed over once the lock is free.
+pub(super) type Completed = Vec<(Arc<dyn Sink>, usize, Result<Finished, PoolError>)>;
+
+/// The state of a pool.
+pub(super) struct Crew {
+    settings: Settings,
+    bell: Arc<Bell>,
+    pub(super) workers: Vec<Worker>,
+    pub(super) queue: VecDeque<Task>,
+    /// Tasks name functions by their place here; an initializer is the first one.
+    pub(super) functions: Vec<Place>,
+    /// How long tasks take, of late.
+    typical: Option<Duration>,
+    /// How many starts have failed in a row.
+    failed_starts: usize,
+    last_liveness: Instant,
+    /// Why nothing goes on: every task ends with this error.
+    pub(super) broken: Option<PoolError>,
+    tag: PoolTag,
+    /// Calls without a list that were recorded.
+    calls: usize,
+}
+
+impl Crew {
+    /// Starts the workers; they are not ready yet.
+    pub(super) fn start(settings: Settings, bell: Arc<Bell>) -> Result<Crew, PoolError> {
+        let count = settings.workers;
+        let workers = (0..count)
+            .map(|number| {
+                Worker::start(number, &settings.environment)
+                    .map_err(|cause| PoolError::start(number + 1, count, cause.to_string()))
+            })
+            .collect::<Result<_, _>>()?;
+        let functions = settings.initializer.iter().map(|(place, _)| place.clone());
+        Ok(Crew {
+            functions: functions.collect(),
+            settings,
+            bell,
+            workers,
+            queue: VecDeque::new(),
+            typical: None,
+            // The first start that fails is an error at once.
+            failed_starts: FAILED_STARTS - 1,
+            last_liveness: Instant::now(),
+            broken: None,
+            tag: PoolTag::new(count),
+            calls: 0,
+        })
+    }
+
+    /// Whether all workers are ready, or never will be.
+    pub(super) fn is_up(&self) -> bool {
+        let ready = |worker: &Worker| worker.stage == Stage::Ready;
+        self.broken.is_some() || self.workers.iter().all(ready)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        !self.queue.is_empty() || self.workers.iter().any(|worker| !worker.sent.is_empty())
+    }
+
+    /// How many tasks a worker may have at once.
+    pub(super) fn depth(&self) -> usize {
+        match self.typical {
+            Some(typical) if typical < SHORT_TASK => {
+                let ahead = WORK_AHEAD.as_nanos() / typical.as_nanos().max(1);
+                (ahead as usize).clamp(1, MOST_AHEAD)
+            }
+            _ => 1,
+        }
+    }
+
+    /// The longest time until something is to be done though no worker says anything.
+    pub(super) fn patience(&self) -> Duration {
+        let someone_idle = self.workers.iter().any(Worker::is_idle);
+        let of_worker = |worker: &Worker| {
+            let limit = worker.sent.front().and_then(|sent| sent.task.time_limit);
+            let limit =
+                limit.map(|limit| limit.saturating_sub(worker.busy_for().unwrap_or_default()));
+            let share = (someone_idle && worker.sent.len() > 1).then_some(PATIENCE);
+            limit.into_iter().chain(share).min()
+        };
+        self.workers
+            .iter()
+            .filter_map(of_worker)
+            .fold(LIVENESS, Duration::min)
+    }
+
+    /// Takes in all that workers have said, and gives them what they may do next. A look at
+    /// workers that are not expected to say anything is only taken if `all`.
+    pub(super) fn progress(&mut self, all: bool, completed: &mut Completed) {
+        if self.broken.is_some() {
+            return;
+        }
+        for place in 0..self.workers.len() {
+            let worker = &self.workers[place];
+            if all || worker.stage != Stage::Ready || !worker.sent.is_empty() {
+                self.take_in(place, completed);
+            }
+        }
+        if all {
+            self.check_limits(completed);
+        }
+        self.hand_out(completed);
+    }
+
+    /// Takes in what one worker has said.
+    fn take_in(&mut self, place: usize, completed: &mut Completed) {
+        let worker = &mut self.workers[place];
+        let arrival = worker.link.receive(false);
+        if matches!(arrival, Ok(Arrival::Nothing)) {
+            return;
+        }
+        let mut passed_on = false;
+        loop {
+            let worker = &mut self.workers[place];
+            let (report, body) = match worker.link.take::<Report>() {
+                Ok(Some(message)) => message,
+                Ok(None) => break,
+                Err(error) => {
+                    self.lose(place, Loss::Noise(error.to_string()), completed);
+                    return;
+                }
+            };
+            match report {
+                Report::Up => self.set_up(place, completed),
+                Report::Ready => {
+                    worker.stage = Stage::Ready;
+                    self.failed_starts = 0;
+                }
+                Report::Failed(why) => {
+                    self.lose(place, Loss::Refused(why), completed);
+                    return;
+                }
+                Report::Done {
+                    sequence,
+                    began,
+                    ended,
+                } => {
+                    if !std::mem::replace(&mut passed_on, true) {
+                        worker.pass_on_output(true);
+                    }
+                    match worker.sent.pop_front() {
+                        Some(sent) if sent.sequence == sequence => {
+                            worker.done += 1;
+                            worker.last_used = Instant::now();
+                            let finished = Finished {
+                                body,
+                                worker: worker.number,
+                            };
+                            self.note_time(&sent.task, finished.worker, began, ended);
+                            completed.push((sent.task.sink, sent.task.place, Ok(finished)));
+                        }
+                        other => {
+                            worker.sent.extend(other);
+                            let noise = "a result that nobody asked for".to_owned();
+                            self.lose(place, Loss::Noise(noise), completed);
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+        if matches!(arrival, Ok(Arrival::Closed) | Err(_)) {
+            self.lose(place, Loss::Gone, completed);
+        }
+    }
+
+    /// Notes how long a task took, in nanoseconds on the clock that processes share.
+    fn note_time(&mut self, task: &Task, worker: usize, began: u64, ended: u64) {
+        let took = Duration::from_nanos(ended.saturating_sub(began));
+        self.typical = Some(match self.typical {
+            Some(typical) => (typical * 3 + took) / 4,
+            None => took,
+        });
+        if recorder::is_on() {
+            let ago = now().saturating_sub(Duration::from_nanos(ended));
+            let end = Instant::now() - ago;
+            let items = match task.first_item {
+                Some(first) => Items::Chunk {
+                    first,
+                    count: task.items,
+                },
+                None => {
+                    self.calls += 1;
+                    Items::Submitted {
+                        number: self.calls - 1,
+                    }
+                }
+            };
+            recorder::add(recorder::Task {
+                pool: self.tag,
+                worker,
+                items,
+                start: end - took,
+                end,
+            });
+        }
+    }
+
+    /// Tells a new worker what it needs to know.
+    fn set_up(&mut self, place: usize, completed: &mut Completed) {
+        let worker = &mut self.workers[place];
+        let orders = worker
+            .welcome()
+            .and_then(|()| match &self.settings.initializer {
+                Some((_, argument)) => {
+                    worker.stage = Stage::SettingUp;
+                    worker.learn(&self.functions[..1])?;
+                    worker
+                        .link
+                        .put(&Order::Initialize { function: 0 }, argument)
+                }
+                None => {
+                    worker.stage = Stage::Ready;
+                    Ok(())
+                }
+            });
+        if worker.stage == Stage::Ready {
+            self.failed_starts = 0;
+        }
+        let worker = &mut self.workers[place];
+        if orders.and_then(|()| worker.link.flush(false)).is_err() {
+            self.lose(place, Loss::Gone, completed);
+        }
+    }
+
+    /// Looks for workers that have died in silence, and for tasks that take too long.
+    fn check_limits(&mut self, completed: &mut Completed) {
+        let look_at_processes = self.last_liveness.elapsed() >= LIVENESS;
+        if look_at_processes {
+            self.last_liveness = Instant::now();
+        }
+        for place in 0..self.workers.len() {
+            let worker = &mut self.workers[place];
+            worker.pass_on_output(false);
+            if look_at_processes && worker.has_ended() {
+                // What it said before its end counts.
+                self.take_in(place, completed);
+                if self.workers[place].has_ended() {
+                    self.lose(place, Loss::Gone, completed);
+                }
+                continue;
+            }
+            if worker.stage != Stage::Ready && worker.started.elapsed() > TIME_TO_START {
+                self.lose(place, Loss::Slow, completed);
+                continue;
+            }
+            let limit = worker.sent.front().and_then(|sent| sent.task.time_limit);
+            if let (Some(limit), Some(busy)) = (limit, worker.busy_for())
+                && busy >= limit
+            {
+                self.lose(place, Loss::TimeLimit(limit), completed);
+            }
+        }
+    }
+
+    /// Gives free workers the next tasks, the first in the queue first.
+    pub(super) fn hand_out(&mut self, completed: &mut Completed) {
+        self.share_again();
+        let depth = self.depth();
+        while !self.queue.is_empty() {
+            // The one with least to do, and of those the one that is most likely still awake.
+            let free = (0..self.workers.len())
+                .filter(|&place| {
+                    let worker = &self.workers[place];
+                    let is_free = worker.stage == Stage::Ready && worker.sent.len() < depth;
+                    is_free && (worker.sent.is_empty() || !self.is_worn_out(worker))
+                })
+                .min_by_key(|&place| {
+                    let worker = &self.workers[place];
+                    (worker.sent.len(), std::cmp::Reverse(worker.last_used))
+                });
+            let Some(place) = free else {
+                break;
+            };
+            if self.is_worn_out(&self.workers[place]) {
+                self.retire(place, completed);
+                continue;
+            }
+            let Some(task) = self.queue.pop_front() else {
+                break;
+            };
+            if task.sink.begin(task.place) {
+                self.send(place, task);
+            }
+        }
+        for place in 0..self.workers.len() {
+            let worker = &mut self.workers[place];
+            if !worker.link.is_flushed() && worker.link.flush(false).is_err() {
+                // What it has said before its end still counts, so the loss is dealt with where
+                // its connection is read, which shows the end as well.
+                worker.kill();
+                worker.link.forget_outgoing();
+            }
+        }
+    }
+
+    fn send(&mut self, place: usize, task: Task) {
+        let worker = &mut self.workers[place];
+        let known = worker.learn(&self.functions[..=task.function as usize]);
+        let sent = worker.send(task);
+        if known.and(sent).is_err() {
+            // The task is among the sent ones, and is found there when the loss is noticed.
+            worker.kill();
+        }
+    }
+
+    /// Takes tasks that were sent ahead back from a busy worker when another one is idle.
+    fn share_again(&mut self) {
+        if !self.queue.is_empty() || !self.workers.iter().any(Worker::is_idle) {
+            return;
+        }
+        for worker in &mut self.workers {
+            if worker.sent.len() > 1 && worker.busy_for().is_some_and(|busy| busy > PATIENCE) {
+                let back = worker.recall();
+                self.queue.extend(back.into_iter().map(|sent| sent.task));
+                // Tasks are not as short as they seemed.
+                self.typical = None;
+            }
+        }
+    }
+
+    fn is_worn_out(&self, worker: &Worker) -> bool {
+        let limit = self.settings.tasks_per_worker;
+        limit.is_some_and(|limit| worker.done + worker.sent.len() >= limit)
+    }
+
+    /// Puts a fresh worker in the place of one that has done its share.
+    fn retire(&mut self, place: usize, completed: &mut Completed) {
+        self.workers[place].pass_on_output(true);
+        self.replace(place, completed);
+    }
+
+    /// Ends a worker, tells whom its task belongs to, and puts a fresh worker in its place. What
+    /// it has not begun goes back to the head of the queue.
+    fn lose(&mut self, place: usize, loss: Loss, completed: &mut Completed) {
+        let worker = &mut self.workers[place];
+        let item = worker.item_in_work();
+        let waiting = worker.recall();
+        let begun = worker.sent.pop_front();
+        let (number, stage) = (worker.number, worker.stage);
+        let name = format!("worker {number}");
+        let how = match loss {
+            Loss::Gone => worker.end_after_loss(),
+            _ => {
+                worker.kill();
+                worker.end_after_loss();
+                loss.to_string()
+            }
+        };
+        let error = match loss {
+            Loss::TimeLimit(limit) => PoolError::time_limit(name, item, limit),
+            Loss::Stopped => PoolError::cancelled("another item of the same call failed"),
+            _ => PoolError::worker_lost(name, item, how.clone()),
+        };
+        if let Some(sent) = begun {
+            completed.push((sent.task.sink, sent.task.place, Err(error.clone())));
+        }
+        for sent in waiting.into_iter().rev() {
+            if let Loss::Refused(_) = loss {
+                // Another worker would refuse it as well.
+                completed.push((sent.task.sink, sent.task.place, Err(error.clone())));
+            } else {
+                self.queue.push_front(sent.task);
+            }
+        }
+        if stage != Stage::Ready {
+            self.failed_starts += 1;
+            if self.failed_starts >= FAILED_STARTS {
+                let error = PoolError::start(number + 1, self.settings.workers, how);
+                self.give_up(error, completed);
+                return;
+            }
+        }
+        self.replace(place, completed);
+    }
+
+    /// Starts a worker in the place of one that has ended or will now.
+    fn replace(&mut self, place: usize, completed: &mut Completed) {
+        let number = self.workers[place].number;
+        match Worker::start(number, &self.settings.environment) {
+            Ok(worker) => self.workers[place] = worker,
+            Err(cause) => {
+                let count = self.settings.workers;
+                let error = PoolError::start(number + 1, count, cause.to_string());
+                self.give_up(error, completed);
+            }
+        }
+        // Whoever sleeps watches the old one.
+        self.bell.ring();
+    }
+
+    /// Lets everything that is still to do fail with `error`, now and in future.
+    pub(super) fn give_up(&mut self, error: PoolError, completed: &mut Completed) {
+        for worker in &mut self.workers {
+            worker.kill();
+        }
+        let sent = self.workers.iter_mut().flat_map(|worker| {
+            worker.end(Duration::ZERO);
+            worker.sent.drain(..).map(|sent| sent.task)
+        });
+        let waiting = sent.chain(self.queue.drain(..));
+        completed.extend(waiting.map(|task| (task.sink, task.place, Err(error.clone()))));
+        self.broken = Some(error);
+        self.bell.ring();
+    }
+
+    /// Ends the tasks of `sink`, those that run as well: their workers are replaced.
+    pub(super) fn stop(&mut self, sink: &Arc<dyn Sink>, completed: &mut Completed) {
+        let is_its = |task: &Task| std::ptr::addr_eq(Arc::as_ptr(&task.sink), Arc::as_ptr(sink));
+        for place in (0..self.workers.len()).rev() {
+            let back = self.workers[place].recall();
+            self.queue.extend(back.into_iter().map(|sent| sent.task));
+            if self.workers[place]
+                .sent
+                .front()
+                .is_some_and(|sent| is_its(&sent.task))
+            {
+                self.lose(place, Loss::Stopped, completed);
+            }
+        }
+        let (stopped, others): (Vec<Task>, Vec<Task>) = self.queue.drain(..).partition(is_its);
+        self.queue = others.into();
+        completed.extend(stopped.into_iter().map(|task| {
+            let error = PoolError::cancelled("another item of the same call failed");
+            (task.sink, task.place, Err(error))
+        }));
+    }
+}
+
+/// Why a worker is given up.
+enum Loss {
+    /// Its connection has closed or the process has ended.
+    Gone,
+    /// It sent what is no message.
+    Noise(String),
+    /// It says that it cannot do what it was told.
+    Refused(String),
+    /// It has not become ready.
+    Slow,
+    /// An item took longer than its limit.
+    TimeLimit(Duration),
+    /// Its task is not wanted any more.
+    Stopped,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Loss::Gone => f.write_str("it ended"),
+            Loss::Noise(what) => write!(f, "it sent {what}, and was stopped"),
+            Loss::Refused(why) => f.write_str(why),
+            Loss::Slow => write!(f, "it was not ready after {TIME_TO_START:?}"),
+            Loss::TimeLimit(limit) => write!(f, "an item took longer than {limit:?}"),
+            Loss::Stopped => f.write_str("it was stopped"),
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! Who does what, and when: hands tasks to workers as they become free, and takes in results.
+//!
+//! There is no thread that must be woken for each result. Whoever waits for one does the work
+//! meanwhile: receives, hands out, notices deaths. It is the *leader*; others who wait are told
+//! when something has changed. Where tasks are under way and nobody waits, a thread in the
+//! background leads. So a result wakes the one who wants it, and nobody else.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::bell::Bell;
+use super::crew::{Completed, Crew, LIVENESS, Settings, Sink, Task};
+use super::output::Relay;
+use super::serve::LOOKING;
+use super::ship::{self, Entry};
+use super::worker::Worker;
+use crate::pool::PoolError;
+
+/// How long tasks go unattended before the background thread leads.
+const GRACE: Duration = Duration::from_millis(2);
+/// How long after its last use the background thread looks after a pool by itself.
+const AFTERGLOW: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leader {
+    Nobody,
+    Caller,
+    Background,
+}
+
+pub(crate) struct Engine {
+    workers: usize,
+    state: Mutex<State>,
+    /// Tells those who wait while another one leads.
+    changed: Condvar,
+    /// Tells the background thread that it is needed.
+    needed: Condvar,
+    /// Calls the leader out of its sleep.
+    bell: Arc<Bell>,
+}
+
+struct State {
+    crew: Crew,
+    number_of_entry: HashMap<usize, u32>,
+    leader: Leader,
+    /// How many wait while another one leads.
+    followers: usize,
+    /// Rises whenever results were handed over.
+    deliveries: u64,
+    /// Somebody wants to hear of results without waiting for them.
+    attended: bool,
+    background_sleeps: bool,
+    last_led: Instant,
+    closed: bool,
+}
+
+impl State {
+    fn needs_background(&self) -> bool {
+        let wanted = !self.crew.queue.is_empty() || self.attended && self.crew.is_busy();
+        wanted && self.followers == 0
+    }
+}
+
+impl Engine {
+    /// Starts the workers and waits until all are ready.
+    pub(crate) fn start(settings: Settings) -> Result<Arc<Engine>, PoolError> {
+        let workers = settings.workers;
+        let bell = Bell::new()
+            .map(Arc::new)
+            .map_err(|cause| PoolError::start(1, workers, cause.to_string()))?;
+        let engine = Arc::new(Engine {
+            workers,
+            state: Mutex::new(State {
+                crew: Crew::start(settings, Arc::clone(&bell))?,
+                number_of_entry: HashMap::new(),
+                leader: Leader::Nobody,
+                followers: 0,
+                deliveries: 0,
+                attended: false,
+                background_sleeps: false,
+                last_led: Instant::now(),
+                closed: false,
+            }),
+            changed: Condvar::new(),
+            needed: Condvar::new(),
+            bell,
+        });
+        engine.drive(&|| engine.lock().crew.is_up(), None);
+        let broken = engine.lock().crew.broken.clone();
+        match broken {
+            Some(error) => {
+                engine.close();
+                Err(error)
+            }
+            None => Ok(engine),
+        }
+    }
+
+    /// Runs the background thread's work; returns when the pool is closed.
+    pub(crate) fn attend_in_background(&self) {
+        let mut state = self.lock();
+        while !state.closed {
+            let unattended = state.last_led.elapsed() >= GRACE && state.crew.is_busy();
+            if state.leader == Leader::Nobody
+                && state.followers == 0
+                && (unattended || state.needs_background())
+            {
+                state.leader = Leader::Background;
+                drop(state);
+                self.lead(&|| false, None, Leader::Background);
+                state = self.lock();
+            } else if state.crew.is_busy() || state.last_led.elapsed() < AFTERGLOW {
+                let waited = self.needed.wait_timeout(state, GRACE);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            } else {
+                state.background_sleeps = true;
+                state = self
+                    .needed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                state.background_sleeps = false;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No user code runs under the lock, so a poisoned one still holds a whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of a function, by which tasks name it.
+    pub(crate) fn function(&self, entry: Entry) -> Result<u32, PoolError> {
+        let mut state = self.lock();
+        if let Some(&number) = state.number_of_entry.get(&(entry as usize)) {
+            return Ok(number);
+        }
+        let place = ship::place(entry).ok_or_else(|| {
+            PoolError::invalid_input("the system cannot tell where this function is".to_owned())
+        })?;
+        let number = state.crew.functions.len() as u32;
+        state.crew.functions.push(place);
+        state.number_of_entry.insert(entry as usize, number);
+        Ok(number)
+    }
+
+    /// Queues a task, and hands it out if a worker is free.
+    pub(crate) fn submit(&self, task: Task) {
+        let mut completed = Vec::new();
+        let mut state = self.lock();
+        if let Some(error) = state.crew.broken.clone() {
+            completed.push((task.sink, task.place, Err(error)));
+        } else {
+            state.crew.queue.push_back(task);
+            state.crew.hand_out(&mut completed);
+            if state.background_sleeps || state.needs_background() {
+                self.needed.notify_one();
+            }
+        }
+        drop(state);
+        self.hand_over(completed);
+    }
+
+    /// How many tasks wait for a worker.
+    pub(crate) fn queued(&self) -> usize {
+        self.lock().crew.queue.len()
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// How many tasks a worker may have at once.
+    pub(crate) fn depth(&self) -> usize {
+        self.lock().crew.depth()
+    }
+
+    /// Somebody wants to hear of results without waiting here.
+    pub(crate) fn attend(&self) {
+        let mut state = self.lock();
+        state.attended = true;
+        if state.needs_background() {
+            self.needed.notify_one();
+        }
+    }
+
+    /// Takes in what has come, without waiting.
+    pub(crate) fn look(&self) {
+        let mut completed = Vec::new();
+        let mut state = self.lock();
+        if state.leader == Leader::Nobody {
+            state.crew.progress(true, &mut completed);
+        }
+        drop(state);
+        self.hand_over(completed);
+    }
+
+    /// Waits until `done`, and does what is to be done meanwhile; false if the time is over.
+    pub(crate) fn drive(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
+        loop {
+            if done() {
+                return true;
+            }
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return false;
+            }
+            let mut state = self.lock();
+            if state.leader == Leader::Nobody {
+                state.leader = Leader::Caller;
+                drop(state);
+                return self.lead(done, deadline, Leader::Caller);
+            }
+            state.followers += 1;
+            let deliveries = state.deliveries;
+            if state.leader == Leader::Background {
+                self.bell.ring();
+            }
+            drop(state);
+            // Asked with the lock free, as `done` may take it.
+            if !done() {
+                let state = self.lock();
+                if state.leader != Leader::Nobody && state.deliveries == deliveries {
+                    let wait = left.unwrap_or(LIVENESS).min(LIVENESS);
+                    drop(self.changed.wait_timeout(state, wait));
+                }
+            }
+            self.lock().followers -= 1;
+        }
+    }
+
+    fn lead(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>, as_whom: Leader) -> bool {
+        // Only a caller waits for a result, and gains from being awake when it comes.
+        let looking = if as_whom == Leader::Caller {
+            LOOKING
+        } else {
+            Duration::ZERO
+        };
+        let _leadership = Leadership(self);
+        let mut awake_until = Instant::now() + looking;
+        let mut has_slept = true;
+        loop {
+            let mut completed = Vec::new();
+            let mut state = self.lock();
+            state.crew.progress(has_slept, &mut completed);
+            state.attended &= state.crew.is_busy();
+            let enough = as_whom == Leader::Background
+                && (state.closed || state.followers > 0 || !state.crew.is_busy());
+            drop(state);
+            if !completed.is_empty() {
+                awake_until = Instant::now() + looking;
+            }
+            self.hand_over(completed);
+            if done() {
+                return true;
+            }
+            let now = Instant::now();
+            if enough || deadline.is_some_and(|end| end <= now) {
+                return false;
+            }
+            has_slept = now >= awake_until;
+            if has_slept {
+                self.sleep(deadline);
+            } else {
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// Sleeps until a worker says something, or something else is to be done.
+    fn sleep(&self, deadline: Option<Instant>) {
+        let state = self.lock();
+        if state.closed {
+            return;
+        }
+        let mut longest = state.crew.patience();
+        if let Some(end) = deadline {
+            longest = longest.min(end.saturating_duration_since(Instant::now()));
+        }
+        let watched: Vec<_> = state.crew.workers.iter().flat_map(Watched::of).collect();
+        drop(state);
+        let mut about: Vec<PollFd<'_>> = watched
+            .iter()
+            .map(|watched| PollFd::new(watched.file.as_fd(), watched.events))
+            .collect();
+        about.push(PollFd::new(self.bell.ear(), PollFlags::POLLIN));
+        let millis = PollTimeout::try_from(longest.as_micros().div_ceil(1000) as u64);
+        // An interrupted sleep is a short one.
+        let _ = poll(&mut about, millis.unwrap_or(PollTimeout::MAX));
+        self.bell.silence();
+    }
+
+    /// Hands results over, and tells those who wait.
+    fn hand_over(&self, completed: Completed) {
+        if completed.is_empty() {
+            return;
+        }
+        for (sink, place, result) in completed {
+            sink.done(place, result);
+        }
+        let mut state = self.lock();
+        state.deliveries += 1;
+        if state.followers > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Ends the tasks of `sink`, those that run as well: their workers are replaced.
+    pub(crate) fn stop(&self, sink: &Arc<dyn Sink>) {
+        let mut completed = Vec::new();
+        self.lock().crew.stop(sink, &mut completed);
+        self.hand_over(completed);
+    }
+
+    /// Ends all workers, and lets everything that is still to do fail.
+    pub(crate) fn close(&self) {
+        let mut completed = Vec::new();
+        let mut state = self.lock();
+        state.closed = true;
+        let error = PoolError::cancelled("its pool was dropped");
+        state.crew.give_up(error, &mut completed);
+        drop(state);
+        self.hand_over(completed);
+        self.needed.notify_all();
+        self.changed.notify_all();
+    }
+}
+
+/// Ends when it is dropped, and tells who may want to lead next.
+struct Leadership<'e>(&'e Engine);
+
+impl Drop for Leadership<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.leader = Leader::Nobody;
+        state.last_led = Instant::now();
+        if state.followers > 0 {
+            self.0.changed.notify_all();
+        } else if state.needs_background() {
+            self.0.needed.notify_one();
+        }
+    }
+}
+
+/// A file that a sleeping leader watches. It stays open as long as this.
+struct Watched {
+    file: Arc<OwnedFd>,
+    events: PollFlags,
+}
+
+impl Watched {
+    /// What is to be watched of a worker: its connection and its output.
+    fn of(worker: &Worker) -> impl Iterator<Item = Watched> {
+        let mut events = PollFlags::POLLIN;
+        if !worker.link.is_flushed() {
+            events |= PollFlags::POLLOUT;
+        }
+        let outputs = worker.outputs.iter().filter_map(Relay::pipe);
+        let outputs = outputs.map(|file| (file, PollFlags::POLLIN));
+        let files = std::iter::once((worker.link.socket(), events)).chain(outputs);
+        files.map(|(file, events)| Watched { file, events })
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Engine({} workers)", self.workers)
+    }
+}

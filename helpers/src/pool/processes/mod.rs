@@ -1,0 +1,471 @@
+//! Workers that are processes: each has memory of its own, and its end is nobody else's end.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | this one | [`ProcessPool`]: the calls that users make |
+//! | `call` | what becomes of one call: its results, their order, its errors |
+//! | `engine` | who waits for results, and who sees to them |
+//! | `crew` | which worker gets which task, and what happens when it dies |
+//! | `worker`, `serve` | one worker, seen from the pool and from inside |
+//! | `board`, `output` | what a worker writes down and what it prints |
+//! | `wire`, `message`, `codec` | the connection, what is said, and values as bytes |
+//! | `ship` | how a function reaches another process |
+//! | `memory`, [`shared_array`] | memory that several processes see |
+//! | [`program`] | what a program (not a notebook) calls first |
+//!
+//! # How a function gets there
+//! A worker runs the same program as the pool's owner; in a notebook, the same kernel program,
+//! which then loads the libraries of the cells. A function that captures nothing is known by its
+//! place in such a library, so cells written after the pool was made can be used as well.
+//!
+//! # How data gets there
+//! Arguments and results go through [`serde`] into bytes. A few kilobytes go through a socket,
+//! more through memory that changes hands. A [`SharedArray`] is not moved at all.
+
+mod bell;
+mod board;
+mod call;
+mod chunk_run;
+mod codec;
+mod crew;
+mod engine;
+mod memory;
+mod message;
+mod output;
+pub mod program;
+mod serve;
+pub mod shared_array;
+mod ship;
+mod wire;
+mod worker;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use self::codec::Writer;
+use self::crew::Settings;
+use self::engine::Engine;
+use super::chunk::{checked_chunk_size, default_chunk_size};
+use super::imap::Way;
+use super::threads::checked_workers;
+use super::{Imap, JoinHandle, PoolError, StarFn};
+
+pub(crate) use self::board::cpu_time_of_workers;
+pub use self::serve::worker_value;
+pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};
+
+/// A pool of worker processes, with the vocabulary of Python's `multiprocessing.Pool`.
+///
+/// Each worker has memory of its own: arguments and results are copied, and a worker that crashes
+/// takes nothing with it. Its task ends with an error that says what happened, and a fresh worker
+/// takes its place. Threads ([`Pool`](crate::Pool)) are the faster choice for safe Rust code;
+/// processes are for code that may crash, must be stopped, or uses what only one thread of a
+/// process may use.
+///
+/// Functions are plain functions or closures that capture nothing; items, arguments and results
+/// are types that [`serde`] can carry. Dropping the pool ends its workers at once, with what they
+/// are doing, and waits for them: fetch the results that you want first.
+///
+/// In a notebook there is nothing to prepare. A program calls
+/// [`init_process_pools`](crate::init_process_pools) first thing in `main`:
+///
+/// ```
+/// use helpers::prelude::*;
+///
+/// helpers::init_process_pools();
+/// let pool = ProcessPool::new(2)?;
+/// assert_eq!(pool.map(|x: u64| x * x, [1, 2, 3])?, [1, 4, 9]);
+/// assert_eq!(pool.starmap(|w: u32, h: u32| w * h, [(2, 3), (4, 5)])?, [6, 20]);
+/// # Ok::<(), PoolError>(())
+/// ```
+///
+/// What a closure captures stays in its own process, so capturing does not compile:
+///
+/// ```compile_fail,E0080
+/// use helpers::prelude::*;
+///
+/// helpers::init_process_pools();
+/// let pool = ProcessPool::new(2).unwrap();
+/// let factor = 3;
+/// pool.map(|x: u64| x * factor, [1, 2, 3]);
+/// ```
+pub struct ProcessPool {
+    engine: Arc<Engine>,
+    workers: usize,
+    background: Option<thread::JoinHandle<()>>,
+}
+
+impl ProcessPool {
+    /// Starts a pool of `workers` processes, from 1 to 1024, and waits until they are ready.
+    ///
+    /// # Errors
+    /// The number is out of range, the system refuses to start so many processes, or this is a
+    /// program that has not called [`init_process_pools`](crate::init_process_pools).
+    pub fn new(workers: usize) -> Result<ProcessPool, PoolError> {
+        ProcessPool::builder(workers).build()
+    }
+
+    /// A pool with settings of its own; see [`Builder`].
+    pub fn builder(workers: usize) -> Builder {
+        Builder {
+            workers,
+            environment: Vec::new(),
+            tasks_per_worker: None,
+            initializer: Ok(None),
+        }
+    }
+
+    /// How many workers the pool has.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Calls `f` on each item and gives the results in the order of the items.
+    ///
+    /// Chunks of items start in order, and a free worker takes the next one. The chunk size is
+    /// items / (4 × workers), rounded up, as in Python; see [`chunk_size`](ProcessPool::chunk_size).
+    ///
+    /// # Errors
+    /// The first failure ends the call: an item whose function panicked or whose worker was lost,
+    /// or a value that could not be sent. What was not begun is not done, and what runs is
+    /// stopped if it does not end by itself within a tenth of a second. To keep the results of the
+    /// other items use [`imap`](ProcessPool::imap).
+    pub fn map<A, R, F>(
+        &self,
+        f: F,
+        items: impl IntoIterator<Item = A>,
+    ) -> Result<Vec<R>, PoolError>
+    where
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+        F: Fn(A) -> R,
+    {
+        self.view().map(f, items)
+    }
+
+    /// Like [`map`](ProcessPool::map) for functions of several parameters: unpacks each tuple into
+    /// them.
+    ///
+    /// # Errors
+    /// As [`map`](ProcessPool::map).
+    pub fn starmap<I, F>(&self, f: F, tuples: I) -> Result<Vec<F::Output>, PoolError>
+    where
+        I: IntoIterator<Item: Serialize + DeserializeOwned>,
+        F: StarFn<I::Item, Output: Serialize + DeserializeOwned>,
+    {
+        self.view().starmap(f, tuples)
+    }
+
+    /// Like [`map`](ProcessPool::map), but lazy: results come one by one, in the order of the
+    /// items, and items are taken from the iterator only as workers need them, two for each
+    /// worker ahead.
+    ///
+    /// Each result is a `Result`, so a failure costs one item only.
+    pub fn imap<I, R, F>(&self, f: F, items: I) -> ProcessImap<'_, I::IntoIter, R>
+    where
+        I: IntoIterator<Item: Serialize + DeserializeOwned + 'static>,
+        R: Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(I::Item) -> R,
+    {
+        self.view().imap(f, items)
+    }
+
+    /// Like [`imap`](ProcessPool::imap), but results come as soon as they are there, in any order.
+    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> ProcessImap<'_, I::IntoIter, R>
+    where
+        I: IntoIterator<Item: Serialize + DeserializeOwned + 'static>,
+        R: Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(I::Item) -> R,
+    {
+        self.view().imap_unordered(f, items)
+    }
+
+    /// Hands one call `f(arg)` to the pool and returns at once, with a handle to the result.
+    ///
+    /// A panic in `f`, the loss of its worker, and values that cannot be sent become the handle's
+    /// error.
+    pub fn submit<A, R, F>(&self, f: F, arg: A) -> JoinHandle<R>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(A) -> R,
+    {
+        self.view().submit(f, arg)
+    }
+
+    /// A view of the pool whose workers take `size` items at a time.
+    ///
+    /// # Errors
+    /// A size of 0.
+    pub fn chunk_size(&self, size: usize) -> Result<View<'_>, PoolError> {
+        self.view().chunk_size(size)
+    }
+
+    /// A view of the pool that allows each item so much time. An item that takes longer is a
+    /// failure ([`is_timeout`](PoolError::is_timeout)); its worker is stopped and replaced.
+    ///
+    /// # Errors
+    /// No time at all.
+    pub fn time_limit(&self, limit: Duration) -> Result<View<'_>, PoolError> {
+        self.view().time_limit(limit)
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            pool: self,
+            size: None,
+            limit: None,
+        }
+    }
+}
+
+impl Drop for ProcessPool {
+    fn drop(&mut self) {
+        self.engine.close();
+        if let Some(background) = self.background.take()
+            && background.thread().id() != thread::current().id()
+        {
+            // It runs no code that could panic but wakers, which report for themselves.
+            let _ = background.join();
+        }
+    }
+}
+
+impl fmt::Debug for ProcessPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProcessPool({} workers)", self.workers)
+    }
+}
+
+/// Settings of a pool that is yet to be made, from [`ProcessPool::builder`].
+///
+/// ```
+/// use helpers::prelude::*;
+///
+/// helpers::init_process_pools();
+/// let pool = ProcessPool::builder(2)
+///     .initializer(|path: String| format!("the model in {path}"), "model.bin".to_owned())
+///     .env("LANG", "C")
+///     .tasks_per_worker(100)
+///     .build()?;
+/// let answer = pool.submit(|()| worker_value::<String>().len(), ());
+/// assert_eq!(answer.join()?, 22);
+/// # Ok::<(), PoolError>(())
+/// ```
+#[must_use = "a builder does nothing until `build` is called"]
+#[derive(Debug)]
+pub struct Builder {
+    workers: usize,
+    environment: Vec<(OsString, OsString)>,
+    tasks_per_worker: Option<usize>,
+    initializer: Result<Option<(ship::Place, codec::Body)>, PoolError>,
+}
+
+impl Builder {
+    /// Has each worker call `f(arg)` once, before its first task. Tasks reach what it gave by
+    /// [`worker_value`].
+    pub fn initializer<A, V, F>(mut self, _f: F, arg: A) -> Builder
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        V: Send + Sync + 'static,
+        F: Fn(A) -> V,
+    {
+        let place = ship::place(ship::initializer_entry::<F, A, V>());
+        let mut writer = Writer::for_arguments();
+        self.initializer = writer
+            .write(&arg)
+            .and_then(|()| writer.finish().map_err(|cause| cause.to_string()))
+            .map(|body| place.map(|place| (place, body)))
+            .map_err(|cause| {
+                PoolError::not_sent(
+                    None,
+                    format!("of starting a worker cannot be sent: {cause}"),
+                )
+            });
+        self
+    }
+
+    /// Sets a variable in the environment of the workers.
+    ///
+    /// Without it they see their owner's environment, and `OMP_NUM_THREADS`,
+    /// `OPENBLAS_NUM_THREADS`, `MKL_NUM_THREADS`, `RAYON_NUM_THREADS` and their like are set to
+    /// cores / workers unless the owner has set them: so that libraries which start threads of
+    /// their own do not start too many.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Builder {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Replaces a worker by a fresh one after so many tasks (chunks of items), for code that
+    /// leaks memory.
+    pub fn tasks_per_worker(mut self, tasks: usize) -> Builder {
+        self.tasks_per_worker = Some(tasks);
+        self
+    }
+
+    /// Starts the workers and waits until they are ready.
+    ///
+    /// # Errors
+    /// As [`ProcessPool::new`]; no tasks per worker; an initializer that panics, or whose argument
+    /// cannot be sent.
+    pub fn build(self) -> Result<ProcessPool, PoolError> {
+        let workers = checked_workers(self.workers)?;
+        if self.tasks_per_worker == Some(0) {
+            return Err(PoolError::invalid_input(
+                "0 tasks per worker were asked for; a worker does at least 1".to_owned(),
+            ));
+        }
+        program::check()?;
+        let mut environment = worker::thread_settings(workers);
+        environment.extend(self.environment);
+        let engine = Engine::start(Settings {
+            workers,
+            environment,
+            tasks_per_worker: self.tasks_per_worker,
+            initializer: self.initializer?,
+        })?;
+        let attended = Arc::clone(&engine);
+        let background = thread::Builder::new()
+            .name("process pool".to_owned())
+            .spawn(move || attended.attend_in_background());
+        match background {
+            Ok(background) => Ok(ProcessPool {
+                engine,
+                workers,
+                background: Some(background),
+            }),
+            Err(cause) => {
+                engine.close();
+                Err(PoolError::start(workers, workers, cause.to_string()))
+            }
+        }
+    }
+}
+
+/// A pool with a chunk size or a time limit, made by [`ProcessPool::chunk_size`] and
+/// [`ProcessPool::time_limit`].
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a view of a pool does nothing by itself"]
+pub struct View<'p> {
+    pool: &'p ProcessPool,
+    /// `None`: the default of the call.
+    size: Option<NonZeroUsize>,
+    limit: Option<Duration>,
+}
+
+/// Results one by one, made by [`ProcessPool::imap`] and [`ProcessPool::imap_unordered`].
+pub type ProcessImap<'p, I, R> = Imap<'p, I, Result<R, PoolError>, Result<R, PoolError>>;
+
+impl<'p> View<'p> {
+    /// See [`ProcessPool::chunk_size`].
+    ///
+    /// # Errors
+    /// A size of 0.
+    pub fn chunk_size(self, size: usize) -> Result<View<'p>, PoolError> {
+        let size = Some(checked_chunk_size(size)?);
+        Ok(View { size, ..self })
+    }
+
+    /// See [`ProcessPool::time_limit`].
+    ///
+    /// # Errors
+    /// No time at all.
+    pub fn time_limit(self, limit: Duration) -> Result<View<'p>, PoolError> {
+        if limit.is_zero() {
+            return Err(PoolError::invalid_input(
+                "a time limit of 0 was asked for; no item can be done in no time".to_owned(),
+            ));
+        }
+        let limit = Some(limit);
+        Ok(View { limit, ..self })
+    }
+
+    /// See [`ProcessPool::map`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn map<A, R, F>(
+        &self,
+        _f: F,
+        items: impl IntoIterator<Item = A>,
+    ) -> Result<Vec<R>, PoolError>
+    where
+        A: Serialize + DeserializeOwned,
+        R: Serialize + DeserializeOwned,
+        F: Fn(A) -> R,
+    {
+        let items: Vec<A> = items.into_iter().collect();
+        let size = match self.size {
+            Some(size) => size.get(),
+            None => default_chunk_size(items.len(), self.pool.workers),
+        };
+        call::map::<F, A, R>(&self.pool.engine, size, self.limit, items)
+    }
+
+    /// See [`ProcessPool::starmap`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn starmap<I, F>(&self, f: F, tuples: I) -> Result<Vec<F::Output>, PoolError>
+    where
+        I: IntoIterator<Item: Serialize + DeserializeOwned>,
+        F: StarFn<I::Item, Output: Serialize + DeserializeOwned>,
+    {
+        self.map(move |tuple| f.call_star(tuple), tuples)
+    }
+
+    /// See [`ProcessPool::imap`]; without a chunk size, workers take one item at a time.
+    pub fn imap<I, R, F>(&self, _f: F, items: I) -> ProcessImap<'p, I::IntoIter, R>
+    where
+        I: IntoIterator<Item: Serialize + DeserializeOwned + 'static>,
+        R: Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(I::Item) -> R,
+    {
+        Imap::ordered(items.into_iter(), self.way::<F, _, _>())
+    }
+
+    /// See [`ProcessPool::imap_unordered`]; without a chunk size, workers take one item at a time.
+    pub fn imap_unordered<I, R, F>(&self, _f: F, items: I) -> ProcessImap<'p, I::IntoIter, R>
+    where
+        I: IntoIterator<Item: Serialize + DeserializeOwned + 'static>,
+        R: Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(I::Item) -> R,
+    {
+        Imap::unordered(items.into_iter(), self.way::<F, _, _>())
+    }
+
+    /// See [`ProcessPool::submit`].
+    pub fn submit<A, R, F>(&self, _f: F, arg: A) -> JoinHandle<R>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(A) -> R,
+    {
+        call::submit::<F, A, R>(&self.pool.engine, self.limit, arg)
+    }
+
+    /// How items of an `imap` go through this pool.
+    fn way<F, A, R>(&self) -> Way<'p, A, Result<R, PoolError>, Result<R, PoolError>>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(A) -> R,
+    {
+        let (engine, limit) = (&self.pool.engine, self.limit);
+        Way {
+            submit: Box::new(move |first, chunk| {
+                call::submit_chunk::<F, A, R>(engine, limit, first, chunk)
+            }),
+            open: |result| result,
+            chunk_size: self.size.map_or(1, NonZeroUsize::get),
+            workers: self.pool.workers,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What workers print, on its way to the cell: whole lines, and never words of command.
+
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::notebook;
+
+/// A line that is longer is broken here, so that it cannot fill the memory.
+const LONGEST_LINE: usize = 64 << 10;
+
+/// Where a worker's output goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stream {
+    Out,
+    Error,
+}
+
+/// Passes on what comes out of a worker's pipe.
+#[derive(Debug)]
+pub(super) struct Relay {
+    pipe: Arc<OwnedFd>,
+    to: Stream,
+    line: Vec<u8>,
+    open: bool,
+}
+
+impl Relay {
+    pub(super) fn new(pipe: impl Into<OwnedFd>, to: Stream) -> io::Result<Relay> {
+        let pipe = pipe.into();
+        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok(Relay {
+            pipe: Arc::new(pipe),
+            to,
+            line: Vec::new(),
+            open: true,
+        })
+    }
+
+    /// The pipe, while more can come out of it.
+    pub(super) fn pipe(&self) -> Option<Arc<OwnedFd>> {
+        self.open.then(|| Arc::clone(&self.pipe))
+    }
+
+    /// Passes on all lines that are there. With `all`, an unfinished last line as well.
+    pub(super) fn pass_on(&mut self, all: bool) {
+        let mut buffer = [0; 8 << 10];
+        while self.open {
+            match nix::unistd::read(&self.pipe, &mut buffer) {
+                Ok(0) => self.open = false,
+                Ok(count) => {
+                    self.line.extend(&buffer[..count]);
+                    self.write_lines();
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => {
+                    self.open = error == Errno::EAGAIN;
+                    break;
+                }
+            }
+        }
+        if all && !self.line.is_empty() {
+            self.line.push(b'\n');
+            self.write_lines();
+        }
+    }
+
+    fn write_lines(&mut self) {
+        let whole = match self.line.iter().rposition(|&byte| byte == b'\n') {
+            Some(end) => end + 1,
+            None if self.line.len() >= LONGEST_LINE => {
+                self.line.push(b'\n');
+                self.line.len()
+            }
+            None => return,
+        };
+        let text = harmless(&self.line[..whole], notebook::is_notebook());
+        // One write, so that the lines of several workers stay apart.
+        let _ = match self.to {
+            Stream::Out => io::stdout().write_all(text.as_bytes()),
+            Stream::Error => io::stderr().write_all(text.as_bytes()),
+        };
+        self.line.drain(..whole);
+    }
+}
+
+/// The text with nothing in it that a notebook's kernel would obey.
+///
+/// The kernel takes its orders from the same stream as the text that it shows, as lines that
+/// begin with or hold certain words. A mark that is not seen in the middle of such a word makes
+/// it a word like any other.
+fn harmless(bytes: &[u8], in_notebook: bool) -> String {
+    const COMMAND: &str = "EVCXR_";
+    const DEFUSED: &str = "EVCXR\u{2060}_";
+    let text = String::from_utf8_lossy(bytes);
+    if in_notebook && text.contains(COMMAND) {
+        text.replace(COMMAND, DEFUSED)
+    } else {
+        text.into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_command_lose_their_power() {
+        let printed = b"a EVCXR_BEGIN_CONTENT text/html\nEVCXR_EXECUTION_COMPLETE\n\xff";
+        let shown = harmless(printed, true);
+        assert!(!shown.contains("EVCXR_"));
+        assert_eq!(
+            shown.replace('\u{2060}', ""),
+            String::from_utf8_lossy(printed)
+        );
+        assert_eq!(harmless(b"EVCXR_\n", false), "EVCXR_\n");
+    }
+}

@@ -1,0 +1,368 @@
+//! Arrays that worker processes use where they are: nothing is copied.
+//!
+//! # Why this is safe
+//! What one process writes another sees at once, so the rule that Rust keeps within a process
+//! must hold between processes: while somebody may write, nobody else may read or write. Three
+//! things see to it.
+//!
+//! * A task gets a [`SharedSlice`] or a [`SharedSliceMut`], which borrow the array, as slices do. The
+//!   compiler lets many read or one write, and lets several write only to parts that do not
+//!   overlap ([`SharedArray::chunks_mut`]).
+//! * Only `map` and `starmap` take values that borrow. They return when no worker is at any of
+//!   their items any more; where an item was given up half way, its worker's process has ended.
+//! * The elements are numbers, for which any bits are a value. A worker that dies in the middle
+//!   leaves numbers, though not those that you hoped for.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut, Range};
+use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Error as _, Serialize, Serializer};
+
+use super::codec::with_files;
+use super::memory::Elements;
+use crate::pool::PoolError;
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A number that may lie in a [`SharedArray`]: all integers and floats of Rust.
+pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + 'static {}
+
+macro_rules! elements {
+    ($($number:ty)*) => {
+        $(
+            impl sealed::Sealed for $number {}
+            impl Element for $number {}
+        )*
+    };
+}
+
+elements!(f32 f64 i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
+
+/// An array of numbers in memory that worker processes can use without a copy.
+///
+/// It is a slice (`&array[..]`, `array.iter()`, `array.len()`) that can be lent to the tasks of a
+/// [`ProcessPool`](crate::ProcessPool): as a whole, or in parts.
+///
+/// ```
+/// use helpers::prelude::*;
+///
+/// helpers::init_process_pools();
+/// let pool = ProcessPool::new(2)?;
+/// let mut numbers = SharedArray::from_slice(&[1.0, 2.0, 3.0, 4.0])?;
+/// let double = |mut part: SharedSliceMut<f64>| part.iter_mut().for_each(|x| *x *= 2.0);
+/// pool.map(double, numbers.chunks_mut(2))?;
+/// let sums = pool.map(|part: SharedSlice<f64>| part.iter().sum::<f64>(), numbers.chunks(2))?;
+/// assert_eq!(sums, [6.0, 14.0]);
+/// # Ok::<(), PoolError>(())
+/// ```
+pub struct SharedArray<T: Element> {
+    elements: Elements,
+    id: u64,
+    len: usize,
+    element: PhantomData<T>,
+}
+
+impl<T: Element> SharedArray<T> {
+    /// An array of `len` zeros.
+    ///
+    /// # Errors
+    /// The system does not give so much memory.
+    pub fn zeros(len: usize) -> Result<SharedArray<T>, PoolError> {
+        let refused = |cause: String| {
+            PoolError::invalid_input(format!(
+                "a shared array of {len} elements of {} bytes cannot be had: {cause}",
+                size_of::<T>()
+            ))
+        };
+        let bytes = len
+            .checked_mul(size_of::<T>())
+            .filter(|&bytes| bytes <= isize::MAX as usize)
+            .ok_or_else(|| refused("no machine has so much memory".to_owned()))?;
+        let elements = Elements::new(bytes).map_err(|cause| refused(cause.to_string()))?;
+        Ok(SharedArray {
+            elements,
+            id: rand::random(),
+            len,
+            element: PhantomData,
+        })
+    }
+
+    /// An array with a copy of these values.
+    ///
+    /// # Errors
+    /// As [`zeros`](SharedArray::zeros).
+    pub fn from_slice(values: &[T]) -> Result<SharedArray<T>, PoolError> {
+        let mut array = SharedArray::zeros(values.len())?;
+        array.copy_from_slice(values);
+        Ok(array)
+    }
+
+    /// A part of the array, to be read by a task.
+    ///
+    /// # Panics
+    /// The range does not lie within the array.
+    pub fn slice(&self, range: Range<usize>) -> SharedSlice<'_, T> {
+        let offset = range.start;
+        SharedSlice {
+            data: &self[range],
+            origin: self.origin(offset),
+        }
+    }
+
+    /// The array in parts of `size` elements, the last one perhaps shorter, to be read by tasks.
+    ///
+    /// # Panics
+    /// A size of 0, as [`slice::chunks`].
+    pub fn chunks(&self, size: usize) -> impl ExactSizeIterator<Item = SharedSlice<'_, T>> {
+        let parts = self[..].chunks(size).enumerate();
+        parts.map(move |(number, data)| SharedSlice {
+            data,
+            origin: self.origin(number * size),
+        })
+    }
+
+    /// A part of the array, to be written by a task.
+    ///
+    /// # Panics
+    /// The range does not lie within the array.
+    pub fn slice_mut(&mut self, range: Range<usize>) -> SharedSliceMut<'_, T> {
+        let offset = range.start;
+        let (data, origin) = self.split_origin(offset);
+        SharedSliceMut {
+            data: &mut data[range],
+            origin,
+            was_sent: AtomicBool::new(false),
+        }
+    }
+
+    /// The array in parts of `size` elements, the last one perhaps shorter, each to be written by
+    /// one task.
+    ///
+    /// # Panics
+    /// A size of 0, as [`slice::chunks_mut`].
+    pub fn chunks_mut(
+        &mut self,
+        size: usize,
+    ) -> impl ExactSizeIterator<Item = SharedSliceMut<'_, T>> {
+        let (data, origin) = self.split_origin(0);
+        let parts = data.chunks_mut(size).enumerate();
+        parts.map(move |(number, data)| SharedSliceMut {
+            data,
+            origin: Origin {
+                offset: number * size,
+                ..origin
+            },
+            was_sent: AtomicBool::new(false),
+        })
+    }
+
+    fn origin(&self, offset: usize) -> Origin<'_> {
+        Origin {
+            elements: &self.elements,
+            id: self.id,
+            offset,
+        }
+    }
+
+    /// The data, to be written, and where it is.
+    fn split_origin(&mut self, offset: usize) -> (&mut [T], Origin<'_>) {
+        let start = self.elements.start().cast::<T>();
+        // SAFETY: as in `deref_mut`. The elements' own fields, which the origin borrows, lie
+        // elsewhere, and through them nothing is read or written.
+        let data = unsafe { slice::from_raw_parts_mut(start.as_ptr(), self.len) };
+        (data, self.origin(offset))
+    }
+}
+
+impl<T: Element> Deref for SharedArray<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        let start = self.elements.start().cast::<T>();
+        // SAFETY: the mapping holds `len` elements (from `zeros`), begins at a page and so is
+        // aligned, and any bits are a number. Whoever may write borrows `self` mutably.
+        unsafe { slice::from_raw_parts(start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Element> DerefMut for SharedArray<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        let start = self.elements.start().cast::<T>();
+        // SAFETY: as in `deref`, and whoever may read borrows `self`.
+        unsafe { slice::from_raw_parts_mut(start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Element> Drop for SharedArray<T> {
+    fn drop(&mut self) {
+        // Workers may still have it mapped, though no task uses it.
+        self.elements.release();
+    }
+}
+
+impl<T: Element> fmt::Debug for SharedArray<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharedArray({} elements)", self.len)
+    }
+}
+
+/// Where a slice lies: the array's memory, and the number of elements before it.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    elements: &'a Elements,
+    id: u64,
+    offset: usize,
+}
+
+impl Origin<'_> {
+    fn serialize<S: Serializer>(&self, len: usize, serializer: S) -> Result<S::Ok, S::Error> {
+        let file = with_files(|files| files.add(self.id, self.elements.file()));
+        match file {
+            Some(Ok(place)) => (place, self.id, self.offset, len).serialize(serializer),
+            Some(Err(error)) => Err(S::Error::custom(error)),
+            None => Err(S::Error::custom(
+                "a slice of a shared array can only be an argument of a ProcessPool's task",
+            )),
+        }
+    }
+}
+
+/// The arrays that this worker has mapped.
+static MAPPED: Mutex<Option<HashMap<u64, Box<Elements>>>> = Mutex::new(None);
+
+/// Finds the memory of a slice that came with a task: the elements' origin, and their number.
+fn arrived<'de, 'a, T: Element, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<(Origin<'a>, usize), D::Error> {
+    let (place, id, offset, len) = <(usize, u64, usize, usize)>::deserialize(deserializer)?;
+    let file = with_files(|files| files.get(place).map(|file| file.try_clone()));
+    let file = file.flatten().ok_or_else(|| {
+        D::Error::custom("a slice of a shared array can only be an argument of a task")
+    })?;
+    let mut mapped = MAPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mapped = mapped.get_or_insert_default();
+    if !mapped.contains_key(&id) {
+        // Their owner has dropped these, so nobody can hold a slice of them.
+        mapped.retain(|_, elements| !elements.is_released());
+        let elements = file.and_then(Elements::open).map_err(D::Error::custom)?;
+        mapped.insert(id, Box::new(elements));
+    }
+    let elements: *const Elements = &*mapped[&id];
+    // SAFETY: the box stays where it is until its array is dropped, and a slice borrows its
+    // array: in the process that sent it, for as long as the task runs.
+    let elements = unsafe { &*elements };
+    let fits = offset
+        .checked_add(len)
+        .and_then(|end| end.checked_mul(size_of::<T>()))
+        .is_some_and(|end| end <= elements.bytes());
+    if !fits {
+        return Err(D::Error::custom("a slice that does not lie in its array"));
+    }
+    let origin = Origin {
+        elements,
+        id,
+        offset,
+    };
+    Ok((origin, len))
+}
+
+/// A part of a [`SharedArray`] that tasks can read. It is a slice: index it, iterate over it.
+#[derive(Clone, Copy)]
+pub struct SharedSlice<'a, T: Element> {
+    data: &'a [T],
+    origin: Origin<'a>,
+}
+
+impl<T: Element> Deref for SharedSlice<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        self.data
+    }
+}
+
+impl<T: Element> Serialize for SharedSlice<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.origin.serialize(self.data.len(), serializer)
+    }
+}
+
+impl<'de, T: Element> Deserialize<'de> for SharedSlice<'_, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (origin, len) = arrived::<T, D>(deserializer)?;
+        let start = origin.elements.start().cast::<T>();
+        // SAFETY: the elements lie in the mapping (checked on arrival). The sender made the slice
+        // of a shared borrow of the array, which lasts as long as the task: nobody writes.
+        let data = unsafe { slice::from_raw_parts(start.as_ptr().add(origin.offset), len) };
+        Ok(SharedSlice { data, origin })
+    }
+}
+
+impl<T: Element + fmt::Debug> fmt::Debug for SharedSlice<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.data.fmt(f)
+    }
+}
+
+/// A part of a [`SharedArray`] that one task can write. It is a slice: index it, iterate over it.
+pub struct SharedSliceMut<'a, T: Element> {
+    data: &'a mut [T],
+    origin: Origin<'a>,
+    /// It may be sent once: two tasks with the same part could write at the same time.
+    was_sent: AtomicBool,
+}
+
+impl<T: Element> Deref for SharedSliceMut<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        self.data
+    }
+}
+
+impl<T: Element> DerefMut for SharedSliceMut<'_, T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        self.data
+    }
+}
+
+impl<T: Element> Serialize for SharedSliceMut<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.was_sent.swap(true, Ordering::Relaxed) {
+            return Err(S::Error::custom(
+                "this part of a shared array was sent before",
+            ));
+        }
+        self.origin.serialize(self.data.len(), serializer)
+    }
+}
+
+impl<'de, T: Element> Deserialize<'de> for SharedSliceMut<'_, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (origin, len) = arrived::<T, D>(deserializer)?;
+        let start = origin.elements.start().cast::<T>();
+        // SAFETY: the elements lie in the mapping (checked on arrival). The sender made the slice
+        // of a mutable borrow of just these elements, which lasts as long as the task, and has
+        // sent it once: nobody else reads or writes them.
+        let data = unsafe { slice::from_raw_parts_mut(start.as_ptr().add(origin.offset), len) };
+        Ok(SharedSliceMut {
+            data,
+            origin,
+            was_sent: AtomicBool::new(false),
+        })
+    }
+}
+
+impl<T: Element + fmt::Debug> fmt::Debug for SharedSliceMut<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.data.fmt(f)
+    }
+}

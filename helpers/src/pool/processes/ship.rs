@@ -1,0 +1,203 @@
+//! Sending a function to another process: the name of its library and its place in there.
+//!
+//! A worker runs the same program, or loads the same library of a notebook's cell, at another
+//! address. What stays the same is the distance from the start of the library to the function.
+
+use std::any::Any;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::io;
+use std::mem;
+use std::ptr;
+
+use nix::libc;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::chunk_run::{Job, run_chunk};
+use super::serve::keep_value;
+
+/// The code of one chunk: takes the items out of the job, calls the function on each, and puts
+/// the results in.
+pub(crate) type Entry = fn(&mut Job<'_>);
+
+/// A place in a library that this process has loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// The library's path; empty for the program itself.
+    pub(crate) library: CString,
+    pub(crate) offset: u64,
+}
+
+/// The entry that runs `F` on chunks of items.
+pub(crate) fn entry<F, A, R>() -> Entry
+where
+    F: Fn(A) -> R,
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    const { assert_captures_nothing::<F>() }
+    // SAFETY: it captures nothing, and the caller of `entry` had one.
+    |job| run_chunk(unsafe { conjure::<F>() }, job)
+}
+
+/// The entry that runs `F` once and keeps its value for the tasks of the worker.
+pub(crate) fn initializer_entry<F, A, V>() -> Entry
+where
+    F: Fn(A) -> V,
+    A: DeserializeOwned,
+    V: Any + Send + Sync,
+{
+    const { assert_captures_nothing::<F>() }
+    |job| {
+        // SAFETY: as in `entry`.
+        let f = unsafe { conjure::<F>() };
+        run_chunk(|argument| keep_value(Box::new(f(argument))), job);
+    }
+}
+
+/// Checks, when the program is compiled, that the type of a function says everything about it.
+const fn assert_captures_nothing<F>() {
+    assert!(
+        size_of::<F>() == 0 && !mem::needs_drop::<F>(),
+        "a function for worker processes cannot capture variables, since another process does not \
+         have them: pass them as arguments (`starmap` with tuples), or hand them to every worker \
+         with the pool's `initializer`"
+    );
+}
+
+/// A function out of nothing but its type.
+///
+/// # Safety
+/// `F` must capture nothing, and a value of it must have been in the hands of the one who asks.
+unsafe fn conjure<'a, F>() -> &'a F {
+    // SAFETY: a value without size is made of nothing, so any aligned address will do.
+    unsafe { &*ptr::dangling::<F>() }
+}
+
+/// Where an entry is. `None` if the system cannot tell, which does not happen for code.
+pub(crate) fn place(entry: Entry) -> Option<Place> {
+    place_of(entry as *const c_void)
+}
+
+/// Finds the entry at `place`, and loads its library first if need be.
+///
+/// # Safety
+/// `place` must have been made by [`place`](place()) in a process that runs the same program and
+/// has the same library loaded.
+pub(crate) unsafe fn entry_at(place: &Place) -> io::Result<Entry> {
+    let base = base_of(&place.library)?;
+    let address = base.wrapping_add(place.offset as usize) as *const c_void;
+    // SAFETY: the library is the sender's, byte for byte (the kernel gives each cell's library a
+    // name of its own and never writes it again; a program's workers are started from the
+    // program's open file), so at this distance from its start lies the sender's function, of
+    // this type. Libraries are never unloaded.
+    Ok(unsafe { mem::transmute::<*const c_void, Entry>(address) })
+}
+
+/// What the loader tells about a library: the beginning of C's `struct link_map`.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[repr(C)]
+struct LinkMap {
+    /// What is added to the addresses in the file.
+    base: usize,
+    /// The path; empty for the program.
+    name: *const c_char,
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn place_of(address: *const c_void) -> Option<Place> {
+    // SAFETY: all-zero bytes are a valid `Dl_info` (null pointers).
+    let mut info: libc::Dl_info = unsafe { mem::zeroed() };
+    let mut map: *mut LinkMap = ptr::null_mut();
+    const RTLD_DL_LINKMAP: i32 = 2;
+    // SAFETY: `dladdr1` takes any address; with this flag it writes a pointer to a link map, for
+    // which `map` has room.
+    let found =
+        unsafe { libc::dladdr1(address, &mut info, (&raw mut map).cast(), RTLD_DL_LINKMAP) };
+    if found == 0 || map.is_null() {
+        return None;
+    }
+    // SAFETY: the loader's link map stays as long as the library, which is never unloaded; its
+    // name is a C string.
+    let (base, library) = unsafe { ((*map).base, CStr::from_ptr((*map).name).to_owned()) };
+    let offset = (address as usize).wrapping_sub(base) as u64;
+    Some(Place { library, offset })
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn base_of(library: &CStr) -> io::Result<usize> {
+    let handle = open(library)?;
+    let mut map: *mut LinkMap = ptr::null_mut();
+    // SAFETY: the handle is open, and with this request `dlinfo` writes a pointer to a link map.
+    let failed = unsafe { libc::dlinfo(handle, libc::RTLD_DI_LINKMAP, (&raw mut map).cast()) };
+    if failed != 0 || map.is_null() {
+        return Err(loader_error());
+    }
+    // SAFETY: as in `place_of`.
+    Ok(unsafe { (*map).base })
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn place_of(address: *const c_void) -> Option<Place> {
+    // SAFETY: all-zero bytes are a valid `Dl_info`; `dladdr` takes any address.
+    let mut info: libc::Dl_info = unsafe { mem::zeroed() };
+    if unsafe { libc::dladdr(address, &mut info) } == 0 || info.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: the loader's name is a C string that stays as long as the library.
+    let library = unsafe { CStr::from_ptr(info.dli_fname) }.to_owned();
+    let offset = (address as usize).wrapping_sub(info.dli_fbase as usize) as u64;
+    Some(Place { library, offset })
+}
+
+#[cfg(target_os = "macos")]
+fn base_of(library: &CStr) -> io::Result<usize> {
+    let images = || {
+        // SAFETY: these ask the loader about its images and change nothing; a name is a C string.
+        (0..unsafe { libc::_dyld_image_count() }).find(|&image| unsafe {
+            let name = libc::_dyld_get_image_name(image);
+            !name.is_null() && CStr::from_ptr(name) == library
+        })
+    };
+    if images().is_none() {
+        open(library)?;
+    }
+    match images() {
+        // SAFETY: as above.
+        Some(image) => Ok(unsafe { libc::_dyld_get_image_header(image) } as usize),
+        None => Err(io::Error::other(format!("{library:?} is not loaded"))),
+    }
+}
+
+#[cfg(not(any(target_os = "macos", all(target_os = "linux", target_env = "gnu"))))]
+fn base_of(library: &CStr) -> io::Result<usize> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!("functions of {library:?} cannot be found on this system"),
+    ))
+}
+
+fn open(library: &CStr) -> io::Result<*mut c_void> {
+    let name: *const c_char = if library.is_empty() {
+        ptr::null()
+    } else {
+        library.as_ptr()
+    };
+    // SAFETY: the name is a C string, or null for the program. Loading runs the constructors of
+    // a library that the sender's process has loaded as well.
+    let handle = unsafe { libc::dlopen(name, libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    if handle.is_null() {
+        Err(loader_error())
+    } else {
+        Ok(handle)
+    }
+}
+
+fn loader_error() -> io::Error {
+    // SAFETY: `dlerror` gives null or a C string that is good until this thread's next call.
+    let text = unsafe {
+        let text = libc::dlerror();
+        (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
+    };
+    io::Error::other(text.unwrap_or_else(|| "the loader does not say why".to_owned()))
+}

@@ -1,0 +1,286 @@
+//! Messages through a socket: a head that says what it is, a body, and files.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::codec::{Body, Bytes};
+
+/// The system passes at most 253 files with one message.
+pub(crate) const MOST_FILES: usize = 250;
+/// Longer heads and bodies are not sent, so what claims to be longer is no message.
+const LONGEST: usize = 1 << 20;
+const FRAME_HEADER: usize = 16;
+const READ_AT_ONCE: usize = 64 << 10;
+
+/// One end of the connection between a pool and a worker.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: Arc<OwnedFd>,
+    buffer: Vec<u8>,
+    /// The part of the buffer that was received and not taken.
+    received: Range<usize>,
+    received_files: VecDeque<OwnedFd>,
+    /// Where the system puts what it says about files.
+    control: Vec<u8>,
+    /// Messages on their way out, each with the files that go with its first byte.
+    outgoing: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    /// How much of the first one has gone.
+    sent: usize,
+}
+
+/// What came of an attempt to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    Some,
+    Nothing,
+    Closed,
+}
+
+impl Connection {
+    pub(crate) fn new(socket: impl Into<OwnedFd>) -> Connection {
+        Connection {
+            socket: Arc::new(socket.into()),
+            buffer: vec![0; READ_AT_ONCE],
+            received: 0..0,
+            received_files: VecDeque::new(),
+            control: cmsg_space!([RawFd; MOST_FILES + 1]),
+            outgoing: VecDeque::new(),
+            sent: 0,
+        }
+    }
+
+    pub(crate) fn socket(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.socket)
+    }
+
+    /// Puts a message on its way; [`flush`](Connection::flush) sends it. The body is copied, so
+    /// that it can be sent again elsewhere.
+    pub(crate) fn put<M: Serialize>(&mut self, head: &M, body: &Body) -> io::Result<()> {
+        let head = postcard::to_allocvec(head).map_err(io::Error::other)?;
+        let (bytes, parcel): (&[u8], _) = match &body.bytes {
+            Bytes::Inline(bytes) => (bytes, None),
+            Bytes::Parcel(file, len) => (&[], Some((file, *len))),
+        };
+        let files: Vec<OwnedFd> = parcel
+            .map(|(file, _)| file)
+            .into_iter()
+            .chain(&body.files)
+            .map(|file| file.try_clone())
+            .collect::<io::Result<_>>()?;
+        // Files go with the first byte of a message, so it cannot be joined to one before.
+        let joined = match self.outgoing.back() {
+            Some((message, _)) if files.is_empty() && message.len() < READ_AT_ONCE => {
+                self.outgoing.pop_back()
+            }
+            _ => None,
+        };
+        let (mut message, files) = joined.unwrap_or((Vec::new(), files));
+        let len = parcel.map_or(bytes.len() as u64, |(_, len)| len as u64 | IN_PARCEL);
+        message.extend((head.len() as u32).to_le_bytes());
+        message.extend((body.files.len() as u32).to_le_bytes());
+        message.extend(len.to_le_bytes());
+        message.extend(head);
+        message.extend(bytes);
+        self.outgoing.push_back((message, files));
+        Ok(())
+    }
+
+    /// Whether all messages have gone.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
+    /// Gives up what is on its way, since nobody will take it.
+    pub(crate) fn forget_outgoing(&mut self) {
+        self.outgoing.clear();
+        self.sent = 0;
+    }
+
+    /// Sends what is on its way. Without `wait` only as much as the socket takes now.
+    pub(crate) fn flush(&mut self, wait: bool) -> io::Result<()> {
+        let mut flags = MsgFlags::MSG_NOSIGNAL;
+        if !wait {
+            flags |= MsgFlags::MSG_DONTWAIT;
+        }
+        while let Some((message, files)) = self.outgoing.front_mut() {
+            let raw: Vec<RawFd> = files.iter().map(|file| file.as_raw_fd()).collect();
+            let rights = [ControlMessage::ScmRights(&raw)];
+            let rights = if raw.is_empty() { &[] } else { &rights[..] };
+            let parts = [IoSlice::new(&message[self.sent..])];
+            match sendmsg::<()>(self.socket.as_raw_fd(), &parts, rights, flags, None) {
+                Ok(count) => {
+                    files.clear();
+                    self.sent += count;
+                    if self.sent == message.len() {
+                        self.outgoing.pop_front();
+                        self.sent = 0;
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives what is there; with `wait`, waits until something is.
+    pub(crate) fn receive(&mut self, wait: bool) -> io::Result<Arrival> {
+        if self.received.is_empty() {
+            self.received = 0..0;
+        } else if self.received.end == self.buffer.len() {
+            // Moves the beginning of a message to the front, and makes room for the rest.
+            let waiting = self.received.len();
+            self.buffer.copy_within(self.received.clone(), 0);
+            self.received = 0..waiting;
+            self.buffer.resize(waiting + READ_AT_ONCE, 0);
+        }
+        let arrived = receive_into(
+            self.socket.as_fd(),
+            &mut self.buffer[self.received.end..],
+            &mut self.control,
+            &mut self.received_files,
+            wait,
+        )?;
+        self.received.end += arrived.unwrap_or(0);
+        Ok(match arrived {
+            None => Arrival::Nothing,
+            Some(0) => Arrival::Closed,
+            Some(_) => Arrival::Some,
+        })
+    }
+
+    /// Takes the next message, if it is there as a whole.
+    pub(crate) fn take<M: DeserializeOwned>(&mut self) -> io::Result<Option<(M, Body)>> {
+        let waiting = &self.buffer[self.received.clone()];
+        let Some((header, rest)) = waiting.split_first_chunk::<FRAME_HEADER>() else {
+            return Ok(None);
+        };
+        let number =
+            |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap_or([0; 4]));
+        let (head_len, file_count) = (number(0) as usize, number(4) as usize);
+        let len = u64::from(number(8)) | u64::from(number(12)) << 32;
+        let parcel = (len & IN_PARCEL != 0).then_some((len & !IN_PARCEL) as usize);
+        let inline = if parcel.is_some() { 0 } else { len as usize };
+        if head_len > LONGEST || inline > LONGEST || file_count > MOST_FILES {
+            return Err(io::Error::other("something that is no message"));
+        }
+        if rest.len() < head_len + inline {
+            return Ok(None);
+        }
+        let (head, rest) = rest.split_at(head_len);
+        let head = postcard::from_bytes(head).map_err(io::Error::other)?;
+        let mut next_file = || {
+            let file = self.received_files.pop_front();
+            file.ok_or_else(|| io::Error::other("a message without its files"))
+        };
+        let bytes = match parcel {
+            Some(len) => Bytes::Parcel(next_file()?, len),
+            None => Bytes::Inline(rest[..inline].to_vec()),
+        };
+        let files = (0..file_count)
+            .map(|_| next_file())
+            .collect::<io::Result<_>>()?;
+        self.received.start += FRAME_HEADER + head_len + inline;
+        Ok(Some((head, Body { bytes, files })))
+    }
+}
+
+/// Marks the length of a body that lies in a parcel.
+const IN_PARCEL: u64 = 1 << 63;
+
+/// Receives bytes and files. `None` if there is nothing yet, 0 bytes if the other end is closed.
+fn receive_into(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    control: &mut [u8],
+    files: &mut VecDeque<OwnedFd>,
+    wait: bool,
+) -> io::Result<Option<usize>> {
+    let mut flags = MsgFlags::empty();
+    if !wait {
+        flags |= MsgFlags::MSG_DONTWAIT;
+    }
+    #[cfg(target_os = "linux")]
+    {
+        flags |= MsgFlags::MSG_CMSG_CLOEXEC;
+    }
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(control), flags) {
+        Ok(message) => message,
+        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+        Err(Errno::ECONNRESET) => return Ok(Some(0)),
+        Err(error) => return Err(error.into()),
+    };
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(raw) = control {
+            // SAFETY: the system has just opened these for this process; nobody else knows them.
+            files.extend(
+                raw.into_iter()
+                    .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
+            );
+        }
+    }
+    Ok(Some(message.bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::processes::codec::{Reader, Writer};
+    use std::os::unix::net::UnixStream;
+
+    fn body(text: &str) -> Body {
+        let mut writer = Writer::default();
+        writer.write(text).unwrap();
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn messages_arrive_in_order_with_their_files() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let (mut here, mut there) = (Connection::new(a), Connection::new(b));
+        let long = "long ".repeat(100_000);
+        for (number, text) in ["one", &long, "three"].into_iter().enumerate() {
+            let mut body = body(text);
+            if number == 2 {
+                body.files
+                    .push(std::fs::File::open("/dev/null").unwrap().into());
+            }
+            here.put(&(number as u32), &body).unwrap();
+        }
+        here.flush(true).unwrap();
+        for (number, text) in ["one", &long, "three"].into_iter().enumerate() {
+            let (head, body) = loop {
+                if let Some(message) = there.take::<u32>().unwrap() {
+                    break message;
+                }
+                there.receive(true).unwrap();
+            };
+            assert_eq!(head as usize, number);
+            assert_eq!(body.files.len(), usize::from(number == 2));
+            assert_eq!(Reader::new(body).unwrap().read::<String>().unwrap(), text);
+        }
+        assert_eq!(there.receive(false).unwrap(), Arrival::Nothing);
+        drop(here);
+        assert_eq!(there.receive(true).unwrap(), Arrival::Closed);
+    }
+
+    #[test]
+    fn noise_is_no_message() {
+        let (a, b) = UnixStream::pair().unwrap();
+        io::Write::write_all(&mut &a, &[0xff; 64]).unwrap();
+        let mut there = Connection::new(b);
+        there.receive(true).unwrap();
+        assert!(there.take::<u32>().is_err());
+    }
+}
