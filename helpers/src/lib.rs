@@ -34,8 +34,8 @@
 //! helpers::init_process_pools(); // a program's first line; a notebook does not need it
 //! let pool = ProcessPool::new(2)?;
 //! assert_eq!(pool.map(|x: u64| x * x, [1, 2, 3])?, [1, 4, 9]);
-//! let lost = pool.submit(|()| std::process::exit(3), ());
-//! assert!(lost.join().is_err_and(|error: PoolError| error.is_worker_lost()));
+//! let lost = pool.submit(|code: i32| -> () { std::process::exit(code) }, 3);
+//! assert!(lost.join().is_err_and(|error| error.is_worker_lost()));
 //! # Ok::<(), PoolError>(())
 //! ```
 //! Sum, or reduce in any other way:

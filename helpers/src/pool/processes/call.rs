@@ -48,9 +48,7 @@ fn pack<A: Serialize>(items: &[A], first: Option<usize>) -> Result<Body, PoolErr
             PoolError::not_sent(first.map(|first| first + place), cause)
         })?;
     }
-    writer
-        .finish()
-        .map_err(|cause| PoolError::not_sent(first, format!("cannot be sent to a worker: {cause}")))
+    Ok(writer.finish())
 }
 
 /// Makes what came back of a chunk into results.
@@ -70,9 +68,6 @@ fn unpack<R: DeserializeOwned>(
                 format!("gave a result that cannot be read, as {result}: {cause}"),
             )
         };
-        let results = results
-            .as_mut()
-            .map_err(|error| unreadable(&error.to_string()))?;
         // The user's type may have a say in how it is read.
         let read = catch_unwind(AssertUnwindSafe(|| results.read::<ItemResult<R>>()))
             .unwrap_or_else(|_| Err("reading it panicked".to_owned()));
@@ -201,7 +196,7 @@ where
         let first = Some(place * size);
         let body = pack(chunk, first)?;
         call.arrivals.lock().pending += 1;
-        engine.submit(Task {
+        let task = Task {
             function,
             body,
             items: chunk.len(),
@@ -210,14 +205,12 @@ where
             time_limit,
             sink: Arc::clone(&call.arrivals) as _,
             place,
-        });
+        };
+        engine.submit(task);
         let ahead = engine.depth().max(CHUNKS_AHEAD) * engine.workers();
         if engine.queued() >= ahead {
             // Bytes of items that no worker will want soon need not lie in memory.
-            engine.drive(
-                &|| engine.queued() < ahead || !call.arrivals.lock().chunks.is_empty(),
-                None,
-            );
+            engine.drive(&|| engine.queued() <= ahead / 2, None);
         }
         collect(&call)?;
     }
@@ -269,16 +262,19 @@ where
     let (completer, handle) = remote_task(Arc::clone(engine) as _);
     let function = engine.function(ship::entry::<F, A, R>());
     match function.and_then(|function| Ok((function, pack(items, first_item)?))) {
-        Ok((function, body)) => engine.submit(Task {
-            function,
-            body,
-            items: items.len(),
-            first_item,
-            stop_at_failure: false,
-            time_limit,
-            sink: Arc::new(Single { completer, decode }),
-            place: 0,
-        }),
+        Ok((function, body)) => {
+            let task = Task {
+                function,
+                body,
+                items: items.len(),
+                first_item,
+                stop_at_failure: false,
+                time_limit,
+                sink: Arc::new(Single { completer, decode }),
+                place: 0,
+            };
+            engine.submit(task);
+        }
         Err(error) => completer.finish(decode(Err(error))),
     }
     handle

@@ -8,7 +8,7 @@ use postcard::{Deserializer, Serializer, ser_flavors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::memory::Parcel;
+use super::parcel::{Delivery, Parcel};
 use super::wire::MOST_FILES;
 
 /// More bytes than this travel as a parcel of memory instead of through a socket.
@@ -24,8 +24,10 @@ pub(crate) struct Body {
 #[derive(Debug)]
 pub(crate) enum Bytes {
     Inline(Vec<u8>),
-    /// The first so many bytes of a parcel, which is mapped by whoever reads it.
-    Parcel(OwnedFd, usize),
+    /// The first so many bytes of a parcel, to be sent.
+    Parcel(Parcel, usize),
+    /// What another process has sent in a parcel.
+    Delivery(Delivery),
 }
 
 impl Default for Bytes {
@@ -41,6 +43,8 @@ pub(crate) struct Writer {
     /// Holds all the bytes once there are many; `inline` is empty then.
     parcel: Option<Parcel>,
     len: usize,
+    /// So many bytes there is room for.
+    room: usize,
     /// `None` where files cannot go along: in results.
     files: Option<Files>,
     /// Why memory could not be had, which postcard's own error cannot say.
@@ -78,27 +82,24 @@ impl Writer {
     /// Takes back what was written after the first `len` bytes.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.len = len;
-        if self.parcel.is_none() {
-            self.inline.truncate(len);
-        }
     }
 
-    pub(crate) fn finish(self) -> io::Result<Body> {
+    pub(crate) fn finish(mut self) -> Body {
+        self.inline.truncate(self.len);
         let bytes = match self.parcel {
-            Some(parcel) => Bytes::Parcel(parcel.into_file()?, self.len),
+            Some(parcel) => Bytes::Parcel(parcel, self.len),
             None => Bytes::Inline(self.inline),
         };
         let files = self.files.map(|files| files.open).unwrap_or_default();
-        Ok(Body { bytes, files })
+        Body { bytes, files }
     }
 
     /// Room for `more` bytes behind those that are there.
     #[inline(always)]
     fn room(&mut self, more: usize) -> postcard::Result<&mut [u8]> {
         let end = self.len + more;
-        match &self.parcel {
-            Some(parcel) if end <= parcel.bytes().len() => {}
-            _ => self.make_room(end)?,
+        if end > self.room {
+            self.make_room(end)?;
         }
         let start = std::mem::replace(&mut self.len, end);
         match &mut self.parcel {
@@ -109,29 +110,30 @@ impl Writer {
 
     #[cold]
     #[inline(never)]
-    fn grow_parcel(&mut self, end: usize) -> io::Result<()> {
-        match &mut self.parcel {
-            Some(parcel) => parcel.grow(end.next_power_of_two()),
-            None => {
-                let mut parcel = Parcel::new((16 * MOST_INLINE).max(end.next_power_of_two()))?;
-                parcel.bytes_mut()[..self.inline.len()].copy_from_slice(&self.inline);
-                self.inline = Vec::new();
-                self.parcel = Some(parcel);
-                Ok(())
-            }
-        }
-    }
-
-    #[inline(always)]
     fn make_room(&mut self, end: usize) -> postcard::Result<()> {
         if self.parcel.is_none() && end <= MOST_INLINE {
-            self.inline.resize(end, 0);
+            self.room = (2 * end).clamp(64, MOST_INLINE);
+            self.inline.resize(self.room, 0);
             return Ok(());
         }
-        self.grow_parcel(end).map_err(|cause| {
+        self.make_room_in_parcel(end).map_err(|cause| {
             self.refused = Some(cause);
             postcard::Error::SerializeBufferFull
         })
+    }
+
+    fn make_room_in_parcel(&mut self, end: usize) -> io::Result<()> {
+        match &mut self.parcel {
+            Some(parcel) => parcel.grow(end.next_power_of_two())?,
+            None => {
+                let mut parcel = Parcel::new((16 * MOST_INLINE).max(end.next_power_of_two()))?;
+                parcel.bytes_mut()[..self.len].copy_from_slice(&self.inline[..self.len]);
+                self.inline = Vec::new();
+                self.parcel = Some(parcel);
+            }
+        }
+        self.room = self.parcel.as_ref().map_or(0, Parcel::room);
+        Ok(())
     }
 }
 
@@ -161,58 +163,38 @@ impl ser_flavors::Flavor for Output<'_> {
 /// Reads the values that a [`Writer`] wrote.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    source: Source,
+    bytes: Bytes,
     at: usize,
-    len: usize,
     files: Option<Files>,
 }
 
-#[derive(Debug)]
-enum Source {
-    Inline(Vec<u8>),
-    Parcel(Parcel),
-}
-
 impl Reader {
-    pub(crate) fn new(body: Body) -> io::Result<Reader> {
-        let (source, len) = match body.bytes {
-            Bytes::Inline(bytes) => {
-                let len = bytes.len();
-                (Source::Inline(bytes), len)
-            }
-            Bytes::Parcel(file, len) => {
-                let parcel = Parcel::open(file)?;
-                if parcel.bytes().len() < len {
-                    return Err(io::Error::other("a parcel is shorter than its label says"));
-                }
-                (Source::Parcel(parcel), len)
-            }
-        };
-        Ok(Reader {
-            source,
+    pub(crate) fn new(body: Body) -> Reader {
+        Reader {
+            bytes: body.bytes,
             at: 0,
-            len,
             files: Some(Files {
                 open: body.files,
                 keys: Vec::new(),
             }),
-        })
+        }
     }
 
     pub(crate) fn read<T: DeserializeOwned>(&mut self) -> Result<T, String> {
-        let bytes = match &self.source {
-            Source::Inline(bytes) => &bytes[self.at..],
-            Source::Parcel(parcel) => &parcel.bytes()[self.at..self.len],
+        let bytes = match &self.bytes {
+            Bytes::Inline(bytes) => &bytes[..],
+            Bytes::Parcel(parcel, len) => &parcel.bytes()[..*len],
+            Bytes::Delivery(delivery) => delivery.bytes(),
         };
         let outer = FILES.replace(self.files.take());
-        let mut deserializer = Deserializer::from_bytes(bytes);
+        let mut deserializer = Deserializer::from_bytes(&bytes[self.at..]);
         let value = T::deserialize(&mut deserializer);
         let rest = deserializer.finalize();
         self.files = FILES.replace(outer);
         let (value, rest) = value
             .and_then(|value| Ok((value, rest?)))
             .map_err(|error| error.to_string())?;
-        self.at = self.len - rest.len();
+        self.at = bytes.len() - rest.len();
         Ok(value)
     }
 }
@@ -265,9 +247,9 @@ mod tests {
         for value in values {
             writer.write(value).unwrap();
         }
-        let body = writer.finish().unwrap();
+        let body = writer.finish();
         let in_parcel = matches!(body.bytes, Bytes::Parcel(..));
-        let mut reader = Reader::new(body).unwrap();
+        let mut reader = Reader::new(body);
         (
             values.iter().map(|_| reader.read().unwrap()).collect(),
             in_parcel,
@@ -296,7 +278,7 @@ mod tests {
     fn bytes_of_another_type_are_an_error() {
         let mut writer = Writer::default();
         writer.write(&1u8).unwrap();
-        let mut reader = Reader::new(writer.finish().unwrap()).unwrap();
+        let mut reader = Reader::new(writer.finish());
         assert!(reader.read::<String>().is_err());
     }
 }

@@ -150,6 +150,14 @@ impl Crew {
         }
     }
 
+    /// Whether some worker has little to do. Others get their next tasks with their next results,
+    /// several at a time.
+    pub(super) fn wants_more(&self) -> bool {
+        let depth = self.depth();
+        let has_little = |worker: &Worker| worker.sent.len() <= depth / 2;
+        self.workers.iter().any(has_little)
+    }
+
     /// The longest time until something is to be done though no worker says anything.
     pub(super) fn patience(&self) -> Duration {
         let someone_idle = self.workers.iter().any(Worker::is_idle);

@@ -17,7 +17,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::bell::Bell;
 use super::crew::{Completed, Crew, LIVENESS, Settings, Sink, Task};
 use super::output::Relay;
-use super::serve::LOOKING;
+use super::parcel;
+use super::serve::{IDLE, LOOKING};
 use super::ship::{self, Entry};
 use super::worker::Worker;
 use crate::pool::PoolError;
@@ -26,6 +27,7 @@ use crate::pool::PoolError;
 const GRACE: Duration = Duration::from_millis(2);
 /// How long after its last use the background thread looks after a pool by itself.
 const AFTERGLOW: Duration = Duration::from_millis(100);
+const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Leader {
@@ -61,9 +63,9 @@ struct State {
 }
 
 impl State {
+    /// Whether the background thread should lead at once, not only after a while.
     fn needs_background(&self) -> bool {
-        let wanted = !self.crew.queue.is_empty() || self.attended && self.crew.is_busy();
-        wanted && self.followers == 0
+        self.attended && self.crew.is_busy() && self.followers == 0
     }
 }
 
@@ -119,12 +121,20 @@ impl Engine {
                 let waited = self.needed.wait_timeout(state, GRACE);
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
             } else {
+                // Memory that is kept for the next messages is given back when none come.
+                let limit = if parcel::is_tidy() { FOREVER } else { IDLE };
                 state.background_sleeps = true;
-                state = self
+                let (woken, waited) = self
                     .needed
-                    .wait(state)
+                    .wait_timeout(state, limit)
                     .unwrap_or_else(PoisonError::into_inner);
+                state = woken;
                 state.background_sleeps = false;
+                // Whoever has submitted a task is likely to wait for it, too.
+                state.last_led = Instant::now();
+                if waited.timed_out() && !state.crew.is_busy() {
+                    parcel::tidy();
+                }
             }
         }
     }
@@ -157,8 +167,10 @@ impl Engine {
             completed.push((task.sink, task.place, Err(error)));
         } else {
             state.crew.queue.push_back(task);
-            state.crew.hand_out(&mut completed);
-            if state.background_sleeps || state.needs_background() {
+            if state.crew.wants_more() {
+                state.crew.hand_out(&mut completed);
+            }
+            if state.background_sleeps {
                 self.needed.notify_one();
             }
         }

@@ -8,15 +8,14 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::slice;
 use std::sync::atomic::AtomicU64;
 
 use nix::libc::c_void;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-/// A mapped region. Who may read and write it is for the types below to say.
+/// A mapped region. Who may read and write it, and when, is for the types made of it to say.
 #[derive(Debug)]
-struct Region {
+pub(crate) struct Region {
     file: File,
     start: NonNull<c_void>,
     len: NonZeroUsize,
@@ -28,14 +27,15 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// A new region of zeros.
-    fn new(len: usize) -> io::Result<Region> {
+    /// A new region of zeros, at least one byte.
+    pub(crate) fn new(len: usize) -> io::Result<Region> {
         let file = File::from(nameless_file()?);
         file.set_len(len.max(1) as u64)?;
         Region::open(file)
     }
 
-    fn open(file: File) -> io::Result<Region> {
+    pub(crate) fn open(file: impl Into<File>) -> io::Result<Region> {
+        let file = file.into();
         let len = usize::try_from(file.metadata()?.len())
             .ok()
             .and_then(NonZeroUsize::new)
@@ -45,12 +45,56 @@ impl Region {
     }
 
     /// Makes the region larger; what is in it stays.
-    fn grow(&mut self, len: usize) -> io::Result<()> {
+    pub(crate) fn grow(&mut self, len: usize) -> io::Result<()> {
         self.file.set_len(len as u64)?;
         let len = NonZeroUsize::new(len).unwrap_or(self.len);
         self.start = remap(self, len)?;
         self.len = len;
         Ok(())
+    }
+}
+
+impl Region {
+    /// Where it begins: at a page's start, so aligned for any number.
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start.cast()
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn bytes(&self) -> usize {
+        self.len.get()
+    }
+
+    /// The file, for another process to map.
+    pub(crate) fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// A number in the region that all processes may use at any time.
+    ///
+    /// # Panics
+    /// The region has no such place.
+    ///
+    /// # Safety
+    /// These eight bytes are never used in another way.
+    pub(crate) unsafe fn word(&self, place: usize) -> &AtomicU64 {
+        let end = (place + 1) * size_of::<AtomicU64>();
+        assert!(end <= self.len.get(), "there is no word {place}");
+        // SAFETY: the word lies in the mapping (checked above), which starts at a page and so is
+        // aligned; any bits are a number, and all access of all processes is atomic.
+        unsafe { self.start.cast::<AtomicU64>().add(place).as_ref() }
+    }
+
+    /// Gives the memory back at once, though other processes may still have it mapped. Nobody may
+    /// touch it any more: whoever does is ended by the system.
+    pub(crate) fn release(&self) {
+        // It goes anyway when the last process closes it.
+        let _ = self.file.set_len(0);
+    }
+
+    /// Whether some process has given the memory back.
+    pub(crate) fn is_released(&self) -> bool {
+        self.file.metadata().is_ok_and(|about| about.len() == 0)
     }
 }
 
@@ -106,43 +150,6 @@ fn nameless_file() -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Bytes that belong to one process at a time: the sender gives the file away.
-#[derive(Debug)]
-pub(crate) struct Parcel(Region);
-
-impl Parcel {
-    pub(crate) fn new(len: usize) -> io::Result<Parcel> {
-        Region::new(len).map(Parcel)
-    }
-
-    /// Opens what another process has closed with [`into_file`](Parcel::into_file).
-    pub(crate) fn open(file: OwnedFd) -> io::Result<Parcel> {
-        Region::open(File::from(file)).map(Parcel)
-    }
-
-    pub(crate) fn grow(&mut self, len: usize) -> io::Result<()> {
-        self.0.grow(len)
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: the range is mapped, readable, and borrowed with `self`. Nobody else writes:
-        // a process maps a parcel only while it has it, and `into_file` unmaps it before it goes.
-        unsafe { slice::from_raw_parts(self.0.start.as_ptr().cast(), self.0.len.get()) }
-    }
-
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`, and `self` is borrowed mutably.
-        unsafe { slice::from_raw_parts_mut(self.0.start.as_ptr().cast(), self.0.len.get()) }
-    }
-
-    /// Gives the bytes away: this process sees them no more.
-    pub(crate) fn into_file(self) -> io::Result<OwnedFd> {
-        let file = self.0.file.try_clone()?;
-        drop(self);
-        Ok(file.into())
-    }
-}
-
 /// Numbers that several processes read and write at any time.
 #[derive(Debug)]
 pub(crate) struct Words(Region);
@@ -154,7 +161,7 @@ impl Words {
     }
 
     pub(crate) fn open(file: OwnedFd) -> io::Result<Words> {
-        Region::open(File::from(file)).map(Words)
+        Region::open(file).map(Words)
     }
 
     pub(crate) fn file(&self) -> BorrowedFd<'_> {
@@ -162,51 +169,8 @@ impl Words {
     }
 
     pub(crate) fn get(&self, place: usize) -> &AtomicU64 {
-        assert!(
-            (place + 1) * size_of::<AtomicU64>() <= self.0.len.get(),
-            "there is no word {place}"
-        );
-        // SAFETY: the word lies in the mapping (checked above), which starts at a page and so is
-        // aligned; any bits are a number, and all access of all processes is atomic.
-        unsafe { self.0.start.cast::<AtomicU64>().add(place).as_ref() }
-    }
-}
-
-/// The elements of a shared array, as raw memory: the array's own types say who may do what.
-#[derive(Debug)]
-pub(crate) struct Elements(Region);
-
-impl Elements {
-    pub(crate) fn new(bytes: usize) -> io::Result<Elements> {
-        Region::new(bytes).map(Elements)
-    }
-
-    pub(crate) fn open(file: OwnedFd) -> io::Result<Elements> {
-        Region::open(File::from(file)).map(Elements)
-    }
-
-    pub(crate) fn file(&self) -> BorrowedFd<'_> {
-        self.0.file.as_fd()
-    }
-
-    /// Where the elements are: at a page's start, so aligned for any number.
-    pub(crate) fn start(&self) -> NonNull<u8> {
-        self.0.start.cast()
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.0.len.get()
-    }
-
-    /// Gives the memory back at once, though other processes may still have it mapped.
-    pub(crate) fn release(&self) {
-        // It goes anyway when the last process closes it.
-        let _ = self.0.file.set_len(0);
-    }
-
-    /// Whether some process has given the memory back.
-    pub(crate) fn is_released(&self) -> bool {
-        self.0.file.metadata().is_ok_and(|about| about.len() == 0)
+        // SAFETY: this region is used for words alone.
+        unsafe { self.0.word(place) }
     }
 }
 
@@ -214,18 +178,6 @@ impl Elements {
 mod tests {
     use super::*;
     use std::sync::atomic::Ordering;
-
-    #[test]
-    fn a_parcel_grows_and_arrives() {
-        let mut parcel = Parcel::new(10).unwrap();
-        parcel.bytes_mut().copy_from_slice(b"0123456789");
-        parcel.grow(1_000_000).unwrap();
-        assert_eq!(&parcel.bytes()[..10], b"0123456789");
-        parcel.bytes_mut()[999_999] = 7;
-        let arrived = Parcel::open(parcel.into_file().unwrap()).unwrap();
-        assert_eq!(arrived.bytes().len(), 1_000_000);
-        assert_eq!((arrived.bytes()[3], arrived.bytes()[999_999]), (b'3', 7));
-    }
 
     #[test]
     fn words_are_shared() {
@@ -236,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn released_elements_are_known_to_be() {
-        let here = Elements::new(8192).unwrap();
-        let there = Elements::open(here.file().try_clone_to_owned().unwrap()).unwrap();
+    fn a_released_region_is_known_to_be() {
+        let here = Region::new(8192).unwrap();
+        let there = Region::open(here.file().try_clone_to_owned().unwrap()).unwrap();
         assert!(!there.is_released());
         here.release();
         assert!(there.is_released());

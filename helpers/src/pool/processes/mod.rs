@@ -10,7 +10,8 @@
 //! | `board`, `output` | what a worker writes down and what it prints |
 //! | `wire`, `message`, `codec` | the connection, what is said, and values as bytes |
 //! | `ship` | how a function reaches another process |
-//! | `memory`, [`shared_array`] | memory that several processes see |
+//! | `memory`, `mapped` | memory that several processes see |
+//! | `parcel`, [`shared_array`] | what they use it for: large messages, and arrays that stay where they are |
 //! | [`program`] | what a program (not a notebook) calls first |
 //!
 //! # How a function gets there
@@ -29,9 +30,11 @@ mod chunk_run;
 mod codec;
 mod crew;
 mod engine;
+mod mapped;
 mod memory;
 mod message;
 mod output;
+mod parcel;
 pub mod program;
 mod serve;
 pub mod shared_array;
@@ -281,8 +284,7 @@ impl Builder {
         let mut writer = Writer::for_arguments();
         self.initializer = writer
             .write(&arg)
-            .and_then(|()| writer.finish().map_err(|cause| cause.to_string()))
-            .map(|body| place.map(|place| (place, body)))
+            .map(|()| place.map(|place| (place, writer.finish())))
             .map_err(|cause| {
                 PoolError::not_sent(
                     None,

@@ -9,13 +9,15 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 use std::{fs, process, thread};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
 
 use super::board::{Board, now};
 use super::chunk_run::{ItemError, ItemResult, Job, PANIC_PLACE};
-use super::codec::{Body, Reader, Writer};
+use super::codec::{Body, Bytes, Reader, Writer};
 use super::message::{Order, Report};
+use super::parcel;
 use super::ship::{self, Entry};
 use super::wire::{Arrival, Connection};
 use crate::{notebook, timing};
@@ -23,6 +25,9 @@ use crate::{notebook, timing};
 /// How long a worker looks for its next task before it sleeps. Waking a sleeping process costs
 /// several microseconds; looking costs processor time.
 pub(super) const LOOKING: Duration = Duration::from_micros(50);
+
+/// After so long without a task, memory that is kept for the next one is given back.
+pub(super) const IDLE: Duration = Duration::from_secs(1);
 
 /// Names the process whose worker this one is, for programs.
 pub(super) const WORKER_OF: &str = "HELPERS_WORKER_OF";
@@ -60,7 +65,7 @@ fn connection() -> io::Result<Connection> {
     let nothing = fs::File::open("/dev/null")?;
     nix::unistd::dup2_stdin(nothing)?;
     end_with_the_pool(socket.try_clone()?)?;
-    Ok(Connection::new(socket))
+    Ok(Connection::new(socket, false))
 }
 
 /// Ends this process when the pool's end of the connection closes, whatever a task is doing.
@@ -69,7 +74,7 @@ fn end_with_the_pool(socket: OwnedFd) -> io::Result<()> {
         // Hang-ups are told whether they are asked for or not.
         let mut about = [PollFd::new(socket.as_fd(), PollFlags::empty())];
         match poll(&mut about, PollTimeout::NONE) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) | Err(Errno::EINTR) => {}
             // Without a way to watch, the main thread's reading is what is left.
             Err(_) => return,
         }
@@ -106,7 +111,7 @@ impl Server {
     fn run(mut self) -> io::Result<()> {
         let _ = SERVING.set(thread::current().id());
         panic::set_hook(Box::new(remember_panic));
-        self.report(&Report::Up, &Body::default())?;
+        self.report(&Report::Up, Body::default())?;
         loop {
             while let Some((order, body)) = self.link.take()? {
                 self.carry_out(order, body)?;
@@ -124,17 +129,41 @@ impl Server {
     fn wait(&mut self) -> io::Result<Arrival> {
         let start = Instant::now();
         loop {
-            match self.link.receive(start.elapsed() > LOOKING)? {
-                Arrival::Nothing => thread::yield_now(),
+            match self.link.receive(false)? {
+                Arrival::Nothing => {}
                 arrival => return Ok(arrival),
+            }
+            if start.elapsed() < LOOKING {
+                thread::yield_now();
+            } else {
+                let idle = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::MAX);
+                if !parcel::is_tidy() && !self.sleep(idle)? {
+                    parcel::tidy();
+                }
+                self.sleep(PollTimeout::NONE)?;
             }
         }
     }
 
-    fn report(&mut self, report: &Report, body: &Body) -> io::Result<()> {
+    /// Sleeps until there is something to receive; false if the time is over before.
+    fn sleep(&self, limit: PollTimeout) -> io::Result<bool> {
+        let socket = self.link.socket();
+        let mut about = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut about, limit) {
+            Ok(count) => Ok(count > 0),
+            Err(Errno::EINTR) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn report(&mut self, report: &Report, body: Body) -> io::Result<()> {
         // What a task has printed must be on its way before its result is.
         let _ = io::stdout().flush();
-        self.link.put(report, body)?;
+        self.link.put(report, &body)?;
+        if let Bytes::Parcel(parcel, _) = body.bytes {
+            // The pool will say when it has read it.
+            parcel.leave();
+        }
         self.link.flush(true)
     }
 
@@ -152,19 +181,19 @@ impl Server {
                     Ok(entry) => entry,
                     Err(error) => {
                         let why = format!("{:?} cannot be loaded: {error}", place.library);
-                        return self.report(&Report::Failed(why), &Body::default());
+                        return self.report(&Report::Failed(why), Body::default());
                     }
                 };
                 self.functions.push(entry);
             }
             Order::Initialize { function } => {
                 let results = self.call(function, 1, (true, false), body)?;
-                let done = Reader::new(results)?.read::<ItemResult<()>>();
+                let done = Reader::new(results).read::<ItemResult<()>>();
                 let report = match done.map_err(ItemError::Argument) {
                     Ok(Ok(())) => Report::Ready,
                     Ok(Err(error)) | Err(error) => Report::Failed(error.to_string()),
                 };
-                self.report(&report, &Body::default())?;
+                self.report(&report, Body::default())?;
             }
             Order::Run {
                 function,
@@ -188,7 +217,7 @@ impl Server {
                             began,
                             ended,
                         },
-                        &results,
+                        results,
                     )?;
                 }
             }
@@ -211,14 +240,14 @@ impl Server {
             .ok_or_else(|| io::Error::other("no board"))?;
         let mut job = Job {
             items: items as usize,
-            arguments: Reader::new(body)?,
+            arguments: Reader::new(body),
             results: Writer::default(),
             stop_at_failure,
             item_in_work: board.item(),
             since: timed.then(|| board.since_word()),
         };
         entry(&mut job);
-        job.results.finish()
+        Ok(job.results.finish())
     }
 }
 

@@ -13,19 +13,19 @@
 //! * The elements are numbers, for which any bits are a value. A worker that dies in the middle
 //!   leaves numbers, though not those that you hoped for.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 use std::slice;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, Serializer};
 
 use super::codec::with_files;
-use super::memory::Elements;
+use super::mapped;
+use super::memory::Region;
 use crate::pool::PoolError;
 
 mod sealed {
@@ -64,7 +64,7 @@ elements!(f32 f64 i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
 /// # Ok::<(), PoolError>(())
 /// ```
 pub struct SharedArray<T: Element> {
-    elements: Elements,
+    region: Region,
     id: u64,
     len: usize,
     element: PhantomData<T>,
@@ -86,9 +86,9 @@ impl<T: Element> SharedArray<T> {
             .checked_mul(size_of::<T>())
             .filter(|&bytes| bytes <= isize::MAX as usize)
             .ok_or_else(|| refused("no machine has so much memory".to_owned()))?;
-        let elements = Elements::new(bytes).map_err(|cause| refused(cause.to_string()))?;
+        let region = Region::new(bytes).map_err(|cause| refused(cause.to_string()))?;
         Ok(SharedArray {
-            elements,
+            region,
             id: rand::random(),
             len,
             element: PhantomData,
@@ -166,7 +166,7 @@ impl<T: Element> SharedArray<T> {
 
     fn origin(&self, offset: usize) -> Origin<'_> {
         Origin {
-            elements: &self.elements,
+            region: &self.region,
             id: self.id,
             offset,
         }
@@ -174,8 +174,8 @@ impl<T: Element> SharedArray<T> {
 
     /// The data, to be written, and where it is.
     fn split_origin(&mut self, offset: usize) -> (&mut [T], Origin<'_>) {
-        let start = self.elements.start().cast::<T>();
-        // SAFETY: as in `deref_mut`. The elements' own fields, which the origin borrows, lie
+        let start = self.region.start().cast::<T>();
+        // SAFETY: as in `deref_mut`. The region's own fields, which the origin borrows, lie
         // elsewhere, and through them nothing is read or written.
         let data = unsafe { slice::from_raw_parts_mut(start.as_ptr(), self.len) };
         (data, self.origin(offset))
@@ -186,7 +186,7 @@ impl<T: Element> Deref for SharedArray<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        let start = self.elements.start().cast::<T>();
+        let start = self.region.start().cast::<T>();
         // SAFETY: the mapping holds `len` elements (from `zeros`), begins at a page and so is
         // aligned, and any bits are a number. Whoever may write borrows `self` mutably.
         unsafe { slice::from_raw_parts(start.as_ptr(), self.len) }
@@ -195,7 +195,7 @@ impl<T: Element> Deref for SharedArray<T> {
 
 impl<T: Element> DerefMut for SharedArray<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        let start = self.elements.start().cast::<T>();
+        let start = self.region.start().cast::<T>();
         // SAFETY: as in `deref`, and whoever may read borrows `self`.
         unsafe { slice::from_raw_parts_mut(start.as_ptr(), self.len) }
     }
@@ -204,7 +204,7 @@ impl<T: Element> DerefMut for SharedArray<T> {
 impl<T: Element> Drop for SharedArray<T> {
     fn drop(&mut self) {
         // Workers may still have it mapped, though no task uses it.
-        self.elements.release();
+        self.region.release();
     }
 }
 
@@ -217,14 +217,14 @@ impl<T: Element> fmt::Debug for SharedArray<T> {
 /// Where a slice lies: the array's memory, and the number of elements before it.
 #[derive(Clone, Copy)]
 struct Origin<'a> {
-    elements: &'a Elements,
+    region: &'a Region,
     id: u64,
     offset: usize,
 }
 
 impl Origin<'_> {
     fn serialize<S: Serializer>(&self, len: usize, serializer: S) -> Result<S::Ok, S::Error> {
-        let file = with_files(|files| files.add(self.id, self.elements.file()));
+        let file = with_files(|files| files.add(self.id, self.region.file()));
         match file {
             Some(Ok(place)) => (place, self.id, self.offset, len).serialize(serializer),
             Some(Err(error)) => Err(S::Error::custom(error)),
@@ -235,9 +235,6 @@ impl Origin<'_> {
     }
 }
 
-/// The arrays that this worker has mapped.
-static MAPPED: Mutex<Option<HashMap<u64, Box<Elements>>>> = Mutex::new(None);
-
 /// Finds the memory of a slice that came with a task: the elements' origin, and their number.
 fn arrived<'de, 'a, T: Element, D: Deserializer<'de>>(
     deserializer: D,
@@ -247,30 +244,19 @@ fn arrived<'de, 'a, T: Element, D: Deserializer<'de>>(
     let file = file.flatten().ok_or_else(|| {
         D::Error::custom("a slice of a shared array can only be an argument of a task")
     })?;
-    let mut mapped = MAPPED.lock().unwrap_or_else(PoisonError::into_inner);
-    let mapped = mapped.get_or_insert_default();
-    if !mapped.contains_key(&id) {
-        // Their owner has dropped these, so nobody can hold a slice of them.
-        mapped.retain(|_, elements| !elements.is_released());
-        let elements = file.and_then(Elements::open).map_err(D::Error::custom)?;
-        mapped.insert(id, Box::new(elements));
-    }
-    let elements: *const Elements = &*mapped[&id];
-    // SAFETY: the box stays where it is until its array is dropped, and a slice borrows its
-    // array: in the process that sent it, for as long as the task runs.
-    let elements = unsafe { &*elements };
+    let region = mapped::region(id, || file).map_err(D::Error::custom)?;
+    // SAFETY: a region that was mapped stays until its owner has released it, which the array
+    // does when it is dropped; and the slice borrows the array, in the process that sent it, for
+    // as long as the task runs.
+    let region = unsafe { &*Arc::as_ptr(&region) };
     let fits = offset
         .checked_add(len)
         .and_then(|end| end.checked_mul(size_of::<T>()))
-        .is_some_and(|end| end <= elements.bytes());
+        .is_some_and(|end| end <= region.bytes());
     if !fits {
         return Err(D::Error::custom("a slice that does not lie in its array"));
     }
-    let origin = Origin {
-        elements,
-        id,
-        offset,
-    };
+    let origin = Origin { region, id, offset };
     Ok((origin, len))
 }
 
@@ -298,7 +284,7 @@ impl<T: Element> Serialize for SharedSlice<'_, T> {
 impl<'de, T: Element> Deserialize<'de> for SharedSlice<'_, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (origin, len) = arrived::<T, D>(deserializer)?;
-        let start = origin.elements.start().cast::<T>();
+        let start = origin.region.start().cast::<T>();
         // SAFETY: the elements lie in the mapping (checked on arrival). The sender made the slice
         // of a shared borrow of the array, which lasts as long as the task: nobody writes.
         let data = unsafe { slice::from_raw_parts(start.as_ptr().add(origin.offset), len) };
@@ -348,7 +334,7 @@ impl<T: Element> Serialize for SharedSliceMut<'_, T> {
 impl<'de, T: Element> Deserialize<'de> for SharedSliceMut<'_, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (origin, len) = arrived::<T, D>(deserializer)?;
-        let start = origin.elements.start().cast::<T>();
+        let start = origin.region.start().cast::<T>();
         // SAFETY: the elements lie in the mapping (checked on arrival). The sender made the slice
         // of a mutable borrow of just these elements, which lasts as long as the task, and has
         // sent it once: nobody else reads or writes them.

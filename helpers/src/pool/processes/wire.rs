@@ -1,6 +1,6 @@
 //! Messages through a socket: a head that says what it is, a body, and files.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -13,12 +13,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::codec::{Body, Bytes};
+use super::parcel::Delivery;
 
 /// The system passes at most 253 files with one message.
 pub(crate) const MOST_FILES: usize = 250;
 /// Longer heads and bodies are not sent, so what claims to be longer is no message.
 const LONGEST: usize = 1 << 20;
-const FRAME_HEADER: usize = 16;
+const FRAME_HEADER: usize = 24;
+/// Most heads are shorter.
+const USUAL_HEAD: usize = 32;
 const READ_AT_ONCE: usize = 64 << 10;
 
 /// One end of the connection between a pool and a worker.
@@ -31,6 +34,10 @@ pub(crate) struct Connection {
     received_files: VecDeque<OwnedFd>,
     /// Where the system puts what it says about files.
     control: Vec<u8>,
+    /// The parcels whose files the other end has.
+    known: HashSet<u64>,
+    /// Whether this end says when a parcel that it got has been read.
+    marks_free: bool,
     /// Messages on their way out, each with the files that go with its first byte.
     outgoing: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
     /// How much of the first one has gone.
@@ -46,8 +53,11 @@ pub(crate) enum Arrival {
 }
 
 impl Connection {
-    pub(crate) fn new(socket: impl Into<OwnedFd>) -> Connection {
+    /// The pool's end says when it has read a parcel; a worker's reading ends with its task.
+    pub(crate) fn new(socket: impl Into<OwnedFd>, is_pool: bool) -> Connection {
         Connection {
+            known: HashSet::new(),
+            marks_free: is_pool,
             socket: Arc::new(socket.into()),
             buffer: vec![0; READ_AT_ONCE],
             received: 0..0,
@@ -65,17 +75,23 @@ impl Connection {
     /// Puts a message on its way; [`flush`](Connection::flush) sends it. The body is copied, so
     /// that it can be sent again elsewhere.
     pub(crate) fn put<M: Serialize>(&mut self, head: &M, body: &Body) -> io::Result<()> {
-        let head = postcard::to_allocvec(head).map_err(io::Error::other)?;
         let (bytes, parcel): (&[u8], _) = match &body.bytes {
             Bytes::Inline(bytes) => (bytes, None),
-            Bytes::Parcel(file, len) => (&[], Some((file, *len))),
+            Bytes::Parcel(parcel, len) => (&[], Some((parcel, *len))),
+            Bytes::Delivery(_) => return Err(io::Error::other("a body that is another's")),
         };
-        let files: Vec<OwnedFd> = parcel
-            .map(|(file, _)| file)
-            .into_iter()
-            .chain(&body.files)
-            .map(|file| file.try_clone())
-            .collect::<io::Result<_>>()?;
+        let mut files = Vec::new();
+        let (mut len, mut id) = (bytes.len() as u64, 0);
+        if let Some((parcel, used)) = parcel {
+            (len, id) = (used as u64 | IN_PARCEL, parcel.id());
+            if self.known.insert(id) {
+                len |= WITH_FILE;
+                files.push(parcel.file().try_clone_to_owned()?);
+            }
+        }
+        for file in &body.files {
+            files.push(file.try_clone()?);
+        }
         // Files go with the first byte of a message, so it cannot be joined to one before.
         let joined = match self.outgoing.back() {
             Some((message, _)) if files.is_empty() && message.len() < READ_AT_ONCE => {
@@ -84,11 +100,16 @@ impl Connection {
             _ => None,
         };
         let (mut message, files) = joined.unwrap_or((Vec::new(), files));
-        let len = parcel.map_or(bytes.len() as u64, |(_, len)| len as u64 | IN_PARCEL);
-        message.extend((head.len() as u32).to_le_bytes());
-        message.extend((body.files.len() as u32).to_le_bytes());
-        message.extend(len.to_le_bytes());
-        message.extend(head);
+        message.reserve(FRAME_HEADER + USUAL_HEAD + bytes.len());
+        let start = message.len();
+        message.extend([0; FRAME_HEADER]);
+        message = postcard::to_extend(head, message).map_err(io::Error::other)?;
+        let head_len = (message.len() - start - FRAME_HEADER) as u32;
+        let header = &mut message[start..start + FRAME_HEADER];
+        header[..4].copy_from_slice(&head_len.to_le_bytes());
+        header[4..8].copy_from_slice(&(body.files.len() as u32).to_le_bytes());
+        header[8..16].copy_from_slice(&len.to_le_bytes());
+        header[16..].copy_from_slice(&id.to_le_bytes());
         message.extend(bytes);
         self.outgoing.push_back((message, files));
         Ok(())
@@ -168,8 +189,9 @@ impl Connection {
         let number =
             |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap_or([0; 4]));
         let (head_len, file_count) = (number(0) as usize, number(4) as usize);
-        let len = u64::from(number(8)) | u64::from(number(12)) << 32;
-        let parcel = (len & IN_PARCEL != 0).then_some((len & !IN_PARCEL) as usize);
+        let wide = |at: usize| u64::from(number(at)) | u64::from(number(at + 4)) << 32;
+        let (len, id) = (wide(8), wide(16));
+        let parcel = (len & IN_PARCEL != 0).then_some((len & !(IN_PARCEL | WITH_FILE)) as usize);
         let inline = if parcel.is_some() { 0 } else { len as usize };
         if head_len > LONGEST || inline > LONGEST || file_count > MOST_FILES {
             return Err(io::Error::other("something that is no message"));
@@ -184,7 +206,12 @@ impl Connection {
             file.ok_or_else(|| io::Error::other("a message without its files"))
         };
         let bytes = match parcel {
-            Some(len) => Bytes::Parcel(next_file()?, len),
+            Some(used) => {
+                let file = (len & WITH_FILE != 0).then(&mut next_file).transpose()?;
+                let unknown = || io::Error::other("a parcel without its file");
+                let file = || file.ok_or_else(unknown);
+                Bytes::Delivery(Delivery::open(id, used, self.marks_free, file)?)
+            }
             None => Bytes::Inline(rest[..inline].to_vec()),
         };
         let files = (0..file_count)
@@ -197,6 +224,8 @@ impl Connection {
 
 /// Marks the length of a body that lies in a parcel.
 const IN_PARCEL: u64 = 1 << 63;
+/// Marks that the parcel's file comes along.
+const WITH_FILE: u64 = 1 << 62;
 
 /// Receives bytes and files. `None` if there is nothing yet, 0 bytes if the other end is closed.
 fn receive_into(
@@ -242,13 +271,13 @@ mod tests {
     fn body(text: &str) -> Body {
         let mut writer = Writer::default();
         writer.write(text).unwrap();
-        writer.finish().unwrap()
+        writer.finish()
     }
 
     #[test]
     fn messages_arrive_in_order_with_their_files() {
         let (a, b) = UnixStream::pair().unwrap();
-        let (mut here, mut there) = (Connection::new(a), Connection::new(b));
+        let (mut here, mut there) = (Connection::new(a, true), Connection::new(b, false));
         let long = "long ".repeat(100_000);
         for (number, text) in ["one", &long, "three"].into_iter().enumerate() {
             let mut body = body(text);
@@ -268,7 +297,7 @@ mod tests {
             };
             assert_eq!(head as usize, number);
             assert_eq!(body.files.len(), usize::from(number == 2));
-            assert_eq!(Reader::new(body).unwrap().read::<String>().unwrap(), text);
+            assert_eq!(Reader::new(body).read::<String>().unwrap(), text);
         }
         assert_eq!(there.receive(false).unwrap(), Arrival::Nothing);
         drop(here);
@@ -279,7 +308,7 @@ mod tests {
     fn noise_is_no_message() {
         let (a, b) = UnixStream::pair().unwrap();
         io::Write::write_all(&mut &a, &[0xff; 64]).unwrap();
-        let mut there = Connection::new(b);
+        let mut there = Connection::new(b, true);
         there.receive(true).unwrap();
         assert!(there.take::<u32>().is_err());
     }

@@ -92,7 +92,7 @@ impl Worker {
             number,
             stage: Stage::Starting,
             started: Instant::now(),
-            link: Connection::new(here),
+            link: Connection::new(here, true),
             board,
             outputs: [
                 Relay::new(out, Stream::Out)?,

@@ -1,0 +1,252 @@
+//! Memory for large messages, which is used again and again while a pool is busy.
+//!
+//! Fresh memory is slow: the system clears each page and enters it in a table, which takes longer
+//! than writing to it. So the owner of a parcel takes it back when the other process has read it,
+//! and both keep it mapped. What is not used for a while is given back to the system.
+//!
+//! # Who may touch it
+//! A parcel is written by its owner, then read by one other process, then the owner's again. The
+//! first word says which: `TAKEN` until the reader is done. A pool takes the arguments' parcels
+//! back when the task is done or its worker has ended; a worker's results are marked by the pool
+//! once they are read.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::slice;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::mapped;
+use super::memory::Region;
+
+/// Keeps the bytes behind it aligned as a cache line is.
+const HEADER: usize = 64;
+const FREE: u64 = 0;
+const TAKEN: u64 = 1;
+
+/// A parcel of this process, to be written, or on its way. When it is dropped it is free.
+#[derive(Debug)]
+pub(crate) struct Parcel(Option<Memory>);
+
+#[derive(Debug)]
+struct Memory {
+    region: Region,
+    /// What other processes know it by.
+    id: u64,
+    /// Nobody else has mapped it.
+    is_fresh: bool,
+}
+
+/// The parcels of this process that nobody holds here: free ones, and those with a reader.
+static STOCK: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+
+fn stock() -> MutexGuard<'static, Vec<Memory>> {
+    // Nothing but moves happens under the lock.
+    STOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives the parcels that nobody uses back to the system.
+pub(crate) fn tidy() {
+    stock().retain(|memory| {
+        let is_free = state(&memory.region).load(Ordering::Acquire) == FREE;
+        if is_free {
+            memory.region.release();
+        }
+        !is_free
+    });
+    mapped::tidy();
+}
+
+/// Whether there is anything that could be given back.
+pub(crate) fn is_tidy() -> bool {
+    stock().is_empty()
+}
+
+fn state(region: &Region) -> &AtomicU64 {
+    // SAFETY: the bytes of a parcel begin behind its header, of which this is the first word.
+    unsafe { region.word(0) }
+}
+
+impl Memory {
+    /// How many bytes it has room for.
+    fn room(&self) -> usize {
+        self.region.bytes() - HEADER
+    }
+
+    fn put_back(mut self, as_what: u64) {
+        self.is_fresh = false;
+        state(&self.region).store(as_what, Ordering::Release);
+        stock().push(self);
+    }
+}
+
+impl Parcel {
+    /// A parcel with room for `len` bytes or more: the largest that is free, or a fresh one.
+    pub(crate) fn new(len: usize) -> io::Result<Parcel> {
+        let mut stock = stock();
+        let largest = (0..stock.len())
+            // What the reader did with it is over when it is free.
+            .filter(|&place| state(&stock[place].region).load(Ordering::Acquire) == FREE)
+            .max_by_key(|&place| stock[place].room());
+        if let Some(place) = largest.filter(|&place| stock[place].room() >= len) {
+            return Ok(Parcel(Some(stock.swap_remove(place))));
+        }
+        drop(stock);
+        Ok(Parcel(Some(Memory {
+            region: Region::new(HEADER + len)?,
+            id: rand::random(),
+            is_fresh: true,
+        })))
+    }
+
+    fn memory(&self) -> &Memory {
+        self.0.as_ref().expect("it has memory until it is dropped")
+    }
+
+    /// How many bytes it has room for.
+    pub(crate) fn room(&self) -> usize {
+        self.memory().room()
+    }
+
+    /// Makes room for `len` bytes; those that are there stay.
+    pub(crate) fn grow(&mut self, len: usize) -> io::Result<()> {
+        // One that was sent before is mapped by others as it is.
+        if let Some(memory) = self.0.as_mut().filter(|memory| memory.is_fresh) {
+            return memory.region.grow(HEADER + len);
+        }
+        let mut larger = Parcel::new(len)?;
+        larger.bytes_mut()[..self.room()].copy_from_slice(self.bytes());
+        *self = larger;
+        Ok(())
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let memory = self.memory();
+        let start = memory.region.start().as_ptr();
+        // SAFETY: the region is mapped and longer than the header; the range is borrowed with
+        // `self`. Nobody else writes: the other process only reads what it was sent.
+        unsafe { slice::from_raw_parts(start.add(HEADER), memory.room()) }
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        let memory = self.memory();
+        let start = memory.region.start().as_ptr();
+        // SAFETY: as in `bytes`, and nobody else reads: while it is written it is not sent, and
+        // it was free, or fresh, before.
+        unsafe { slice::from_raw_parts_mut(start.add(HEADER), memory.room()) }
+    }
+
+    /// What another process knows it by.
+    pub(crate) fn id(&self) -> u64 {
+        self.memory().id
+    }
+
+    pub(crate) fn file(&self) -> BorrowedFd<'_> {
+        self.memory().region.file()
+    }
+
+    /// Leaves the parcel to its reader, who marks it free.
+    pub(crate) fn leave(mut self) {
+        if let Some(memory) = self.0.take() {
+            memory.put_back(TAKEN);
+        }
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if let Some(memory) = self.0.take() {
+            memory.put_back(FREE);
+        }
+    }
+}
+
+/// The bytes of another process's parcel.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    region: Arc<Region>,
+    len: usize,
+    /// Whether it is for the reader to say when it is done.
+    marks_free: bool,
+}
+
+impl Delivery {
+    /// The first `len` bytes of the parcel `id`, whose file is asked for if it is not known yet.
+    pub(crate) fn open(
+        id: u64,
+        len: usize,
+        marks_free: bool,
+        file: impl FnOnce() -> io::Result<OwnedFd>,
+    ) -> io::Result<Delivery> {
+        let region = mapped::region(id, file)?;
+        if region.bytes() - HEADER < len {
+            return Err(io::Error::other("a parcel is shorter than its label says"));
+        }
+        Ok(Delivery {
+            region,
+            len,
+            marks_free,
+        })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let start = self.region.start().as_ptr();
+        // SAFETY: the region is mapped, and longer than the header and `len` bytes (checked when
+        // it was opened). Its owner does not write before the reader is done.
+        unsafe { slice::from_raw_parts(start.add(HEADER), self.len) }
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if self.marks_free {
+            state(&self.region).store(FREE, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deliver(parcel: &Parcel, len: usize) -> Delivery {
+        let file = || parcel.file().try_clone_to_owned();
+        Delivery::open(parcel.id(), len, true, file).unwrap()
+    }
+
+    #[test]
+    fn a_parcel_grows_arrives_and_comes_back() {
+        // Larger than what other tests use, so that this test gets its own back.
+        let len = 40 << 20;
+        let mut parcel = Parcel::new(10).unwrap();
+        parcel.bytes_mut()[..10].copy_from_slice(b"0123456789");
+        parcel.grow(len).unwrap();
+        assert_eq!(&parcel.bytes()[..10], b"0123456789");
+        parcel.bytes_mut()[len - 1] = 7;
+        let id = parcel.id();
+        let delivery = deliver(&parcel, len);
+        parcel.leave();
+        assert_ne!(Parcel::new(len).unwrap().id(), id, "its reader still reads");
+        assert_eq!((delivery.bytes()[3], delivery.bytes()[len - 1]), (b'3', 7));
+        drop(delivery);
+        let again: Vec<Parcel> = (0..2).map(|_| Parcel::new(len).unwrap()).collect();
+        assert!(again.iter().any(|parcel| parcel.id() == id));
+    }
+
+    #[test]
+    fn one_that_was_sent_does_not_change_its_size() {
+        let len = 20 << 20;
+        let mut parcel = Parcel::new(len).unwrap();
+        parcel.bytes_mut()[0] = 1;
+        let delivery = deliver(&parcel, len);
+        let id = parcel.id();
+        parcel.leave();
+        drop(delivery);
+        let mut parcels: Vec<Parcel> = (0..4).map(|_| Parcel::new(1).unwrap()).collect();
+        for parcel in &mut parcels {
+            let before = parcel.id();
+            parcel.grow(50 << 20).unwrap();
+            assert!(before != id || parcel.id() != id, "it was mapped elsewhere");
+        }
+    }
+}
