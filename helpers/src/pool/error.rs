@@ -18,6 +18,7 @@ enum Kind {
         message: String,
     },
     Cancelled(&'static str),
+    Stopped(&'static str),
     Timeout(Duration),
     TimeLimit {
         worker: String,
@@ -75,6 +76,10 @@ impl PoolError {
         PoolError(Kind::Cancelled(why))
     }
 
+    pub(crate) fn stopped(why: &'static str) -> PoolError {
+        PoolError(Kind::Stopped(why))
+    }
+
     pub(crate) fn timeout(limit: Duration) -> PoolError {
         PoolError(Kind::Timeout(limit))
     }
@@ -101,9 +106,10 @@ impl PoolError {
         matches!(self.0, Kind::Panic { .. })
     }
 
-    /// Whether the task never ran: it was cancelled, or its pool was dropped before.
+    /// Whether the task did not come to its end because nobody wanted it any more: it was
+    /// cancelled, or its pool was dropped. On worker processes, that stops tasks that run.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.0, Kind::Cancelled(_))
+        matches!(self.0, Kind::Cancelled(_) | Kind::Stopped(_))
     }
 
     /// Whether the result was not there in time.
@@ -180,14 +186,14 @@ impl fmt::Display for PoolError {
             ),
             Kind::NotSent { item, cause } => write!(f, "{} {cause}", Task(*item)),
             Kind::Cancelled(why) => write!(f, "the task never ran: {why}"),
+            Kind::Stopped(why) => write!(f, "the task was stopped: {why}"),
             Kind::Timeout(limit) => write!(
                 f,
                 "no result after {limit:?}; the task goes on, and you can ask again"
             ),
-            Kind::Start { worker, of, cause } => write!(
-                f,
-                "worker {worker} of {of} could not be started: {cause}; ask for fewer workers"
-            ),
+            Kind::Start { worker, of, cause } => {
+                write!(f, "worker {worker} of {of} could not be started: {cause}")
+            }
             Kind::Taken => f.write_str("the result was already taken by an earlier call"),
             Kind::Deadlock => f.write_str(
                 "this task waits for one that it interrupted, which would take for ever; \

@@ -53,6 +53,9 @@ pub(crate) trait Remote: Send + Sync {
 
     /// Sees to it that results are taken in though nobody waits.
     fn attend(&self);
+
+    /// Takes back the tasks that were sent out and have not begun.
+    fn recall(&self);
 }
 
 struct Shared<R> {
@@ -234,6 +237,14 @@ impl<R> Completer<R> {
         !state.stage.is_done()
     }
 
+    /// The task was sent, but not begun, and will be sent again.
+    pub(crate) fn recalled(&self) {
+        let mut state = self.shared.lock();
+        if let Stage::Running { on: None } = state.stage {
+            state.stage = Stage::Waiting { job: None };
+        }
+    }
+
     pub(crate) fn finish(&self, result: Result<R, PoolError>) {
         if !self.shared.is_done() {
             self.shared.finish(result);
@@ -296,6 +307,9 @@ impl<R> JoinHandle<R> {
     /// a [`ProcessPool`](crate::ProcessPool) ends tasks that take longer than its
     /// [`time_limit`](crate::ProcessPool::time_limit), and all when it is dropped.
     pub fn cancel(&self) -> bool {
+        if let Some(remote) = &self.shared.remote {
+            remote.recall();
+        }
         self.shared.cancel("it was cancelled")
     }
 

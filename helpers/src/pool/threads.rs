@@ -83,7 +83,7 @@ impl Pool {
             Err(cause) => Err(PoolError::start(
                 joins.len() + 1,
                 workers,
-                cause.to_string(),
+                format!("{cause}; ask for fewer workers"),
             )),
         }
     }

@@ -34,21 +34,25 @@ impl Remote for Engine {
     fn attend(&self) {
         Engine::attend(self);
     }
+
+    fn recall(&self) {
+        Engine::recall(self);
+    }
 }
 
-/// Makes a chunk of items into bytes. `first` is the place of the first one in the list.
-fn pack<A: Serialize>(items: &[A], first: Option<usize>) -> Result<Body, PoolError> {
-    let mut writer = Writer::for_arguments();
-    for (place, item) in items.iter().enumerate() {
-        writer.write(item).map_err(|cause| {
-            let cause = format!(
-                "cannot be sent to a worker, as {}: {cause}",
-                type_name::<A>()
-            );
-            PoolError::not_sent(first.map(|first| first + place), cause)
-        })?;
-    }
-    Ok(writer.finish())
+/// Makes an item into bytes. `place` is its place in the list, where there is a list.
+fn pack<A: Serialize>(
+    writer: &mut Writer,
+    item: &A,
+    place: Option<usize>,
+) -> Result<(), PoolError> {
+    writer.write(item).map_err(|cause| {
+        let argument = type_name::<A>();
+        PoolError::not_sent(
+            place,
+            format!("cannot be sent to a worker, as {argument}: {cause}"),
+        )
+    })
 }
 
 /// Makes what came back of a chunk into results.
@@ -103,6 +107,12 @@ impl Arrivals {
     fn lock(&self) -> MutexGuard<'_, Arrived> {
         // No user code runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Arrivals {
+    fn has_some(&self) -> bool {
+        !self.lock().chunks.is_empty()
     }
 }
 
@@ -193,14 +203,16 @@ where
         failure.clone().map_or(Ok(()), Err)
     };
     for (place, chunk) in items.chunks(size).enumerate() {
-        let first = Some(place * size);
-        let body = pack(chunk, first)?;
+        let mut body = Writer::for_arguments();
+        for (number, item) in (place * size..).zip(chunk) {
+            pack(&mut body, item, Some(number))?;
+        }
         call.arrivals.lock().pending += 1;
         let task = Task {
             function,
-            body,
+            body: body.finish(),
             items: chunk.len(),
-            first_item: first,
+            first_item: Some(place * size),
             stop_at_failure: true,
             time_limit,
             sink: Arc::clone(&call.arrivals) as _,
@@ -208,11 +220,15 @@ where
         };
         engine.submit(task);
         let ahead = engine.depth().max(CHUNKS_AHEAD) * engine.workers();
-        if engine.queued() >= ahead {
-            // Bytes of items that no worker will want soon need not lie in memory.
-            engine.drive(&|| engine.queued() <= ahead / 2, None);
-        }
         collect(&call)?;
+        // Bytes of items that no worker will want soon need not lie in memory.
+        let mut most = ahead - 1;
+        while engine.queued() > most {
+            most = ahead / 2;
+            let fewer = || engine.queued() <= most;
+            engine.drive(&|| fewer() || call.arrivals.has_some(), None);
+            collect(&call)?;
+        }
     }
     while call.arrivals.lock().pending > 0 {
         call.drive(
@@ -240,41 +256,42 @@ where
         self.completer.begin()
     }
 
+    fn recalled(&self, _place: usize) {
+        self.completer.recalled();
+    }
+
     fn done(&self, _place: usize, result: Result<Finished, PoolError>) {
         self.completer.finish((self.decode)(result));
     }
 }
 
-/// Submits items as one task.
+/// Submits items that are bytes already as one task.
 fn submit_task<F, A, R, T>(
     engine: &Arc<Engine>,
     time_limit: Option<Duration>,
-    first_item: Option<usize>,
-    items: &[A],
+    (first_item, items): (Option<usize>, usize),
+    body: Result<Body, PoolError>,
     decode: impl Fn(Result<Finished, PoolError>) -> Result<T, PoolError> + Send + Sync + 'static,
 ) -> JoinHandle<T>
 where
     F: Fn(A) -> R,
-    A: Serialize + DeserializeOwned,
-    R: Serialize + DeserializeOwned,
+    A: DeserializeOwned,
+    R: Serialize,
     T: Send + 'static,
 {
     let (completer, handle) = remote_task(Arc::clone(engine) as _);
     let function = engine.function(ship::entry::<F, A, R>());
-    match function.and_then(|function| Ok((function, pack(items, first_item)?))) {
-        Ok((function, body)) => {
-            let task = Task {
-                function,
-                body,
-                items: items.len(),
-                first_item,
-                stop_at_failure: false,
-                time_limit,
-                sink: Arc::new(Single { completer, decode }),
-                place: 0,
-            };
-            engine.submit(task);
-        }
+    match body.and_then(|body| Ok((function?, body))) {
+        Ok((function, body)) => engine.submit(Task {
+            function,
+            body,
+            items,
+            first_item,
+            stop_at_failure: false,
+            time_limit,
+            sink: Arc::new(Single { completer, decode }),
+            place: 0,
+        }),
         Err(error) => completer.finish(decode(Err(error))),
     }
     handle
@@ -291,7 +308,9 @@ where
     A: Serialize + DeserializeOwned,
     R: Serialize + DeserializeOwned + Send + 'static,
 {
-    submit_task::<F, A, R, R>(engine, time_limit, None, &[argument], |result| {
+    let mut body = Writer::for_arguments();
+    let body = pack(&mut body, &argument, None).map(|()| body.finish());
+    submit_task::<F, A, R, R>(engine, time_limit, (None, 1), body, |result| {
         let mut results = unpack(result?, 1, None);
         results
             .next()
@@ -312,11 +331,25 @@ where
     A: Serialize + DeserializeOwned,
     R: Serialize + DeserializeOwned + Send + 'static,
 {
-    let count = items.len();
-    submit_task::<F, A, R, _>(engine, time_limit, Some(first), &items, move |result| {
-        Ok(match result {
-            Ok(finished) => unpack(finished, count, Some(first)).collect(),
-            Err(error) => (0..count).map(|_| Err(error.clone())).collect(),
-        })
+    let mut body = Writer::for_arguments();
+    // For each item whether it goes along, or why not.
+    let sent: Vec<Result<(), PoolError>> = (first..)
+        .zip(&items)
+        .map(|(place, item)| pack(&mut body, item, Some(place)))
+        .collect();
+    let count = sent.iter().flatten().count();
+    let (about, body) = ((Some(first), count), Ok(body.finish()));
+    submit_task::<F, A, R, _>(engine, time_limit, about, body, move |result| {
+        let mut results = result.map(|finished| unpack(finished, count, Some(first)));
+        let of_item = |sent: &Result<(), PoolError>| {
+            sent.clone()?;
+            match &mut results {
+                Ok(results) => results
+                    .next()
+                    .unwrap_or_else(|| unreachable!("each item that was sent has a result")),
+                Err(error) => Err(error.clone()),
+            }
+        };
+        Ok(sent.iter().map(of_item).collect())
     })
 }

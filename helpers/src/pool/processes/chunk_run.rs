@@ -69,9 +69,8 @@ where
         job.results.truncate(start);
         // What an error holds can always be written, unless memory has run out: then the chunk's
         // results are too short, and the pool says so.
-        let _ = job.results.write::<ItemResult<R>>(&Err(error.clone()));
-        // Behind an argument that cannot be read there is nothing that could be.
-        if job.stop_at_failure || matches!(error, ItemError::Argument(_)) {
+        let _ = job.results.write::<ItemResult<R>>(&Err(error));
+        if job.stop_at_failure {
             break;
         }
     }

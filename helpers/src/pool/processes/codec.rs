@@ -1,6 +1,7 @@
 //! Values as bytes: small ones in a buffer, large ones in memory that changes hands.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -36,20 +37,17 @@ impl Default for Bytes {
     }
 }
 
-/// Writes values one after the other.
+/// Writes values one after the other, each behind its length: so that one that cannot be read
+/// does not cost those behind it.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
-    inline: Vec<u8>,
-    /// Holds all the bytes once there are many; `inline` is empty then.
-    parcel: Option<Parcel>,
-    len: usize,
-    /// So many bytes there is room for.
-    room: usize,
+    buffer: Buffer,
     /// `None` where files cannot go along: in results.
     files: Option<Files>,
-    /// Why memory could not be had, which postcard's own error cannot say.
-    refused: Option<io::Error>,
 }
+
+/// The bytes of a length.
+const LENGTH: usize = size_of::<u64>();
 
 impl Writer {
     /// A writer whose values may hold slices of shared arrays.
@@ -60,98 +58,127 @@ impl Writer {
         }
     }
 
-    /// Appends a value. After an error what was written is not to be used.
+    /// Appends a value; after an error, nothing.
     pub(crate) fn write<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), String> {
-        let outer = FILES.replace(self.files.take());
+        let start = self.buffer.len;
+        self.buffer.room(LENGTH);
+        let lent = Lent::new(&mut self.files);
         let mut serializer = Serializer {
-            output: Output(&mut *self),
+            output: Output(&mut self.buffer),
         };
         let result = value.serialize(&mut serializer);
-        self.files = FILES.replace(outer);
-        result.map_err(|error| match self.refused.take() {
-            Some(cause) => format!("no memory to send it through: {cause}"),
-            None => error.to_string(),
-        })
+        drop(lent);
+        let end = match &result {
+            Ok(()) => self.buffer.len,
+            Err(_) => start,
+        };
+        self.buffer.len = start;
+        if end > start {
+            let length = (end - start - LENGTH) as u64;
+            self.buffer
+                .room(LENGTH)
+                .copy_from_slice(&length.to_le_bytes());
+            self.buffer.len = end;
+        }
+        result.map_err(reason)
     }
 
     /// How many bytes were written.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.buffer.len
     }
 
     /// Takes back what was written after the first `len` bytes.
     pub(crate) fn truncate(&mut self, len: usize) {
-        self.len = len;
+        self.buffer.len = len;
     }
 
-    pub(crate) fn finish(mut self) -> Body {
-        self.inline.truncate(self.len);
-        let bytes = match self.parcel {
-            Some(parcel) => Bytes::Parcel(parcel, self.len),
-            None => Bytes::Inline(self.inline),
+    pub(crate) fn finish(self) -> Body {
+        let Buffer {
+            mut inline,
+            parcel,
+            len,
+            ..
+        } = self.buffer;
+        inline.truncate(len);
+        let bytes = match parcel {
+            Some(parcel) => Bytes::Parcel(parcel, len),
+            None => Bytes::Inline(inline),
         };
         let files = self.files.map(|files| files.open).unwrap_or_default();
         Body { bytes, files }
     }
+}
 
+/// Bytes that grow, and move to a parcel when there are many.
+#[derive(Debug, Default)]
+struct Buffer {
+    inline: Vec<u8>,
+    /// Holds all the bytes once there are many; `inline` is empty then.
+    parcel: Option<Parcel>,
+    len: usize,
+    /// So many bytes there is room for.
+    room: usize,
+}
+
+impl Buffer {
     /// Room for `more` bytes behind those that are there.
     #[inline(always)]
-    fn room(&mut self, more: usize) -> postcard::Result<&mut [u8]> {
+    fn room(&mut self, more: usize) -> &mut [u8] {
         let end = self.len + more;
         if end > self.room {
-            self.make_room(end)?;
+            self.make_room(end);
         }
         let start = std::mem::replace(&mut self.len, end);
         match &mut self.parcel {
-            Some(parcel) => Ok(&mut parcel.bytes_mut()[start..end]),
-            None => Ok(&mut self.inline[start..end]),
+            Some(parcel) => &mut parcel.bytes_mut()[start..end],
+            None => &mut self.inline[start..end],
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn make_room(&mut self, end: usize) -> postcard::Result<()> {
-        if self.parcel.is_none() && end <= MOST_INLINE {
-            self.room = (2 * end).clamp(64, MOST_INLINE);
-            self.inline.resize(self.room, 0);
-            return Ok(());
-        }
-        self.make_room_in_parcel(end).map_err(|cause| {
-            self.refused = Some(cause);
-            postcard::Error::SerializeBufferFull
-        })
-    }
-
-    fn make_room_in_parcel(&mut self, end: usize) -> io::Result<()> {
+    fn make_room(&mut self, end: usize) {
+        let room = end.next_power_of_two();
         match &mut self.parcel {
-            Some(parcel) => parcel.grow(end.next_power_of_two())?,
-            None => {
-                let mut parcel = Parcel::new((16 * MOST_INLINE).max(end.next_power_of_two()))?;
-                parcel.bytes_mut()[..self.len].copy_from_slice(&self.inline[..self.len]);
-                self.inline = Vec::new();
-                self.parcel = Some(parcel);
+            None if end <= MOST_INLINE => self.inline.resize(room.max(64), 0),
+            Some(parcel) => {
+                if parcel.grow(room).is_err() {
+                    self.inline = parcel.bytes()[..self.len].to_vec();
+                    self.inline.resize(room, 0);
+                    self.parcel = None;
+                }
             }
+            None => match Parcel::new(room.max(16 * MOST_INLINE)) {
+                Ok(mut parcel) => {
+                    parcel.bytes_mut()[..self.len].copy_from_slice(&self.inline[..self.len]);
+                    self.inline = Vec::new();
+                    self.parcel = Some(parcel);
+                }
+                // It will go through the socket then, which is slower.
+                Err(_) => self.inline.resize(room, 0),
+            },
         }
-        self.room = self.parcel.as_ref().map_or(0, Parcel::room);
-        Ok(())
+        let in_parcel = self.parcel.as_ref().map(Parcel::room);
+        self.room = in_parcel.unwrap_or(self.inline.len());
     }
 }
 
 /// What postcard writes to.
-struct Output<'w>(&'w mut Writer);
+struct Output<'b>(&'b mut Buffer);
 
 impl ser_flavors::Flavor for Output<'_> {
     type Output = ();
 
     #[inline(always)]
     fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
-        self.0.room(data.len())?.copy_from_slice(data);
+        self.0.room(data.len()).copy_from_slice(data);
         Ok(())
     }
 
     #[inline(always)]
     fn try_push(&mut self, data: u8) -> postcard::Result<()> {
-        self.0.room(1)?[0] = data;
+        self.0.room(1)[0] = data;
         Ok(())
     }
 
@@ -180,22 +207,46 @@ impl Reader {
         }
     }
 
+    /// Reads the next value. After an error the one behind it can still be read.
     pub(crate) fn read<T: DeserializeOwned>(&mut self) -> Result<T, String> {
         let bytes = match &self.bytes {
             Bytes::Inline(bytes) => &bytes[..],
             Bytes::Parcel(parcel, len) => &parcel.bytes()[..*len],
             Bytes::Delivery(delivery) => delivery.bytes(),
         };
-        let outer = FILES.replace(self.files.take());
-        let mut deserializer = Deserializer::from_bytes(&bytes[self.at..]);
-        let value = T::deserialize(&mut deserializer);
-        let rest = deserializer.finalize();
-        self.files = FILES.replace(outer);
-        let (value, rest) = value
-            .and_then(|value| Ok((value, rest?)))
-            .map_err(|error| error.to_string())?;
-        self.at = bytes.len() - rest.len();
-        Ok(value)
+        let value = bytes[self.at..]
+            .split_first_chunk::<LENGTH>()
+            .and_then(|(length, rest)| rest.get(..u64::from_le_bytes(*length) as usize))
+            .ok_or_else(|| "there is no more".to_owned())?;
+        self.at += LENGTH + value.len();
+        let lent = Lent::new(&mut self.files);
+        let mut deserializer = Deserializer::from_bytes(value);
+        let result = T::deserialize(&mut deserializer);
+        drop(lent);
+        let value = result.map_err(reason)?;
+        match deserializer.finalize() {
+            Ok([]) => Ok(value),
+            _ => Err("its type's Serialize and Deserialize do not agree".to_owned()),
+        }
+    }
+}
+
+/// Lends files to the values that are being written or read, until it is dropped.
+struct Lent<'f> {
+    files: &'f mut Option<Files>,
+    outer: Option<Files>,
+}
+
+impl<'f> Lent<'f> {
+    fn new(files: &'f mut Option<Files>) -> Lent<'f> {
+        let outer = FILES.replace(files.take());
+        Lent { files, outer }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        *self.files = FILES.replace(self.outer.take());
     }
 }
 
@@ -230,6 +281,27 @@ impl Files {
 thread_local! {
     /// The files that go with the value which is being written or read: `None` outside.
     static FILES: RefCell<Option<Files>> = const { RefCell::new(None) };
+}
+
+thread_local! {
+    /// Why a value could not be written or read, which postcard's own errors do not hold.
+    static REASON: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Why a value could not be written or read.
+fn reason(error: postcard::Error) -> String {
+    let said = REASON.take();
+    said.unwrap_or_else(|| match error {
+        postcard::Error::SerdeSerCustom => "its type's Serialize gives an error".to_owned(),
+        postcard::Error::SerdeDeCustom => "its type's Deserialize gives an error".to_owned(),
+        other => other.to_string(),
+    })
+}
+
+/// An error for a serializer or deserializer, whose reason this module tells.
+pub(crate) fn because<E>(reason: impl fmt::Display, make: impl FnOnce(String) -> E) -> E {
+    REASON.set(Some(reason.to_string()));
+    make(reason.to_string())
 }
 
 /// Works with the files that go with the value which is being written or read on this thread.

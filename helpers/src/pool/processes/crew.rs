@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,9 @@ pub(crate) trait Sink: Send + Sync {
     /// then, without a call of `done`.
     fn begin(&self, place: usize) -> bool;
 
+    /// The task was taken back from its worker, who had not begun it.
+    fn recalled(&self, _place: usize) {}
+
     /// The task is done, or never will be.
     fn done(&self, place: usize, result: Result<Finished, PoolError>);
 }
@@ -109,7 +113,7 @@ impl Crew {
         let workers = (0..count)
             .map(|number| {
                 Worker::start(number, &settings.environment)
-                    .map_err(|cause| PoolError::start(number + 1, count, cause.to_string()))
+                    .map_err(|cause| refused(number, count, &cause))
             })
             .collect::<Result<_, _>>()?;
         let functions = settings.initializer.iter().map(|(place, _)| place.clone());
@@ -163,8 +167,7 @@ impl Crew {
         let someone_idle = self.workers.iter().any(Worker::is_idle);
         let of_worker = |worker: &Worker| {
             let limit = worker.sent.front().and_then(|sent| sent.task.time_limit);
-            let limit =
-                limit.map(|limit| limit.saturating_sub(worker.busy_for().unwrap_or_default()));
+            let limit = limit.map(|limit| limit.saturating_sub(worker.busy_for()));
             let share = (someone_idle && worker.sent.len() > 1).then_some(PATIENCE);
             limit.into_iter().chain(share).min()
         };
@@ -192,12 +195,17 @@ impl Crew {
         self.hand_out(completed);
     }
 
-    /// Takes in what one worker has said.
-    fn take_in(&mut self, place: usize, completed: &mut Completed) {
+    /// Takes in all that one worker has said.
+    fn take_in_all(&mut self, place: usize, completed: &mut Completed) {
+        while self.take_in(place, completed) {}
+    }
+
+    /// Takes in what one worker has said; tells whether there may be more.
+    fn take_in(&mut self, place: usize, completed: &mut Completed) -> bool {
         let worker = &mut self.workers[place];
         let arrival = worker.link.receive(false);
         if matches!(arrival, Ok(Arrival::Nothing)) {
-            return;
+            return false;
         }
         let mut passed_on = false;
         loop {
@@ -207,7 +215,7 @@ impl Crew {
                 Ok(None) => break,
                 Err(error) => {
                     self.lose(place, Loss::Noise(error.to_string()), completed);
-                    return;
+                    return false;
                 }
             };
             match report {
@@ -218,7 +226,7 @@ impl Crew {
                 }
                 Report::Failed(why) => {
                     self.lose(place, Loss::Refused(why), completed);
-                    return;
+                    return false;
                 }
                 Report::Done {
                     sequence,
@@ -243,15 +251,17 @@ impl Crew {
                             worker.sent.extend(other);
                             let noise = "a result that nobody asked for".to_owned();
                             self.lose(place, Loss::Noise(noise), completed);
-                            return;
+                            return false;
                         }
                     }
                 }
             }
         }
-        if matches!(arrival, Ok(Arrival::Closed) | Err(_)) {
-            self.lose(place, Loss::Gone, completed);
+        if matches!(arrival, Ok(Arrival::Some)) {
+            return true;
         }
+        self.lose(place, Loss::Gone, completed);
+        false
     }
 
     /// Notes how long a task took, in nanoseconds on the clock that processes share.
@@ -324,7 +334,7 @@ impl Crew {
             worker.pass_on_output(false);
             if look_at_processes && worker.has_ended() {
                 // What it said before its end counts.
-                self.take_in(place, completed);
+                self.take_in_all(place, completed);
                 if self.workers[place].has_ended() {
                     self.lose(place, Loss::Gone, completed);
                 }
@@ -335,10 +345,14 @@ impl Crew {
                 continue;
             }
             let limit = worker.sent.front().and_then(|sent| sent.task.time_limit);
-            if let (Some(limit), Some(busy)) = (limit, worker.busy_for())
-                && busy >= limit
+            if let Some(limit) = limit
+                && worker.busy_for() >= limit
             {
-                self.lose(place, Loss::TimeLimit(limit), completed);
+                self.take_in_all(place, completed);
+                let late = |worker: &Worker| !worker.sent.is_empty() && worker.busy_for() >= limit;
+                if late(&self.workers[place]) {
+                    self.lose(place, Loss::TimeLimit(limit), completed);
+                }
             }
         }
     }
@@ -399,13 +413,28 @@ impl Crew {
         if !self.queue.is_empty() || !self.workers.iter().any(Worker::is_idle) {
             return;
         }
-        for worker in &mut self.workers {
-            if worker.sent.len() > 1 && worker.busy_for().is_some_and(|busy| busy > PATIENCE) {
-                let back = worker.recall();
-                self.queue.extend(back.into_iter().map(|sent| sent.task));
+        for place in 0..self.workers.len() {
+            let worker = &self.workers[place];
+            if worker.sent.len() > 1 && worker.busy_for() > PATIENCE {
+                self.recall(place);
                 // Tasks are not as short as they seemed.
                 self.typical = None;
             }
+        }
+    }
+
+    /// Takes back what a worker has not begun, to the head of the queue.
+    fn recall(&mut self, place: usize) {
+        for sent in self.workers[place].recall().into_iter().rev() {
+            sent.task.sink.recalled(sent.task.place);
+            self.queue.push_front(sent.task);
+        }
+    }
+
+    /// Takes back all that no worker has begun.
+    pub(super) fn recall_all(&mut self) {
+        for place in (0..self.workers.len()).rev() {
+            self.recall(place);
         }
     }
 
@@ -423,10 +452,13 @@ impl Crew {
     /// Ends a worker, tells whom its task belongs to, and puts a fresh worker in its place. What
     /// it has not begun goes back to the head of the queue.
     fn lose(&mut self, place: usize, loss: Loss, completed: &mut Completed) {
+        if self.broken.is_some() {
+            return;
+        }
         let worker = &mut self.workers[place];
         let item = worker.item_in_work();
         let waiting = worker.recall();
-        let begun = worker.sent.pop_front();
+        let begun = std::mem::take(&mut worker.sent);
         let (number, stage) = (worker.number, worker.stage);
         let name = format!("worker {number}");
         let how = match loss {
@@ -439,10 +471,10 @@ impl Crew {
         };
         let error = match loss {
             Loss::TimeLimit(limit) => PoolError::time_limit(name, item, limit),
-            Loss::Stopped => PoolError::cancelled("another item of the same call failed"),
+            Loss::Stopped => PoolError::stopped("another item of the same call failed"),
             _ => PoolError::worker_lost(name, item, how.clone()),
         };
-        if let Some(sent) = begun {
+        for sent in begun {
             completed.push((sent.task.sink, sent.task.place, Err(error.clone())));
         }
         for sent in waiting.into_iter().rev() {
@@ -470,8 +502,7 @@ impl Crew {
         match Worker::start(number, &self.settings.environment) {
             Ok(worker) => self.workers[place] = worker,
             Err(cause) => {
-                let count = self.settings.workers;
-                let error = PoolError::start(number + 1, count, cause.to_string());
+                let error = refused(number, self.settings.workers, &cause);
                 self.give_up(error, completed);
             }
         }
@@ -480,17 +511,23 @@ impl Crew {
     }
 
     /// Lets everything that is still to do fail with `error`, now and in future.
+    /// Tasks that run are stopped.
     pub(super) fn give_up(&mut self, error: PoolError, completed: &mut Completed) {
         for worker in &mut self.workers {
             worker.kill();
         }
-        let sent = self.workers.iter_mut().flat_map(|worker| {
-            worker.end(Duration::ZERO);
-            worker.sent.drain(..).map(|sent| sent.task)
-        });
-        let waiting = sent.chain(self.queue.drain(..));
+        for place in (0..self.workers.len()).rev() {
+            self.workers[place].end(Duration::ZERO);
+            self.recall(place);
+            for sent in self.workers[place].sent.drain(..) {
+                let error = PoolError::stopped("its pool was dropped or is broken");
+                completed.push((sent.task.sink, sent.task.place, Err(error)));
+            }
+        }
+        let waiting = self.queue.drain(..);
         completed.extend(waiting.map(|task| (task.sink, task.place, Err(error.clone()))));
-        self.broken = Some(error);
+        // What failed first is the reason for what fails then.
+        self.broken.get_or_insert(error);
         self.bell.ring();
     }
 
@@ -498,8 +535,8 @@ impl Crew {
     pub(super) fn stop(&mut self, sink: &Arc<dyn Sink>, completed: &mut Completed) {
         let is_its = |task: &Task| std::ptr::addr_eq(Arc::as_ptr(&task.sink), Arc::as_ptr(sink));
         for place in (0..self.workers.len()).rev() {
-            let back = self.workers[place].recall();
-            self.queue.extend(back.into_iter().map(|sent| sent.task));
+            self.recall(place);
+            self.take_in_all(place, completed);
             if self.workers[place]
                 .sent
                 .front()
@@ -515,6 +552,11 @@ impl Crew {
             (task.sink, task.place, Err(error))
         }));
     }
+}
+
+/// The system refuses to start a worker.
+fn refused(number: usize, count: usize, cause: &io::Error) -> PoolError {
+    PoolError::start(number + 1, count, format!("{cause}; ask for fewer workers"))
 }
 
 /// Why a worker is given up.

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -212,6 +213,11 @@ impl Engine {
         self.hand_over(completed);
     }
 
+    /// Takes back all that was sent to workers and that they have not begun.
+    pub(crate) fn recall(&self) {
+        self.lock().crew.recall_all();
+    }
+
     /// Waits until `done`, and does what is to be done meanwhile; false if the time is over.
     pub(crate) fn drive(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
         loop {
@@ -313,7 +319,8 @@ impl Engine {
             return;
         }
         for (sink, place, result) in completed {
-            sink.done(place, result);
+            // A result's end and a waker are the user's code. Panics report for themselves.
+            let _ = catch_unwind(AssertUnwindSafe(move || sink.done(place, result)));
         }
         let mut state = self.lock();
         state.deliveries += 1;
@@ -338,6 +345,7 @@ impl Engine {
         state.crew.give_up(error, &mut completed);
         drop(state);
         self.hand_over(completed);
+        parcel::tidy();
         self.needed.notify_all();
         self.changed.notify_all();
     }

@@ -30,6 +30,15 @@ pub(crate) fn region(
     Ok(region)
 }
 
+/// Closes the regions of an owner that is gone.
+pub(crate) fn forget(ids: impl IntoIterator<Item = u64>) {
+    if let Some(mapped) = &mut *mapped() {
+        for id in ids {
+            mapped.remove(&id);
+        }
+    }
+}
+
 /// Closes the regions that their owners have given back.
 pub(crate) fn tidy() {
     if let Some(mapped) = &mut *mapped() {

@@ -170,7 +170,8 @@ impl ProcessPool {
     /// items, and items are taken from the iterator only as workers need them, two for each
     /// worker ahead.
     ///
-    /// Each result is a `Result`, so a failure costs one item only.
+    /// Each result is a `Result`, so a failure costs one item only. With a larger chunk size, the
+    /// loss of a worker and a time limit cost the items of the chunk.
     pub fn imap<I, R, F>(&self, f: F, items: I) -> ProcessImap<'_, I::IntoIter, R>
     where
         I: IntoIterator<Item: Serialize + DeserializeOwned + 'static>,

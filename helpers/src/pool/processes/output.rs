@@ -12,6 +12,9 @@ use crate::notebook;
 /// A line that is longer is broken here, so that it cannot fill the memory.
 const LONGEST_LINE: usize = 64 << 10;
 
+/// More than a pipe holds, so that all is read that was printed before now.
+const READS_AT_ONCE: usize = 16;
+
 /// Where a worker's output goes on.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stream {
@@ -48,7 +51,11 @@ impl Relay {
     /// Passes on all lines that are there. With `all`, an unfinished last line as well.
     pub(super) fn pass_on(&mut self, all: bool) {
         let mut buffer = [0; 8 << 10];
-        while self.open {
+        // Whoever prints without end must not keep the pool from its other work.
+        for _ in 0..READS_AT_ONCE {
+            if !self.open {
+                break;
+            }
             match nix::unistd::read(&self.pipe, &mut buffer) {
                 Ok(0) => self.open = false,
                 Ok(count) => {
@@ -72,8 +79,9 @@ impl Relay {
         let whole = match self.line.iter().rposition(|&byte| byte == b'\n') {
             Some(end) => end + 1,
             None if self.line.len() >= LONGEST_LINE => {
-                self.line.push(b'\n');
-                self.line.len()
+                let end = end_of_characters(&self.line);
+                self.line.insert(end, b'\n');
+                end + 1
             }
             None => return,
         };
@@ -84,6 +92,18 @@ impl Relay {
             Stream::Error => io::stderr().write_all(text.as_bytes()),
         };
         self.line.drain(..whole);
+    }
+}
+
+/// Where the last character ends that is there as a whole.
+fn end_of_characters(line: &[u8]) -> usize {
+    // The bytes of a character that follow its first one begin with the bits 10; there are three
+    // at most.
+    let tail = line.len().saturating_sub(4);
+    let last = line[tail..].iter().rposition(|byte| byte & 0xc0 != 0x80);
+    match last.map(|last| tail + last) {
+        Some(start) if std::str::from_utf8(&line[start..]).is_err() && start > 0 => start,
+        _ => line.len(),
     }
 }
 
@@ -106,6 +126,21 @@ fn harmless(bytes: &[u8], in_notebook: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_broken_between_characters() {
+        for (text, end) in [("abc", 3), ("ab\u{e9}", 4), ("a\u{1f600}", 5)] {
+            let bytes = text.as_bytes();
+            assert_eq!(end_of_characters(bytes), end);
+            let cut = &bytes[..bytes.len() - 1];
+            let whole = if text == "abc" {
+                2
+            } else {
+                text.chars().count() - 1
+            };
+            assert_eq!(end_of_characters(cut), whole);
+        }
+    }
 
     #[test]
     fn words_of_command_lose_their_power() {

@@ -13,7 +13,7 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::slice;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::mapped;
@@ -21,6 +21,9 @@ use super::memory::Region;
 
 /// Keeps the bytes behind it aligned as a cache line is.
 const HEADER: usize = 64;
+/// More than this is not in use at a time: each is an open file, of which a process may not have
+/// many.
+const MOST: usize = 64;
 const FREE: u64 = 0;
 const TAKEN: u64 = 1;
 
@@ -39,6 +42,9 @@ struct Memory {
 
 /// The parcels of this process that nobody holds here: free ones, and those with a reader.
 static STOCK: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+
+/// How many parcels this process has.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 fn stock() -> MutexGuard<'static, Vec<Memory>> {
     // Nothing but moves happens under the lock.
@@ -67,6 +73,12 @@ fn state(region: &Region) -> &AtomicU64 {
     unsafe { region.word(0) }
 }
 
+impl Drop for Memory {
+    fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Memory {
     /// How many bytes it has room for.
     fn room(&self) -> usize {
@@ -92,8 +104,13 @@ impl Parcel {
             return Ok(Parcel(Some(stock.swap_remove(place))));
         }
         drop(stock);
+        if LIVE.load(Ordering::Relaxed) >= MOST {
+            return Err(io::Error::other("enough parcels are on their way"));
+        }
+        let region = Region::new(HEADER + len)?;
+        LIVE.fetch_add(1, Ordering::Relaxed);
         Ok(Parcel(Some(Memory {
-            region: Region::new(HEADER + len)?,
+            region,
             id: rand::random(),
             is_fresh: true,
         })))

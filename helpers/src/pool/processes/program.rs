@@ -30,6 +30,8 @@ static IS_PREPARED: AtomicBool = AtomicBool::new(false);
 /// }
 /// ```
 pub fn init_process_pools() {
+    // Workers may have pools, too.
+    IS_PREPARED.store(true, Ordering::Relaxed);
     // Asked by the parent's number, since a program that a task starts inherits the variable.
     let parent = std::os::unix::process::parent_id().to_string();
     if std::env::var(serve::WORKER_OF).is_ok_and(|owner| owner == parent)
@@ -37,7 +39,6 @@ pub fn init_process_pools() {
     {
         serve::serve();
     }
-    IS_PREPARED.store(true, Ordering::Relaxed);
 }
 
 /// Fails if workers could not become workers.

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, Serializer};
 
-use super::codec::with_files;
+use super::codec::{because, with_files};
 use super::mapped;
 use super::memory::Region;
 use crate::pool::PoolError;
@@ -214,6 +214,9 @@ impl<T: Element> fmt::Debug for SharedArray<T> {
     }
 }
 
+const NOT_HERE: &str =
+    "a slice of a shared array can only be an argument of a task of a ProcessPool";
+
 /// Where a slice lies: the array's memory, and the number of elements before it.
 #[derive(Clone, Copy)]
 struct Origin<'a> {
@@ -227,10 +230,8 @@ impl Origin<'_> {
         let file = with_files(|files| files.add(self.id, self.region.file()));
         match file {
             Some(Ok(place)) => (place, self.id, self.offset, len).serialize(serializer),
-            Some(Err(error)) => Err(S::Error::custom(error)),
-            None => Err(S::Error::custom(
-                "a slice of a shared array can only be an argument of a ProcessPool's task",
-            )),
+            Some(Err(error)) => Err(because(error, S::Error::custom)),
+            None => Err(because(NOT_HERE, S::Error::custom)),
         }
     }
 }
@@ -241,10 +242,10 @@ fn arrived<'de, 'a, T: Element, D: Deserializer<'de>>(
 ) -> Result<(Origin<'a>, usize), D::Error> {
     let (place, id, offset, len) = <(usize, u64, usize, usize)>::deserialize(deserializer)?;
     let file = with_files(|files| files.get(place).map(|file| file.try_clone()));
-    let file = file.flatten().ok_or_else(|| {
-        D::Error::custom("a slice of a shared array can only be an argument of a task")
-    })?;
-    let region = mapped::region(id, || file).map_err(D::Error::custom)?;
+    let file = file
+        .flatten()
+        .ok_or_else(|| because(NOT_HERE, D::Error::custom))?;
+    let region = mapped::region(id, || file).map_err(|error| because(error, D::Error::custom))?;
     // SAFETY: a region that was mapped stays until its owner has released it, which the array
     // does when it is dropped; and the slice borrows the array, in the process that sent it, for
     // as long as the task runs.
@@ -254,7 +255,10 @@ fn arrived<'de, 'a, T: Element, D: Deserializer<'de>>(
         .and_then(|end| end.checked_mul(size_of::<T>()))
         .is_some_and(|end| end <= region.bytes());
     if !fits {
-        return Err(D::Error::custom("a slice that does not lie in its array"));
+        return Err(because(
+            "a slice that does not lie in its array",
+            D::Error::custom,
+        ));
     }
     let origin = Origin { region, id, offset };
     Ok((origin, len))
@@ -323,8 +327,9 @@ impl<T: Element> DerefMut for SharedSliceMut<'_, T> {
 impl<T: Element> Serialize for SharedSliceMut<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.was_sent.swap(true, Ordering::Relaxed) {
-            return Err(S::Error::custom(
+            return Err(because(
                 "this part of a shared array was sent before",
+                S::Error::custom,
             ));
         }
         self.origin.serialize(self.data.len(), serializer)

@@ -13,12 +13,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::codec::{Body, Bytes};
+use super::mapped;
 use super::parcel::Delivery;
 
 /// The system passes at most 253 files with one message.
 pub(crate) const MOST_FILES: usize = 250;
 /// Longer heads and bodies are not sent, so what claims to be longer is no message.
-const LONGEST: usize = 1 << 20;
+const LONGEST_HEAD: usize = 1 << 20;
+const LONGEST: usize = 1 << 40;
 const FRAME_HEADER: usize = 24;
 /// Most heads are shorter.
 const USUAL_HEAD: usize = 32;
@@ -36,6 +38,8 @@ pub(crate) struct Connection {
     control: Vec<u8>,
     /// The parcels whose files the other end has.
     known: HashSet<u64>,
+    /// The parcels of the other end that this process has mapped.
+    mapped: Vec<u64>,
     /// Whether this end says when a parcel that it got has been read.
     marks_free: bool,
     /// Messages on their way out, each with the files that go with its first byte.
@@ -57,6 +61,7 @@ impl Connection {
     pub(crate) fn new(socket: impl Into<OwnedFd>, is_pool: bool) -> Connection {
         Connection {
             known: HashSet::new(),
+            mapped: Vec::new(),
             marks_free: is_pool,
             socket: Arc::new(socket.into()),
             buffer: vec![0; READ_AT_ONCE],
@@ -193,7 +198,7 @@ impl Connection {
         let (len, id) = (wide(8), wide(16));
         let parcel = (len & IN_PARCEL != 0).then_some((len & !(IN_PARCEL | WITH_FILE)) as usize);
         let inline = if parcel.is_some() { 0 } else { len as usize };
-        if head_len > LONGEST || inline > LONGEST || file_count > MOST_FILES {
+        if head_len > LONGEST_HEAD || inline > LONGEST || file_count > MOST_FILES {
             return Err(io::Error::other("something that is no message"));
         }
         if rest.len() < head_len + inline {
@@ -208,6 +213,9 @@ impl Connection {
         let bytes = match parcel {
             Some(used) => {
                 let file = (len & WITH_FILE != 0).then(&mut next_file).transpose()?;
+                if file.is_some() {
+                    self.mapped.push(id);
+                }
                 let unknown = || io::Error::other("a parcel without its file");
                 let file = || file.ok_or_else(unknown);
                 Bytes::Delivery(Delivery::open(id, used, self.marks_free, file)?)
@@ -219,6 +227,12 @@ impl Connection {
             .collect::<io::Result<_>>()?;
         self.received.start += FRAME_HEADER + head_len + inline;
         Ok(Some((head, Body { bytes, files })))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        mapped::forget(self.mapped.drain(..));
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) struct Worker {
     pub(super) last_used: Instant,
     epoch: u32,
     sequence: u32,
-    child: Child,
+    process: Process,
 }
 
 impl Worker {
@@ -79,15 +79,15 @@ impl Worker {
             .stdin(OwnedFd::from(there))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.spawn()?;
+        let mut process = Process(command.spawn()?);
         // Closes our copy of the worker's end: or its death would not be noticed.
         drop(command);
         if notebook::is_notebook() {
             (&here).write_all(notebook_order()?.as_bytes())?;
         }
         let missing = || io::Error::other("a pipe that was asked for is missing");
-        let out = child.stdout.take().ok_or_else(missing)?;
-        let error = child.stderr.take().ok_or_else(missing)?;
+        let out = process.0.stdout.take().ok_or_else(missing)?;
+        let error = process.0.stderr.take().ok_or_else(missing)?;
         Ok(Worker {
             number,
             stage: Stage::Starting,
@@ -104,7 +104,7 @@ impl Worker {
             last_used: Instant::now(),
             epoch: 0,
             sequence: 0,
-            child,
+            process,
         })
     }
 
@@ -159,9 +159,13 @@ impl Worker {
             .map_or(0, |place| place + 1)
     }
 
-    /// For how long the worker has been at the task that it has begun, if it is at one.
-    pub(super) fn busy_for(&self) -> Option<Duration> {
-        (self.begun(self.board.begun()) > 0).then(|| now().saturating_sub(self.board.since()))
+    /// For how long the worker has been at its item; at none, for how long it has done nothing.
+    pub(super) fn busy_for(&self) -> Duration {
+        if self.begun(self.board.begun()) > 0 {
+            now().saturating_sub(self.board.since())
+        } else {
+            self.last_used.elapsed()
+        }
     }
 
     /// Takes back the tasks that the worker has not begun.
@@ -189,20 +193,20 @@ impl Worker {
     /// Whether the process has ended, which the connection need not show: a process that a task
     /// has started may hold it open.
     pub(super) fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
+        !matches!(self.process.0.try_wait(), Ok(None))
     }
 
     /// Asks the system to end the process, which it does soon.
     pub(super) fn kill(&mut self) {
         // It may have ended by itself.
-        let _ = self.child.kill();
+        let _ = self.process.0.kill();
     }
 
     /// Ends the process, if it has not ended, and tells how it did.
     pub(super) fn end(&mut self, patience: Duration) -> String {
         let deadline = Instant::now() + patience;
         let status = loop {
-            match self.child.try_wait() {
+            match self.process.0.try_wait() {
                 Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_micros(200)),
                 other => break other,
             }
@@ -211,7 +215,7 @@ impl Worker {
             Ok(Some(status)) => how(status),
             _ => {
                 self.kill();
-                let _ = self.child.wait();
+                let _ = self.process.0.wait();
                 "it closed its connection to the pool, and was stopped".to_owned()
             }
         }
@@ -229,6 +233,18 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.end(Duration::ZERO);
         self.pass_on_output(true);
+    }
+}
+
+/// A process that ends when this is dropped.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself; waiting for it twice is harmless.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
