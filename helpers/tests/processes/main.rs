@@ -2,4 +2,13 @@
 
 helpers::init_process_pools_in_tests!();
 
+mod arrays;
+mod common;
+mod faults;
+mod handles;
+mod lifetime;
+mod output;
+mod schedule;
+mod settings;
+mod values;
 mod vocabulary;

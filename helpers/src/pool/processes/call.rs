@@ -14,6 +14,7 @@ use super::crew::{Finished, Sink, Task};
 use super::engine::Engine;
 use super::ship;
 use crate::pool::handle::{Completer, Remote, remote_task};
+use crate::pool::threads::panic_message;
 use crate::pool::{JoinHandle, PoolError};
 
 /// How long the other tasks of a call that has failed may go on, so that short ones need not
@@ -74,7 +75,9 @@ fn unpack<R: DeserializeOwned>(
         };
         // The user's type may have a say in how it is read.
         let read = catch_unwind(AssertUnwindSafe(|| results.read::<ItemResult<R>>()))
-            .unwrap_or_else(|_| Err("reading it panicked".to_owned()));
+            .unwrap_or_else(|panic| {
+                Err(format!("reading it panicked: {}", panic_message(&*panic)))
+            });
         match read.map_err(|cause| unreadable(&cause))? {
             Ok(result) => Ok(result),
             Err(ItemError::Panic(message)) => Err(PoolError::panic(worker.clone(), item, message)),
