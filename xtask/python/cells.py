@@ -9,3 +9,6 @@ let squares: Vec<u64> = pool.map(|x| x * x, [1, 2, 3]);
 squares"""
 
 FIRST_RESULT = "[1, 4, 9]"
+
+# The kernel adds a runtime for this, which takes a while to compile.
+FIRST_AWAIT = "Pool::new(1)?.submit(|x: u64| x + 1, 1).await?"

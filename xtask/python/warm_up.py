@@ -11,3 +11,4 @@ from kernels import Kernel
 with Kernel([sys.argv[1], "--control_file", "{connection_file}"]) as kernel:
     kernel.run(cells.LOAD)
     kernel.run(cells.FIRST_POOL)
+    kernel.run(cells.FIRST_AWAIT)

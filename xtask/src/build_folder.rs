@@ -77,6 +77,8 @@ path = "lib.rs"
 
 [target.'cfg(any())'.dependencies]
 helpers = {{ path = {helpers} }}
+# The kernel adds it to a notebook whose cells use `.await`, with these very words.
+tokio = {{ version = "1.34.0", features = ["rt", "rt-multi-thread"] }}
 "#
     )
 }

@@ -32,7 +32,10 @@ Usage: cargo xtask <command>
             --check   write nothing; fail if a notebook fails or is not as it would be written
             --timeout SECONDS   the longest that a cell may take (120)
   test [checks]       set up, then run every check there is, or those named
-  bench               measure the crate, then the kernel
+  bench               measure the crate, the process pools, then the kernel
+  bench processes     ProcessPool in turns with Python's process pools
+            --repeat N   how often (21)
+            --quick      once, only to see whether all can be measured
   bench kernel        seconds to a notebook's first result, against a stock kernel
             --repeat N   how often (3)
   doctor              say what is installed, what is missing, and the command that mends it

@@ -37,6 +37,12 @@ pub fn add_test_packages(paths: &Paths) -> Result<()> {
     install_packages(paths, &requirements, "test-packages")
 }
 
+/// Installs Python's process pools, which only their bench needs.
+pub fn add_bench_packages(paths: &Paths) -> Result<()> {
+    let requirements = paths.root().join("requirements-bench.txt");
+    install_packages(paths, &requirements, "bench-packages")
+}
+
 /// Two set-ups at once would undo each other's work; the lock ends with this process.
 fn wait_for_other_setups(paths: &Paths) -> Result<File> {
     let lock = File::create(paths.course().join("setup.lock"))?;

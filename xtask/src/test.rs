@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::command;
 use crate::paths::Paths;
-use crate::{doctor, setup, tools};
+use crate::{bench, doctor, setup, tools};
 
 enum Outcome {
     Passed,
@@ -45,10 +45,17 @@ const CHECKS: &[(&str, Check)] = &[
     ("launcher", |paths| {
         unittest(paths, &["tests.test_setup", "tests.test_launcher"])
     }),
-    ("cells", |paths| unittest(paths, &["tests.test_cells"])),
+    ("cells", |paths| {
+        unittest(paths, &["tests.test_cells", "tests.test_process_cells"])
+    }),
     ("notebooks", |paths| {
         let script = paths.scripts().join("notebooks.py");
         passes(command::python(paths).arg(script).arg("--check"))
+    }),
+    ("bench", |paths| {
+        unittest(paths, &["tests.test_bench"])?;
+        // Only that all can be measured: figures are for a machine with nothing else to do.
+        bench::processes(paths, &["--quick".to_owned()]).map(|()| Outcome::Passed)
     }),
     ("browser", browser),
     ("doctor", |paths| {

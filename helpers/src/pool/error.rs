@@ -6,7 +6,7 @@ use std::time::Duration;
 /// What went wrong with a pool or a task, in words that name the value and the remedy.
 ///
 /// Ask it what kind of trouble it is with [`is_panic`](PoolError::is_panic) and the like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PoolError(Kind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl fmt::Display for PoolError {
             ),
             Kind::WorkerLost { worker, item, how } => write!(
                 f,
-                "{worker} was lost while it was at {}: {how}. A fresh worker has taken its place",
+                "{worker} was lost while it was at {}: {how}. The pool goes on with a fresh worker",
                 Task(*item)
             ),
             Kind::NotSent { item, cause } => write!(f, "{} {cause}", Task(*item)),
@@ -204,6 +204,13 @@ impl fmt::Display for PoolError {
 }
 
 impl std::error::Error for PoolError {}
+
+/// The words of `Display`: a notebook shows a `Result` in this way.
+impl fmt::Debug for PoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PoolError({self})")
+    }
+}
 
 /// Names a task: by the place of its item in the list, where there is a list.
 struct Task(Option<usize>);

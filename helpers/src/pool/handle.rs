@@ -56,6 +56,9 @@ pub(crate) trait Remote: Send + Sync {
 
     /// Takes back the tasks that were sent out and have not begun.
     fn recall(&self);
+
+    /// Sees to it that those which were taken back go on.
+    fn nudge(&self);
 }
 
 struct Shared<R> {
@@ -296,7 +299,8 @@ impl<R> JoinHandle<R> {
         self.shared.is_done()
     }
 
-    /// Whether a worker has begun the task and not finished it.
+    /// Whether a worker has begun the task and not finished it; on worker processes, whether the
+    /// task was sent to one.
     pub fn is_running(&self) -> bool {
         matches!(self.shared.lock().stage, Stage::Running { .. })
     }
@@ -307,10 +311,18 @@ impl<R> JoinHandle<R> {
     /// a [`ProcessPool`](crate::ProcessPool) ends tasks that take longer than its
     /// [`time_limit`](crate::ProcessPool::time_limit), and all when it is dropped.
     pub fn cancel(&self) -> bool {
-        if let Some(remote) = &self.shared.remote {
+        let why = "it was cancelled";
+        let Some(remote) = &self.shared.remote else {
+            return self.shared.cancel(why);
+        };
+        // It may have been sent to a worker who is at something else. While it is taken back it
+        // may be sent again, but hardly twice.
+        let cancelled = (0..3).any(|_| {
             remote.recall();
-        }
-        self.shared.cancel("it was cancelled")
+            self.shared.cancel(why)
+        });
+        remote.nudge();
+        cancelled
     }
 
     /// Whether the task is done and failed.

@@ -131,16 +131,16 @@ fn handles_of_several_pools_of_both_kinds() {
         let (one, two) = (ProcessPool::new(2).unwrap(), ProcessPool::new(2).unwrap());
         let threads = Pool::new(2).unwrap();
         let handles = vec![
-            one.submit(nap, 500),
-            two.submit(nap, 250),
-            threads.submit(nap, 10),
-            one.submit(nap, 120),
-            threads.submit(nap, 370),
+            one.submit(nap, 1000),
+            two.submit(nap, 500),
+            threads.submit(nap, 20),
+            one.submit(nap, 240),
+            threads.submit(nap, 740),
         ];
         let order: Vec<_> = as_completed(handles)
             .map(|(place, result)| (place, result.unwrap()))
             .collect();
-        assert_eq!(order, [(2, 10), (3, 120), (1, 250), (4, 370), (0, 500)]);
+        assert_eq!(order, [(2, 20), (3, 240), (1, 500), (4, 740), (0, 1000)]);
         // From within a thread pool, whose workers wait for processes.
         let sums = threads.map(|x| two.map(|x: u64| x + 1, [x, x]).unwrap()[1], 0..20);
         assert_eq!(sums, (1..21).collect::<Vec<u64>>());

@@ -39,6 +39,10 @@ impl Remote for Engine {
     fn recall(&self) {
         Engine::recall(self);
     }
+
+    fn nudge(&self) {
+        Engine::nudge(self);
+    }
 }
 
 /// Makes an item into bytes. `place` is its place in the list, where there is a list.
@@ -59,13 +63,11 @@ fn pack<A: Serialize>(
 /// Makes what came back of a chunk into results.
 fn unpack<R: DeserializeOwned>(
     finished: Finished,
-    items: usize,
-    first: Option<usize>,
+    places: impl Iterator<Item = Option<usize>>,
 ) -> impl Iterator<Item = Result<R, PoolError>> {
     let worker = format!("worker {}", finished.worker);
     let mut results = Reader::new(finished.body);
-    (0..items).map(move |place| {
-        let item = first.map(|first| first + place);
+    places.map(move |item| {
         let unreadable = |cause: &str| {
             let result = type_name::<R>();
             PoolError::not_sent(
@@ -188,7 +190,7 @@ where
             let first = place * size;
             let count = size.min(items.len() - first);
             let results = result.and_then(|finished| {
-                unpack(finished, count, Some(first)).collect::<Result<_, _>>()
+                unpack(finished, (first..first + count).map(Some)).collect::<Result<_, _>>()
             });
             match results {
                 Ok(results) => slots[place] = Some(results),
@@ -218,6 +220,7 @@ where
             first_item: Some(place * size),
             stop_at_failure: true,
             time_limit,
+            order: 0,
             sink: Arc::clone(&call.arrivals) as _,
             place,
         };
@@ -292,6 +295,7 @@ where
             first_item,
             stop_at_failure: false,
             time_limit,
+            order: 0,
             sink: Arc::new(Single { completer, decode }),
             place: 0,
         }),
@@ -314,7 +318,7 @@ where
     let mut body = Writer::for_arguments();
     let body = pack(&mut body, &argument, None).map(|()| body.finish());
     submit_task::<F, A, R, R>(engine, time_limit, (None, 1), body, |result| {
-        let mut results = unpack(result?, 1, None);
+        let mut results = unpack(result?, [None].into_iter());
         results
             .next()
             .unwrap_or_else(|| unreachable!("one item has one result"))
@@ -343,7 +347,9 @@ where
     let count = sent.iter().flatten().count();
     let (about, body) = ((Some(first), count), Ok(body.finish()));
     submit_task::<F, A, R, _>(engine, time_limit, about, body, move |result| {
-        let mut results = result.map(|finished| unpack(finished, count, Some(first)));
+        let places = (first..).zip(&sent).filter(|(_, sent)| sent.is_ok());
+        let places = places.map(|(place, _)| Some(place));
+        let mut results = result.map(|finished| unpack(finished, places));
         let of_item = |sent: &Result<(), PoolError>| {
             sent.clone()?;
             match &mut results {

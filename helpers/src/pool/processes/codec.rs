@@ -29,6 +29,8 @@ pub(crate) enum Bytes {
     Parcel(Parcel, usize),
     /// What another process has sent in a parcel.
     Delivery(Delivery),
+    /// The same, but it cannot be read, for this reason.
+    Unreadable(String),
 }
 
 impl Default for Bytes {
@@ -54,6 +56,18 @@ impl Writer {
     pub(crate) fn for_arguments() -> Writer {
         Writer {
             files: Some(Files::default()),
+            ..Writer::default()
+        }
+    }
+
+    /// A writer of what every worker gets: its values may hold slices to be read.
+    pub(crate) fn for_everybody() -> Writer {
+        let files = Files {
+            has_one_reader: false,
+            ..Files::default()
+        };
+        Writer {
+            files: Some(files),
             ..Writer::default()
         }
     }
@@ -202,7 +216,7 @@ impl Reader {
             at: 0,
             files: Some(Files {
                 open: body.files,
-                keys: Vec::new(),
+                ..Files::default()
             }),
         }
     }
@@ -213,6 +227,7 @@ impl Reader {
             Bytes::Inline(bytes) => &bytes[..],
             Bytes::Parcel(parcel, len) => &parcel.bytes()[..*len],
             Bytes::Delivery(delivery) => delivery.bytes(),
+            Bytes::Unreadable(why) => return Err(why.clone()),
         };
         let value = bytes[self.at..]
             .split_first_chunk::<LENGTH>()
@@ -251,11 +266,23 @@ impl Drop for Lent<'_> {
 }
 
 /// Files that go along with values, each once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Files {
     open: Vec<OwnedFd>,
     /// What the writer knows them by.
     keys: Vec<u64>,
+    /// Whether the values go to one process, which may write to what it is lent.
+    pub(crate) has_one_reader: bool,
+}
+
+impl Default for Files {
+    fn default() -> Files {
+        Files {
+            open: Vec::new(),
+            keys: Vec::new(),
+            has_one_reader: true,
+        }
+    }
 }
 
 impl Files {

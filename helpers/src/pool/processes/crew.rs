@@ -1,5 +1,6 @@
 //! The workers of a pool and the tasks that wait for them: who is free, who has died, who gets
-//! what. Everything here happens under the engine's lock, and never waits.
+//! what. Everything here happens under the engine's lock. It waits for no worker but one that has
+//! closed its connection, and for that one not long.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -43,6 +44,8 @@ pub(crate) struct Task {
     /// For each item.
     pub(crate) time_limit: Option<Duration>,
     pub(crate) sink: Arc<dyn Sink>,
+    /// The place among all tasks of the pool; the queue sets it.
+    pub(crate) order: u64,
     /// What the sink knows the task by.
     pub(crate) place: usize,
 }
@@ -101,6 +104,7 @@ pub(super) struct Crew {
     last_liveness: Instant,
     /// Why nothing goes on: every task ends with this error.
     pub(super) broken: Option<PoolError>,
+    next_order: u64,
     tag: PoolTag,
     /// Calls without a list that were recorded.
     calls: usize,
@@ -124,10 +128,11 @@ impl Crew {
             workers,
             queue: VecDeque::new(),
             typical: None,
-            // The first start that fails is an error at once.
+            // While none has succeeded, the first start that fails is an error at once.
             failed_starts: FAILED_STARTS - 1,
             last_liveness: Instant::now(),
             broken: None,
+            next_order: 0,
             tag: PoolTag::new(count),
             calls: 0,
         })
@@ -154,6 +159,11 @@ impl Crew {
         }
     }
 
+    /// Whether all messages have gone.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.workers.iter().all(|worker| worker.link.is_flushed())
+    }
+
     /// Whether some worker has little to do. Others get their next tasks with their next results,
     /// several at a time.
     pub(super) fn wants_more(&self) -> bool {
@@ -167,7 +177,7 @@ impl Crew {
         let someone_idle = self.workers.iter().any(Worker::is_idle);
         let of_worker = |worker: &Worker| {
             let limit = worker.sent.front().and_then(|sent| sent.task.time_limit);
-            let limit = limit.map(|limit| limit.saturating_sub(worker.busy_for()));
+            let limit = limit.map(|limit| worker.time_left(limit));
             let share = (someone_idle && worker.sent.len() > 1).then_some(PATIENCE);
             limit.into_iter().chain(share).min()
         };
@@ -304,7 +314,7 @@ impl Crew {
             .and_then(|()| match &self.settings.initializer {
                 Some((_, argument)) => {
                     worker.stage = Stage::SettingUp;
-                    worker.learn(&self.functions[..1])?;
+                    worker.learn(0, &self.functions[0])?;
                     worker
                         .link
                         .put(&Order::Initialize { function: 0 }, argument)
@@ -346,15 +356,30 @@ impl Crew {
             }
             let limit = worker.sent.front().and_then(|sent| sent.task.time_limit);
             if let Some(limit) = limit
-                && worker.busy_for() >= limit
+                && worker.time_left(limit).is_zero()
             {
+                let had_not_begun = !worker.is_at_work();
+                // So that it begins nothing else while it is judged.
+                self.recall(place);
                 self.take_in_all(place, completed);
-                let late = |worker: &Worker| !worker.sent.is_empty() && worker.busy_for() >= limit;
-                if late(&self.workers[place]) {
+                let worker = &self.workers[place];
+                if worker.sent.is_empty() && had_not_begun {
+                    self.fail_first(limit, place, completed);
+                } else if !worker.sent.is_empty() && worker.time_left(limit).is_zero() {
                     self.lose(place, Loss::TimeLimit(limit), completed);
                 }
             }
         }
+    }
+
+    /// Gives up the first task, which its worker has not begun in time, and the worker.
+    fn fail_first(&mut self, limit: Duration, place: usize, completed: &mut Completed) {
+        if let Some(task) = self.queue.pop_front() {
+            let name = format!("worker {}", self.workers[place].number);
+            let error = PoolError::time_limit(name, task.first_item, limit);
+            completed.push((task.sink, task.place, Err(error)));
+        }
+        self.lose(place, Loss::Slow, completed);
     }
 
     /// Gives free workers the next tasks, the first in the queue first.
@@ -400,7 +425,7 @@ impl Crew {
 
     fn send(&mut self, place: usize, task: Task) {
         let worker = &mut self.workers[place];
-        let known = worker.learn(&self.functions[..=task.function as usize]);
+        let known = worker.learn(task.function, &self.functions[task.function as usize]);
         let sent = worker.send(task);
         if known.and(sent).is_err() {
             // The task is among the sent ones, and is found there when the loss is noticed.
@@ -429,6 +454,20 @@ impl Crew {
             sent.task.sink.recalled(sent.task.place);
             self.queue.push_front(sent.task);
         }
+        self.put_in_order();
+    }
+
+    /// Tasks start in the order in which they came, also those that were taken back.
+    fn put_in_order(&mut self) {
+        let queue = self.queue.make_contiguous();
+        queue.sort_by_key(|task| task.order);
+    }
+
+    /// Puts a task at the end of the queue.
+    pub(super) fn enqueue(&mut self, mut task: Task) {
+        task.order = self.next_order;
+        self.next_order += 1;
+        self.queue.push_back(task);
     }
 
     /// Takes back all that no worker has begun.
@@ -482,9 +521,11 @@ impl Crew {
                 // Another worker would refuse it as well.
                 completed.push((sent.task.sink, sent.task.place, Err(error.clone())));
             } else {
+                sent.task.sink.recalled(sent.task.place);
                 self.queue.push_front(sent.task);
             }
         }
+        self.put_in_order();
         if stage != Stage::Ready {
             self.failed_starts += 1;
             if self.failed_starts >= FAILED_STARTS {

@@ -19,6 +19,7 @@ use super::bell::Bell;
 use super::crew::{Completed, Crew, LIVENESS, Settings, Sink, Task};
 use super::output::Relay;
 use super::parcel;
+use super::printer;
 use super::serve::{IDLE, LOOKING};
 use super::ship::{self, Entry};
 use super::worker::Worker;
@@ -28,6 +29,8 @@ use crate::pool::PoolError;
 const GRACE: Duration = Duration::from_millis(2);
 /// How long after its last use the background thread looks after a pool by itself.
 const AFTERGLOW: Duration = Duration::from_millis(100);
+/// How long a result waits for what its task has printed: somebody may hold the output's lock.
+const TIME_TO_PRINT: Duration = Duration::from_millis(100);
 const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -163,13 +166,18 @@ impl Engine {
     /// Queues a task, and hands it out if a worker is free.
     pub(crate) fn submit(&self, task: Task) {
         let mut completed = Vec::new();
+        let has_limit = task.time_limit.is_some();
         let mut state = self.lock();
         if let Some(error) = state.crew.broken.clone() {
             completed.push((task.sink, task.place, Err(error)));
         } else {
-            state.crew.queue.push_back(task);
+            state.crew.enqueue(task);
             if state.crew.wants_more() {
                 state.crew.hand_out(&mut completed);
+            }
+            // Whoever sleeps does not know of what has to be watched now.
+            if state.leader != Leader::Nobody && (has_limit || !state.crew.is_flushed()) {
+                self.bell.ring();
             }
             if state.background_sleeps {
                 self.needed.notify_one();
@@ -200,6 +208,12 @@ impl Engine {
         if state.needs_background() {
             self.needed.notify_one();
         }
+    }
+
+    /// Sees to it that what has changed is looked at soon.
+    pub(crate) fn nudge(&self) {
+        self.look();
+        self.bell.ring();
     }
 
     /// Takes in what has come, without waiting.
@@ -318,6 +332,8 @@ impl Engine {
         if completed.is_empty() {
             return;
         }
+        // What a task has printed is seen before its result is.
+        printer::catch_up(TIME_TO_PRINT);
         for (sink, place, result) in completed {
             // A result's end and a waker are the user's code. Panics report for themselves.
             let _ = catch_unwind(AssertUnwindSafe(move || sink.done(place, result)));
@@ -334,6 +350,7 @@ impl Engine {
         let mut completed = Vec::new();
         self.lock().crew.stop(sink, &mut completed);
         self.hand_over(completed);
+        self.bell.ring();
     }
 
     /// Ends all workers, and lets everything that is still to do fail.

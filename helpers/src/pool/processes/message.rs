@@ -9,8 +9,8 @@ use super::ship::Place;
 pub(crate) enum Order {
     /// The first message. The board comes with it.
     Welcome,
-    /// Makes a function known. They are numbered from 0 as they come.
-    Function(Place),
+    /// Makes a function known by its number.
+    Function { number: u32, place: Place },
     /// Calls a function once, before any task. The body is its argument.
     Initialize { function: u32 },
     /// Calls a function on each item of the body.

@@ -7,7 +7,7 @@
 //! | `engine` | who waits for results, and who sees to them |
 //! | `crew` | which worker gets which task, and what happens when it dies |
 //! | `worker`, `serve` | one worker, seen from the pool and from inside |
-//! | `board`, `output` | what a worker writes down and what it prints |
+//! | `board`, `output`, `printer` | what a worker writes down and what it prints |
 //! | `wire`, `message`, `codec` | the connection, what is said, and values as bytes |
 //! | `ship` | how a function reaches another process |
 //! | `memory`, `mapped` | memory that several processes see |
@@ -35,6 +35,7 @@ mod memory;
 mod message;
 mod output;
 mod parcel;
+mod printer;
 pub mod program;
 mod serve;
 pub mod shared_array;
@@ -275,6 +276,8 @@ pub struct Builder {
 impl Builder {
     /// Has each worker call `f(arg)` once, before its first task. Tasks reach what it gave by
     /// [`worker_value`].
+    ///
+    /// Starting the worker and this call may take 30 seconds in all.
     pub fn initializer<A, V, F>(mut self, _f: F, arg: A) -> Builder
     where
         A: Serialize + DeserializeOwned + 'static,
@@ -282,7 +285,7 @@ impl Builder {
         F: Fn(A) -> V,
     {
         let place = ship::place(ship::initializer_entry::<F, A, V>());
-        let mut writer = Writer::for_arguments();
+        let mut writer = Writer::for_everybody();
         self.initializer = writer
             .write(&arg)
             .map(|()| place.map(|place| (place, writer.finish())))

@@ -1,12 +1,13 @@
 //! What workers print, on its way to the cell: whole lines, and never words of command.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+use super::printer;
 use crate::notebook;
 
 /// A line that is longer is broken here, so that it cannot fill the memory.
@@ -53,7 +54,8 @@ impl Relay {
         let mut buffer = [0; 8 << 10];
         // Whoever prints without end must not keep the pool from its other work.
         for _ in 0..READS_AT_ONCE {
-            if !self.open {
+            // Nor may its lines fill the memory, while somebody listens slowly.
+            if !self.open || printer::is_full() {
                 break;
             }
             match nix::unistd::read(&self.pipe, &mut buffer) {
@@ -86,11 +88,7 @@ impl Relay {
             None => return,
         };
         let text = harmless(&self.line[..whole], notebook::is_notebook());
-        // One write, so that the lines of several workers stay apart.
-        let _ = match self.to {
-            Stream::Out => io::stdout().write_all(text.as_bytes()),
-            Stream::Error => io::stderr().write_all(text.as_bytes()),
-        };
+        printer::print(self.to, text);
         self.line.drain(..whole);
     }
 }

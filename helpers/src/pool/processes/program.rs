@@ -3,6 +3,7 @@
 //! A worker is started from the same program file. It must not do what the program does, but
 //! wait for tasks, and the program says where that is decided.
 
+use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::serve;
@@ -32,11 +33,17 @@ static IS_PREPARED: AtomicBool = AtomicBool::new(false);
 pub fn init_process_pools() {
     // Workers may have pools, too.
     IS_PREPARED.store(true, Ordering::Relaxed);
-    // Asked by the parent's number, since a program that a task starts inherits the variable.
-    let parent = std::os::unix::process::parent_id().to_string();
-    if std::env::var(serve::WORKER_OF).is_ok_and(|owner| owner == parent)
-        && !notebook::is_notebook()
+    // The name tells a worker from a program that a task starts, which inherits the variable.
+    if !notebook::is_notebook()
+        && std::env::args_os()
+            .next()
+            .is_some_and(|name| name == serve::WORKER_NAME)
+        && let Ok(owner) = std::env::var(serve::WORKER_OF)
     {
+        if owner != std::os::unix::process::parent_id().to_string() {
+            // The owner has ended meanwhile. This process must not do what the program does.
+            process::exit(1);
+        }
         serve::serve();
     }
 }

@@ -1,6 +1,7 @@
 //! The worker's side: a process that waits for orders and carries them out.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic;
@@ -28,6 +29,9 @@ pub(super) const LOOKING: Duration = Duration::from_micros(50);
 
 /// After so long without a task, memory that is kept for the next one is given back.
 pub(super) const IDLE: Duration = Duration::from_secs(1);
+
+/// What workers call themselves.
+pub(super) const WORKER_NAME: &str = "helpers-worker";
 
 /// Names the process whose worker this one is, for programs.
 pub(super) const WORKER_OF: &str = "HELPERS_WORKER_OF";
@@ -96,7 +100,7 @@ fn end_with_the_pool(socket: OwnedFd) -> io::Result<()> {
 struct Server {
     link: Connection,
     board: Option<Board>,
-    functions: Vec<Entry>,
+    functions: HashMap<u32, Entry>,
 }
 
 impl Server {
@@ -104,7 +108,7 @@ impl Server {
         Server {
             link,
             board: None,
-            functions: Vec::new(),
+            functions: HashMap::new(),
         }
     }
 
@@ -173,7 +177,7 @@ impl Server {
                 let file = body.files.pop();
                 self.board = file.map(Board::open).transpose()?;
             }
-            Order::Function(place) => {
+            Order::Function { number, place } => {
                 // SAFETY: the pool made the place in a process of the same program: it has
                 // started this one from its own program file.
                 let entry = unsafe { ship::entry_at(&place) };
@@ -184,7 +188,7 @@ impl Server {
                         return self.report(&Report::Failed(why), Body::default());
                     }
                 };
-                self.functions.push(entry);
+                self.functions.insert(number, entry);
             }
             Order::Initialize { function } => {
                 let results = self.call(function, 1, (true, false), body)?;
@@ -232,7 +236,7 @@ impl Server {
         (stop_at_failure, timed): (bool, bool),
         body: Body,
     ) -> io::Result<Body> {
-        let entry = self.functions.get(function as usize);
+        let entry = self.functions.get(&function);
         let entry = entry.ok_or_else(|| io::Error::other("a function that was not announced"))?;
         let board = self
             .board

@@ -2,7 +2,7 @@
 //!
 //! # Why this is safe
 //! What one process writes another sees at once, so the rule that Rust keeps within a process
-//! must hold between processes: while somebody may write, nobody else may read or write. Three
+//! must hold between processes: while somebody may write, nobody else may read or write. Four
 //! things see to it.
 //!
 //! * A task gets a [`SharedSlice`] or a [`SharedSliceMut`], which borrow the array, as slices do. The
@@ -10,6 +10,9 @@
 //!   overlap ([`SharedArray::chunks_mut`]).
 //! * Only `map` and `starmap` take values that borrow. They return when no worker is at any of
 //!   their items any more; where an item was given up half way, its worker's process has ended.
+//! * A slice is sent and received by the code in this module. `Serialize` and `Deserialize` that
+//!   you write by hand for a type which holds slices must pass them on as they are: one that
+//!   makes slices of its own while it is sent, or keeps them where it arrives, breaks the rule.
 //! * The elements are numbers, for which any bits are a value. A worker that dies in the middle
 //!   leaves numbers, though not those that you hoped for.
 
@@ -226,10 +229,15 @@ struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    fn serialize<S: Serializer>(&self, len: usize, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(
+        &self,
+        len: usize,
+        to_write: bool,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         let file = with_files(|files| files.add(self.id, self.region.file()));
         match file {
-            Some(Ok(place)) => (place, self.id, self.offset, len).serialize(serializer),
+            Some(Ok(place)) => (place, self.id, self.offset, len, to_write).serialize(serializer),
             Some(Err(error)) => Err(because(error, S::Error::custom)),
             None => Err(because(NOT_HERE, S::Error::custom)),
         }
@@ -239,8 +247,16 @@ impl Origin<'_> {
 /// Finds the memory of a slice that came with a task: the elements' origin, and their number.
 fn arrived<'de, 'a, T: Element, D: Deserializer<'de>>(
     deserializer: D,
+    to_write: bool,
 ) -> Result<(Origin<'a>, usize), D::Error> {
-    let (place, id, offset, len) = <(usize, u64, usize, usize)>::deserialize(deserializer)?;
+    type Label = (usize, u64, usize, usize, bool);
+    let (place, id, offset, len, may_write) = Label::deserialize(deserializer)?;
+    if to_write && !may_write {
+        return Err(because(
+            "a slice to be read arrives as one to be written",
+            D::Error::custom,
+        ));
+    }
     let file = with_files(|files| files.get(place).map(|file| file.try_clone()));
     let file = file
         .flatten()
@@ -281,13 +297,13 @@ impl<T: Element> Deref for SharedSlice<'_, T> {
 
 impl<T: Element> Serialize for SharedSlice<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.origin.serialize(self.data.len(), serializer)
+        self.origin.serialize(self.data.len(), false, serializer)
     }
 }
 
 impl<'de, T: Element> Deserialize<'de> for SharedSlice<'_, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (origin, len) = arrived::<T, D>(deserializer)?;
+        let (origin, len) = arrived::<T, D>(deserializer, false)?;
         let start = origin.region.start().cast::<T>();
         // SAFETY: the elements lie in the mapping (checked on arrival). The sender made the slice
         // of a shared borrow of the array, which lasts as long as the task: nobody writes.
@@ -332,13 +348,19 @@ impl<T: Element> Serialize for SharedSliceMut<'_, T> {
                 S::Error::custom,
             ));
         }
-        self.origin.serialize(self.data.len(), serializer)
+        if with_files(|files| files.has_one_reader) == Some(false) {
+            return Err(because(
+                "all workers would write to the same part of a shared array",
+                S::Error::custom,
+            ));
+        }
+        self.origin.serialize(self.data.len(), true, serializer)
     }
 }
 
 impl<'de, T: Element> Deserialize<'de> for SharedSliceMut<'_, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (origin, len) = arrived::<T, D>(deserializer)?;
+        let (origin, len) = arrived::<T, D>(deserializer, true)?;
         let start = origin.region.start().cast::<T>();
         // SAFETY: the elements lie in the mapping (checked on arrival). The sender made the slice
         // of a mutable borrow of just these elements, which lasts as long as the task, and has

@@ -83,7 +83,9 @@ impl Connection {
         let (bytes, parcel): (&[u8], _) = match &body.bytes {
             Bytes::Inline(bytes) => (bytes, None),
             Bytes::Parcel(parcel, len) => (&[], Some((parcel, *len))),
-            Bytes::Delivery(_) => return Err(io::Error::other("a body that is another's")),
+            Bytes::Delivery(_) | Bytes::Unreadable(_) => {
+                return Err(io::Error::other("a body that is another's"));
+            }
         };
         let mut files = Vec::new();
         let (mut len, mut id) = (bytes.len() as u64, 0);
@@ -218,7 +220,11 @@ impl Connection {
                 }
                 let unknown = || io::Error::other("a parcel without its file");
                 let file = || file.ok_or_else(unknown);
-                Bytes::Delivery(Delivery::open(id, used, self.marks_free, file)?)
+                // It may be a task that was taken back, which nobody will read.
+                match Delivery::open(id, used, self.marks_free, file) {
+                    Ok(delivery) => Bytes::Delivery(delivery),
+                    Err(error) => Bytes::Unreadable(error.to_string()),
+                }
             }
             None => Bytes::Inline(rest[..inline].to_vec()),
         };

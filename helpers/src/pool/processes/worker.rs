@@ -1,6 +1,6 @@
 //! The pool's side of one worker process: its start, its connection, its end.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -19,7 +19,7 @@ use super::codec::Body;
 use super::crew::Task;
 use super::message::Order;
 use super::output::{Relay, Stream};
-use super::serve::{NOTEBOOK_ENTRY, WORKER_OF, notebook_entry};
+use super::serve::{NOTEBOOK_ENTRY, WORKER_NAME, WORKER_OF, notebook_entry};
 use super::ship::{self, Place};
 use super::wire::Connection;
 use crate::{environment, notebook};
@@ -27,6 +27,9 @@ use crate::{environment, notebook};
 /// How long a worker that has closed its connection may take to end by itself, so that its own
 /// account of its end is known.
 const TIME_TO_END: Duration = Duration::from_millis(50);
+
+/// How long a task with a time limit may take to begin.
+const TIME_TO_BEGIN: Duration = Duration::from_secs(2);
 
 /// How far a worker is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +58,8 @@ pub(super) struct Worker {
     pub(super) outputs: [Relay; 2],
     /// Sent and not done, in the order in which the worker takes them.
     pub(super) sent: VecDeque<Sent>,
-    /// How many functions it knows.
-    pub(super) functions: usize,
+    /// The numbers of the functions that it knows.
+    functions: HashSet<u32>,
     /// How many tasks it has done.
     pub(super) done: usize,
     /// When it was last seen to work.
@@ -73,7 +76,7 @@ impl Worker {
         let board = Board::new()?;
         let mut command = Command::new(own_program()?);
         command
-            .arg0("helpers-worker")
+            .arg0(WORKER_NAME)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .env(WORKER_OF, std::process::id().to_string())
             .stdin(OwnedFd::from(there))
@@ -99,7 +102,7 @@ impl Worker {
                 Relay::new(error, Stream::Error)?,
             ],
             sent: VecDeque::new(),
-            functions: 0,
+            functions: HashSet::new(),
             done: 0,
             last_used: Instant::now(),
             epoch: 0,
@@ -132,12 +135,12 @@ impl Worker {
         result
     }
 
-    /// Makes functions known that the worker does not know yet.
-    pub(super) fn learn(&mut self, functions: &[Place]) -> io::Result<()> {
-        for place in functions.iter().skip(self.functions) {
+    /// Makes a function known, unless the worker knows it.
+    pub(super) fn learn(&mut self, number: u32, place: &Place) -> io::Result<()> {
+        if self.functions.insert(number) {
+            let place = place.clone();
             self.link
-                .put(&Order::Function(place.clone()), &Body::default())?;
-            self.functions += 1;
+                .put(&Order::Function { number, place }, &Body::default())?;
         }
         Ok(())
     }
@@ -161,11 +164,27 @@ impl Worker {
 
     /// For how long the worker has been at its item; at none, for how long it has done nothing.
     pub(super) fn busy_for(&self) -> Duration {
-        if self.begun(self.board.begun()) > 0 {
+        if self.is_at_work() {
             now().saturating_sub(self.board.since())
         } else {
             self.last_used.elapsed()
         }
+    }
+
+    /// Whether it has begun a task that is not done, as far as is known.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.begun(self.board.begun()) > 0
+    }
+
+    /// How much longer it may be at its item, of which each may take `limit`. To begin a task it
+    /// has a while more, as it may have to load the function first.
+    pub(super) fn time_left(&self, limit: Duration) -> Duration {
+        let limit = if self.is_at_work() {
+            limit
+        } else {
+            limit.saturating_add(TIME_TO_BEGIN)
+        };
+        limit.saturating_sub(self.busy_for())
     }
 
     /// Takes back the tasks that the worker has not begun.
@@ -177,7 +196,7 @@ impl Worker {
 
     /// The item in work, as its place in the list, if the worker has begun a task.
     pub(super) fn item_in_work(&self) -> Option<usize> {
-        if self.begun(self.board.begun()) == 0 {
+        if !self.is_at_work() {
             return None;
         }
         let place = self.board.item().load(std::sync::atomic::Ordering::Relaxed);

@@ -1,0 +1,90 @@
+//! Prints what workers have printed, in a thread of its own: whoever holds the standard output's lock,
+//! or listens to it slowly, must not hold up the pool.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::output::Stream;
+
+/// More text than this does not wait to be printed.
+const MOST_BYTES: usize = 1 << 20;
+
+struct Desk {
+    waiting: VecDeque<(Stream, String)>,
+    /// The length of the texts that wait.
+    bytes: usize,
+    /// How many texts have come, and how many of them are printed.
+    come: u64,
+    printed: u64,
+    has_thread: bool,
+}
+
+static DESK: Mutex<Desk> = Mutex::new(Desk {
+    waiting: VecDeque::new(),
+    bytes: 0,
+    come: 0,
+    printed: 0,
+    has_thread: false,
+});
+static CHANGED: Condvar = Condvar::new();
+
+fn desk() -> MutexGuard<'static, Desk> {
+    // Nothing but moves happens under the lock.
+    DESK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints `text` soon, as a whole.
+pub(super) fn print(to: Stream, text: String) {
+    let mut desk = desk();
+    if !desk.has_thread {
+        let thread = thread::Builder::new().name("printer".to_owned());
+        desk.has_thread = thread.spawn(print_for_ever).is_ok();
+    }
+    desk.come += 1;
+    desk.bytes += text.len();
+    desk.waiting.push_back((to, text));
+    CHANGED.notify_all();
+}
+
+/// Whether so much waits to be printed that there should not be more.
+pub(super) fn is_full() -> bool {
+    desk().bytes >= MOST_BYTES
+}
+
+/// Waits until all is printed that has come, but not for long.
+pub(super) fn catch_up(limit: Duration) {
+    let deadline = Instant::now() + limit;
+    let mut desk = desk();
+    let come = desk.come;
+    while desk.printed < come {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        let waited = CHANGED.wait_timeout(desk, left);
+        desk = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+fn print_for_ever() {
+    let mut desk = desk();
+    loop {
+        let Some((to, text)) = desk.waiting.pop_front() else {
+            desk = CHANGED.wait(desk).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        drop(desk);
+        // One write, so that the lines of several workers stay apart.
+        let _ = match to {
+            Stream::Out => io::stdout().write_all(text.as_bytes()),
+            Stream::Error => io::stderr().write_all(text.as_bytes()),
+        };
+        desk = self::desk();
+        desk.bytes -= text.len();
+        desk.printed += 1;
+        CHANGED.notify_all();
+    }
+}

@@ -1,0 +1,347 @@
+"""Process pools in cells: faults of workers, what they print, and the end of their kernel."""
+
+import os
+import re
+import signal
+import sys
+import threading
+import time
+import unittest
+from pathlib import Path
+from queue import Empty
+
+import cells
+from tests.test_launcher import course_kernel, wait_until
+
+# How long a process may be there after whoever needed it is gone.
+LEFTOVER_SECONDS = 2
+POOL = "let processes = ProcessPool::new(2)?;"
+
+
+def processes():
+    """The number of each process, and of its parent."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            except (OSError, ValueError):
+                continue
+            if state != "Z":
+                found[int(folder.name)] = int(parent)
+    return found
+
+
+def descendants(ancestor):
+    parents = processes()
+    family = {ancestor}
+    while True:
+        more = {child for child, parent in parents.items() if parent in family} - family
+        if not more:
+            return family - {ancestor}
+        family |= more
+
+
+def workers(kernel):
+    """The worker processes below a kernel."""
+    found = set()
+    for process in descendants(kernel.manager.provisioner.pid):
+        try:
+            command = Path(f"/proc/{process}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if command.startswith(b"helpers-worker"):
+            found.add(process)
+    return found
+
+
+def are_gone(gone):
+    return not gone & processes().keys()
+
+
+class Session:
+    """Cells of one kernel, with all that they show."""
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def show(self, code, timeout=60):
+        """Runs a cell; gives all messages of it as pairs of kind and content."""
+        shown = []
+
+        def collect(message):
+            shown.append((message["msg_type"], message["content"]))
+
+        self.kernel.client.execute_interactive(
+            code, allow_stdin=False, output_hook=collect, timeout=timeout
+        )
+        try:
+            while True:
+                collect(self.kernel.client.get_iopub_msg(timeout=0.1))
+        except Empty:
+            return shown
+
+    def text(self, code, **options):
+        """What a cell prints, with its result and its error, without colours."""
+        return plain(self.show(code, **options))
+
+
+def plain(shown):
+    parts = []
+    for kind, content in shown:
+        if kind == "stream":
+            parts.append(content["text"])
+        elif kind == "execute_result":
+            parts.append(content["data"].get("text/plain", ""))
+        elif kind == "error":
+            parts.append(content["evalue"])
+    return re.sub(r"\x1b\[[0-9;]*m", "", "".join(parts))
+
+
+@unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
+class Faults(unittest.TestCase):
+    """One kernel with one pool, which every test leaves as it was."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.kernel = course_kernel()
+        cls.kernel.__enter__()
+        cls.addClassCleanup(cls.kernel.__exit__)
+        cls.kernel.run(cells.LOAD)
+        cls.kernel.run(POOL)
+        cls.session = Session(cls.kernel)
+
+    def tearDown(self):
+        """The pool goes on."""
+        start = time.monotonic()
+        self.assertEqual(self.kernel.run("processes.map(|x: u64| x * x, 1..6)?"), "[1, 4, 9, 16, 25]")
+        self.assertLess(time.monotonic() - start, 20)
+
+    def fault(self, body, *words):
+        """A task that goes wrong at item 3 is an error that names it, and says why."""
+        start = time.monotonic()
+        shown = self.session.text(
+            f"processes.chunk_size(1)?.map(|x: u64| {{ if x == 3 {{ {body} }} x }}, 0..8)?"
+        )
+        self.assertIn("item 3", shown)
+        self.assertRegex(shown, r"worker \d")
+        for word in words:
+            self.assertIn(word, shown)
+        # Compiling the cell is most of it.
+        self.assertLess(time.monotonic() - start, 20)
+
+    def test_panic(self):
+        self.fault('panic!("three is ill");', "panicked", "three is ill")
+
+    def test_exit(self):
+        self.fault("std::process::exit(7);", "exited with status 7")
+
+    def test_abort(self):
+        self.fault("std::process::abort();", "SIGABRT")
+
+    def test_segfault(self):
+        self.fault("unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };", "SIGSEGV")
+
+    def test_stack_overflow(self):
+        self.kernel.run(
+            "#[inline(never)] fn deep(n: u64) -> u64 {\n"
+            "    let frame = std::hint::black_box([n; 128]);\n"
+            "    if n == u64::MAX { 0 } else { deep(frame[7] + 1) + frame[9] }\n"
+            "}"
+        )
+        self.fault("deep(1);", "stack overflow")
+
+    def test_kill(self):
+        self.fault(
+            'std::process::Command::new("kill").args(["-9", &std::process::id().to_string()])'
+            ".status().unwrap();",
+            "SIGKILL",
+        )
+
+    def test_fork_of_the_connection_is_no_matter(self):
+        self.fault(
+            'std::process::Command::new("sleep").arg("20").spawn().unwrap(); '
+            "std::process::abort();",
+            "SIGABRT",
+        )
+
+    def test_time_limit(self):
+        shown = self.session.text(
+            "processes.time_limit(std::time::Duration::from_millis(300))?\n"
+            "    .map(|x: u64| while x == 3 { std::hint::black_box(x); }, 0..8)?"
+        )
+        self.assertIn("item 3 took longer than its limit of 300ms", shown)
+
+    def test_nested_pool(self):
+        shown = self.kernel.run(
+            "processes.map(|x: u64| {\n"
+            "    let inner = ProcessPool::new(2).unwrap();\n"
+            "    inner.map(|x: u64| x + 1, [x, 2 * x]).unwrap()\n"
+            "}, [10, 20])?"
+        )
+        self.assertEqual(shown, "[[11, 21], [21, 41]]")
+
+    def test_words_of_command_are_shown_and_not_obeyed(self):
+        lines = [
+            "EVCXR_EXECUTION_COMPLETE",
+            "EVCXR_BEGIN_CONTENT text/html",
+            "<b>no</b>",
+            "EVCXR_END_CONTENT",
+            "EVCXR_INPUT_REQUEST:x",
+            "EVCXR_PANIC_NOTIFICATION",
+            "EVCXR_VARIABLE_CHANGED_TYPE:x",
+            "the last line",
+        ]
+        for call in ["println!", "eprintln!"]:
+            with self.subTest(call):
+                shown = self.session.show(
+                    "processes.map(|line: String| "
+                    f'{call}("{{line}}"), {lines!r}.map(String::from))?;'.replace("'", '"')
+                )
+                self.assertLessEqual(
+                    {kind for kind, _ in shown}, {"status", "execute_input", "stream"}, shown
+                )
+                text = plain(shown).replace("\u2060", "")
+                # The two workers' lines may mix.
+                self.assertEqual(sorted(text.splitlines()), sorted(lines))
+
+    def test_words_of_command_in_pieces(self):
+        shown = self.session.show(
+            "processes.map(|()| {\n"
+            "    use std::io::Write;\n"
+            '    for part in ["EVC", "XR_EXECUTION_COM", "PLETE\\n"] {\n'
+            '        print!("{part}");\n'
+            "        std::io::stdout().flush().unwrap();\n"
+            "        std::thread::sleep(std::time::Duration::from_millis(400));\n"
+            "    }\n"
+            "}, [()])?;\n"
+            'println!("the cell goes on");'
+        )
+        self.assertIn("EVCXR_EXECUTION_COMPLETE\nthe cell goes on", plain(shown).replace("\u2060", ""))
+
+    def test_a_megabyte_without_a_newline(self):
+        shown = self.session.text(
+            'processes.map(|()| print!("{}", "x".repeat(1_000_000)), [()])?;\n'
+            'println!("the last line");'
+        )
+        self.assertEqual(shown.count("x"), 1_000_000)
+        self.assertTrue(shown.rstrip().endswith("the last line"))
+
+    def test_functions_of_later_cells(self):
+        self.kernel.run("fn later(x: u64) -> u64 { x + 100 }")
+        self.assertEqual(self.kernel.run("processes.map(later, [1, 2])?"), "[101, 102]")
+        self.kernel.run("fn later(x: u64) -> u64 { x + 200 }")
+        self.assertEqual(self.kernel.run("processes.map(later, [1, 2])?"), "[201, 202]")
+
+    def test_pools_of_the_past_leave_nothing(self):
+        before = workers(self.kernel)
+        shown = self.kernel.run(
+            'let files = || std::fs::read_dir("/proc/self/fd").unwrap().count();\n'
+            "let before = files();\n"
+            "for _ in 0..20 {\n"
+            "    let pool = ProcessPool::new(2)?;\n"
+            "    pool.map(|x: u64| x, 0..4)?;\n"
+            "}\n"
+            "files() as i64 - before as i64"
+        )
+        self.assertEqual(shown, "0")
+        self.assertTrue(wait_until(lambda: workers(self.kernel) == before, LEFTOVER_SECONDS))
+
+    def test_a_pool_that_a_cell_replaces_ends(self):
+        before = workers(self.kernel)
+        for _ in range(2):
+            self.kernel.run("let other = ProcessPool::new(3)?;")
+        replaced = wait_until(
+            lambda: len(workers(self.kernel) - before) == 3, LEFTOVER_SECONDS
+        )
+        self.assertTrue(replaced, workers(self.kernel))
+        self.kernel.run("drop(other);")
+        self.assertTrue(wait_until(lambda: workers(self.kernel) == before, LEFTOVER_SECONDS))
+
+
+@unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
+class Ends(unittest.TestCase):
+    """What becomes of the workers when the kernel is interrupted, restarted or killed."""
+
+    def setUp(self):
+        self.kernel = course_kernel()
+        self.kernel.__enter__()
+        self.addCleanup(self.kernel.__exit__)
+        self.prepare()
+
+    def prepare(self):
+        self.kernel.run(cells.LOAD)
+        self.kernel.run(POOL)
+
+    def start_long_map(self):
+        """Starts a map that takes for ever; gives its workers when all are at work."""
+        self.kernel.client.execute(
+            "processes.chunk_size(1)?.map(|_: u64| loop { std::hint::spin_loop(); }, 0..8)?;"
+        )
+        busy = lambda: len(workers(self.kernel)) == 2 and all(map(is_busy, workers(self.kernel)))
+        self.assertTrue(wait_until(busy, 30))
+        return workers(self.kernel)
+
+    def test_interrupt_and_restart(self):
+        at_work = self.start_long_map()
+        start = time.monotonic()
+        self.kernel.manager.interrupt_kernel()
+        self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
+        while self.kernel.client.get_iopub_msg(timeout=10)["content"].get("execution_state") != "idle":
+            pass
+        self.assertLess(time.monotonic() - start, 2 + LEFTOVER_SECONDS)
+        answers = self.kernel.client.execute_interactive("1 + 1", timeout=20)
+        self.assertEqual(answers["content"]["status"], "ok")
+        self.prepare()
+
+        at_work = self.start_long_map()
+        self.kernel.manager.restart_kernel(now=True)
+        self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
+        self.kernel.client.wait_for_ready(timeout=60)
+        self.prepare()
+        self.assertEqual(len(workers(self.kernel)), 2)
+
+    def test_kill(self):
+        at_work = self.start_long_map()
+        family = descendants(self.kernel.manager.provisioner.pid)
+        victims = [p for p in family | {self.kernel.manager.provisioner.pid} if is_kernel(p)]
+        self.assertTrue(victims)
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
+
+    def test_end_of_the_cells_process(self):
+        at_work = self.start_long_map()
+        cells_process = processes()[min(at_work)]
+        os.kill(cells_process, signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
+
+
+def is_kernel(process):
+    """Whether a process is the kernel itself, and not one that runs cells or compiles them."""
+    try:
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
+        is_runtime = b"EVCXR_IS_RUNTIME" in Path(f"/proc/{process}/environ").read_bytes()
+    except OSError:
+        return False
+    return b"evcxr_jupyter" in command and not is_runtime
+
+
+def is_busy(process):
+    """Whether a process has used some processor time within a moment."""
+    try:
+        before, after = cpu_time(process), None
+        time.sleep(0.1)
+        after = cpu_time(process)
+    except OSError:
+        return False
+    return after - before >= 2
+
+
+def cpu_time(process):
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+if __name__ == "__main__":
+    unittest.main()
