@@ -236,13 +236,13 @@ class Faults(unittest.TestCase):
     def test_pools_of_the_past_leave_nothing(self):
         before = workers(self.kernel)
         shown = self.kernel.run(
-            'let files = || std::fs::read_dir("/proc/self/fd").unwrap().count();\n'
+            'fn files() -> i64 { std::fs::read_dir("/proc/self/fd").unwrap().count() as i64 }\n'
             "let before = files();\n"
             "for _ in 0..20 {\n"
             "    let pool = ProcessPool::new(2)?;\n"
             "    pool.map(|x: u64| x, 0..4)?;\n"
             "}\n"
-            "files() as i64 - before as i64"
+            "files() - before"
         )
         self.assertEqual(shown, "0")
         self.assertTrue(wait_until(lambda: workers(self.kernel) == before, LEFTOVER_SECONDS))
@@ -276,7 +276,8 @@ class Ends(unittest.TestCase):
     def start_long_map(self):
         """Starts a map that takes for ever; gives its workers when all are at work."""
         self.kernel.client.execute(
-            "processes.chunk_size(1)?.map(|_: u64| loop { std::hint::spin_loop(); }, 0..8)?;"
+            "fn turn(x: u64) -> u64 { while x < 100 { std::hint::spin_loop(); } x }\n"
+            "drop(processes.chunk_size(1)?.map(turn, 0..8)?);"
         )
         busy = lambda: len(workers(self.kernel)) == 2 and all(map(is_busy, workers(self.kernel)))
         self.assertTrue(wait_until(busy, 30))

@@ -12,7 +12,7 @@ use std::{fs, process, thread};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, raise};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
 
 use super::board::{Board, now};
 use super::chunk_run::{ItemError, ItemResult, Job, PANIC_PLACE};
@@ -114,6 +114,9 @@ impl Server {
 
     fn run(mut self) -> io::Result<()> {
         let _ = SERVING.set(thread::current().id());
+        if notebook::is_notebook() {
+            die_plainly();
+        }
         panic::set_hook(Box::new(remember_panic));
         self.report(&Report::Up, Body::default())?;
         loop {
@@ -253,6 +256,20 @@ impl Server {
         entry(&mut job);
         Ok(job.results.finish())
     }
+}
+
+/// Lets bad access to memory end this process as such. The kernel's program prints a page of its own
+/// functions instead, and aborts.
+fn die_plainly() {
+    for signal in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL] {
+        // SAFETY: the default action runs no code of ours, and nobody here relies on the handler
+        // that it replaces. A number that is no signal would be an error, which these are not.
+        let _ = unsafe { sigaction(signal, &default_action()) };
+    }
+}
+
+fn default_action() -> SigAction {
+    SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty())
 }
 
 /// Remembers where a task panicked: its error will say so. Other threads report for themselves.
