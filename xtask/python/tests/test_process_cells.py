@@ -280,7 +280,8 @@ class Ends(unittest.TestCase):
             "drop(processes.chunk_size(1)?.map(turn, 0..8)?);"
         )
         busy = lambda: len(workers(self.kernel)) == 2 and all(map(is_busy, workers(self.kernel)))
-        self.assertTrue(wait_until(busy, 30))
+        # The cell has to be compiled first.
+        self.assertTrue(wait_until(busy, 120))
         return workers(self.kernel)
 
     def test_interrupt_and_restart(self):
