@@ -6,8 +6,11 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::os::unix::process::parent_id;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, raise};
 
 use super::bell::Bell;
 use super::board::now;
@@ -16,6 +19,7 @@ use super::message::{Order, Report};
 use super::ship::Place;
 use super::wire::Arrival;
 use super::worker::{Stage, Worker};
+use crate::notebook;
 use crate::pool::PoolError;
 use crate::timeline::recorder::{self, Items, PoolTag};
 
@@ -105,6 +109,8 @@ pub(super) struct Crew {
     /// Why nothing goes on: every task ends with this error.
     pub(super) broken: Option<PoolError>,
     next_order: u64,
+    /// The process that started this one.
+    parent: u32,
     tag: PoolTag,
     /// Calls without a list that were recorded.
     calls: usize,
@@ -133,6 +139,7 @@ impl Crew {
             last_liveness: Instant::now(),
             broken: None,
             next_order: 0,
+            parent: parent_id(),
             tag: PoolTag::new(count),
             calls: 0,
         })
@@ -338,6 +345,11 @@ impl Crew {
         let look_at_processes = self.last_liveness.elapsed() >= LIVENESS;
         if look_at_processes {
             self.last_liveness = Instant::now();
+            // A kernel that was killed leaves the process of its cells behind, which would wait
+            // here for ever. The workers end with it.
+            if notebook::is_notebook() && parent_id() != self.parent {
+                let _ = raise(Signal::SIGKILL);
+            }
         }
         for place in 0..self.workers.len() {
             let worker = &mut self.workers[place];
