@@ -65,7 +65,7 @@ class Session:
     def __init__(self, kernel):
         self.kernel = kernel
 
-    def show(self, code, timeout=60):
+    def show(self, code, timeout=120):
         """Runs a cell; gives all messages of it as pairs of kind and content."""
         shown = []
 
@@ -292,14 +292,14 @@ class Ends(unittest.TestCase):
         while self.kernel.client.get_iopub_msg(timeout=10)["content"].get("execution_state") != "idle":
             pass
         self.assertLess(time.monotonic() - start, 2 + LEFTOVER_SECONDS)
-        answers = self.kernel.client.execute_interactive("1 + 1", timeout=20)
+        answers = self.kernel.client.execute_interactive("1 + 1", timeout=120)
         self.assertEqual(answers["content"]["status"], "ok")
         self.prepare()
 
         at_work = self.start_long_map()
         self.kernel.manager.restart_kernel(now=True)
         self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
-        self.kernel.client.wait_for_ready(timeout=60)
+        self.kernel.client.wait_for_ready(timeout=120)
         self.prepare()
         self.assertEqual(len(workers(self.kernel)), 2)
 
