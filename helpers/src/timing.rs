@@ -307,12 +307,18 @@ mod tests {
 
     #[test]
     fn measure_many_calls_runs_times_loops_and_the_trials() {
-        let mut calls = 0u64;
-        let stats = measure_many(|| {
-            calls += 1;
-            std::thread::sleep(Duration::from_millis(15));
+        // Trials of 1 and 2 calls, then 7 runs of 2; unless the machine is so busy that one call
+        // takes as long as two should.
+        let expected = |loops| if loops == 1 { 1 + 7 } else { 1 + 2 + 7 * 2 };
+        let is_as_expected = (0..5).any(|_| {
+            let mut calls = 0u64;
+            let stats = measure_many(|| {
+                calls += 1;
+                std::thread::sleep(Duration::from_millis(12));
+            });
+            assert_eq!((stats.runs(), calls), (7, expected(stats.loops())));
+            stats.loops() == 2
         });
-        // Trials of 1 and 2 calls, then 7 runs of 2.
-        assert_eq!((stats.loops(), stats.runs(), calls), (2, 7, 1 + 2 + 7 * 2));
+        assert!(is_as_expected);
     }
 }

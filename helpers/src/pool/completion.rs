@@ -1,12 +1,11 @@
 //! Waiting for many tasks at once.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use super::handle::is_worker;
+use super::handle::{Fate, is_worker};
 use super::{JoinHandle, PoolError};
 
 /// Gives the results of `handles` as they come in, the first to finish first.
@@ -34,38 +33,36 @@ pub fn as_completed<R>(handles: impl IntoIterator<Item = JoinHandle<R>>) -> AsCo
 /// An iterator over results in the order of their completion, made by [`as_completed`].
 #[must_use = "iterators do nothing until they are consumed"]
 pub struct AsCompleted<R> {
-    pending: HashMap<usize, JoinHandle<R>>,
+    /// Handles with their places in the list, where there is one.
+    pending: Vec<Option<(usize, JoinHandle<R>)>>,
+    /// Where in `pending` there is none.
+    free: Vec<usize>,
     pushed: usize,
-    sender: Sender<usize>,
-    done: Receiver<usize>,
-    listener: Arc<()>,
+    messages: Messages,
 }
 
 impl<R> AsCompleted<R> {
     pub(crate) fn new() -> AsCompleted<R> {
-        let (sender, done) = mpsc::channel();
         AsCompleted {
-            pending: HashMap::new(),
+            pending: Vec::new(),
+            free: Vec::new(),
             pushed: 0,
-            sender,
-            done,
-            listener: Arc::default(),
+            messages: Messages::new(),
         }
     }
 
     pub(crate) fn push(&mut self, handle: JoinHandle<R>) {
-        let place = self.pushed;
-        self.pushed += 1;
-        let sender = self.sender.clone();
-        handle.when_done(&self.listener, move || {
-            // Nobody listens once the iterator is gone.
-            let _ = sender.send(place);
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.pending.push(None);
+            self.pending.len() - 1
         });
-        self.pending.insert(place, handle);
+        self.messages.expect(at, handle.fate());
+        self.pending[at] = Some((self.pushed, handle));
+        self.pushed += 1;
     }
 
     pub(crate) fn cancel_all(&self) {
-        for handle in self.pending.values() {
+        for (_, handle) in self.pending.iter().flatten() {
             handle.cancel();
         }
     }
@@ -75,16 +72,23 @@ impl<R> Iterator for AsCompleted<R> {
     type Item = (usize, Result<R, PoolError>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.pending.is_empty() {
+        if self.len() == 0 {
             return None;
         }
-        let place = next_done(&self.done, None, self.pending.values())?;
-        let handle = self.pending.remove(&place)?;
+        let mut fates = self
+            .pending
+            .iter()
+            .flatten()
+            .map(|(_, handle)| handle.fate());
+        let at = self.messages.next(None, &mut fates)?;
+        let (place, handle) = self.pending[at].take()?;
+        self.free.push(at);
         Some((place, handle.join()))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.pending.len(), Some(self.pending.len()))
+        let left = self.pending.len() - self.free.len();
+        (left, Some(left))
     }
 }
 
@@ -92,7 +96,7 @@ impl<R> ExactSizeIterator for AsCompleted<R> {}
 
 impl<R> fmt::Debug for AsCompleted<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AsCompleted({} pending)", self.pending.len())
+        write!(f, "AsCompleted({} pending)", self.len())
     }
 }
 
@@ -135,47 +139,78 @@ pub fn wait<R>(
     until: Until,
     timeout: impl Into<Option<Duration>>,
 ) -> Waited {
-    let deadline = timeout
-        .into()
-        .and_then(|limit| Instant::now().checked_add(limit));
-    let listener = Arc::default();
-    let (sender, finished) = mpsc::channel();
-    for (place, handle) in handles.iter().enumerate() {
-        let sender = sender.clone();
-        handle.when_done(&listener, move || {
-            let _ = sender.send(place);
-        });
+    let fates: Vec<&Arc<Fate>> = handles.iter().map(JoinHandle::fate).collect();
+    wait_for(&fates, until, timeout.into())
+}
+
+fn wait_for(fates: &[&Arc<Fate>], until: Until, timeout: Option<Duration>) -> Waited {
+    let deadline = timeout.and_then(|limit| Instant::now().checked_add(limit));
+    let messages = Messages::new();
+    for (place, fate) in fates.iter().enumerate() {
+        messages.expect(place, fate);
     }
     // A task counts only once its message has come, so that `All` cannot miss one.
-    for _ in 0..handles.len() {
-        match (next_done(&finished, deadline, handles), until) {
+    for _ in 0..fates.len() {
+        match (messages.next(deadline, &mut fates.iter().copied()), until) {
             (None, _) | (Some(_), Until::FirstCompleted) => break,
-            (Some(place), Until::FirstFailure) if handles[place].has_failed() => break,
+            (Some(place), Until::FirstFailure) if fates[place].has_failed() => break,
             _ => {}
         }
     }
-    let (done, pending) = (0..handles.len()).partition(|&place| handles[place].is_finished());
+    let (done, pending) = (0..fates.len()).partition(|&place| fates[place].is_finished());
     Waited { done, pending }
 }
 
-/// Waits for the next message; `None` if `deadline` comes first.
-///
-/// A worker that waits without a limit runs what nobody has begun: it may be the only worker.
-fn next_done<'a, R: 'a>(
-    messages: &Receiver<usize>,
-    deadline: Option<Instant>,
-    handles: impl IntoIterator<Item = &'a JoinHandle<R>>,
-) -> Option<usize> {
-    match deadline {
-        Some(end) => {
-            let left = end.saturating_duration_since(Instant::now());
-            messages.recv_timeout(left).ok()
+/// Where tasks tell that they are done.
+struct Messages {
+    sender: Sender<usize>,
+    done: Receiver<usize>,
+    listener: Arc<()>,
+}
+
+impl Messages {
+    fn new() -> Messages {
+        let (sender, done) = mpsc::channel();
+        Messages {
+            sender,
+            done,
+            listener: Arc::default(),
         }
-        None => messages.try_recv().ok().or_else(|| {
-            if is_worker() {
-                handles.into_iter().find(|handle| handle.run_here());
+    }
+
+    /// Sees to it that a message with this number comes when the task is done.
+    fn expect(&self, number: usize, fate: &Fate) {
+        let sender = self.sender.clone();
+        let tell = move || {
+            // Nobody listens once this is gone.
+            let _ = sender.send(number);
+        };
+        fate.when_done(&self.listener, Box::new(tell));
+    }
+
+    /// Waits for the next message; `None` if `deadline` comes first.
+    ///
+    /// A worker that waits without a limit runs what nobody has begun: it may be the only worker.
+    fn next(
+        &self,
+        deadline: Option<Instant>,
+        fates: &mut dyn Iterator<Item = &Arc<Fate>>,
+    ) -> Option<usize> {
+        match deadline {
+            Some(end) => {
+                let left = end.saturating_duration_since(Instant::now());
+                self.done.recv_timeout(left).ok()
             }
-            messages.recv().ok()
-        }),
+            None => self.done.try_recv().ok().or_else(|| {
+                if is_worker() {
+                    for fate in fates {
+                        if fate.run() {
+                            break;
+                        }
+                    }
+                }
+                self.done.recv().ok()
+            }),
+        }
     }
 }

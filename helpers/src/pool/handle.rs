@@ -25,22 +25,48 @@ use crate::notebook;
 /// ```
 #[must_use = "a handle is the only way to the task's result"]
 pub struct JoinHandle<R> {
-    shared: Arc<Shared<R>>,
+    fate: Arc<Fate>,
+    slot: Slot<R>,
 }
 
 /// The pool's end: runs the task, unless somebody else did.
 ///
 /// Dropped without running, it says that the pool is gone.
-pub(crate) struct Runner<R> {
-    shared: Arc<Shared<R>>,
+pub(crate) struct Runner {
+    fate: Arc<Fate>,
 }
 
-/// What the task does. It catches its own panics.
-type Job<R> = Box<dyn FnOnce() -> Result<R, PoolError> + Send>;
+/// What the task does. It catches its own panics, and puts its result into the slot.
+pub(crate) type Job = Box<dyn FnOnce() -> Result<(), PoolError> + Send>;
 
 /// The end of a task that runs in another process: hears of its fate.
-pub(crate) struct Completer<R> {
-    shared: Arc<Shared<R>>,
+pub(crate) struct Completer {
+    fate: Arc<Fate>,
+}
+
+/// Where the result lies until somebody takes it.
+///
+/// Apart from the task's fate, so that only this depends on the result's type: the less there
+/// is to compile again for each type, the sooner a notebook's cell runs.
+pub(crate) struct Slot<R>(Arc<Mutex<Option<R>>>);
+
+impl<R> Slot<R> {
+    fn new() -> Slot<R> {
+        Slot(Arc::new(Mutex::new(None)))
+    }
+
+    fn share(&self) -> Slot<R> {
+        Slot(Arc::clone(&self.0))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<R>> {
+        // A value is only moved under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn put(&self, value: R) {
+        *self.lock() = Some(value);
+    }
 }
 
 /// A pool whose results come from elsewhere, and only if somebody takes them in.
@@ -61,14 +87,15 @@ pub(crate) trait Remote: Send + Sync {
     fn nudge(&self);
 }
 
-struct Shared<R> {
-    state: Mutex<State<R>>,
+/// How far a task is, and who wants to know.
+pub(super) struct Fate {
+    state: Mutex<State>,
     changed: Condvar,
     remote: Option<Arc<dyn Remote>>,
 }
 
-struct State<R> {
-    stage: Stage<R>,
+struct State {
+    stage: Stage,
     /// Whom to tell when the task is done, besides the threads that wait for `changed`.
     waker: Option<Waker>,
     watchers: Vec<Watcher>,
@@ -80,59 +107,60 @@ struct Watcher {
     tell: Box<dyn FnOnce() + Send>,
 }
 
-enum Stage<R> {
+enum Stage {
     /// Without a job here, the task will run in another process.
     Waiting {
-        job: Option<Job<R>>,
+        job: Option<Job>,
     },
     Running {
         on: Option<ThreadId>,
     },
+    /// If all went well, the result is in the slot.
     Done {
-        result: Result<R, PoolError>,
+        end: Result<(), PoolError>,
     },
     Taken {
         failed: bool,
     },
 }
 
-impl<R> Stage<R> {
+impl Stage {
     fn is_done(&self) -> bool {
         matches!(self, Stage::Done { .. } | Stage::Taken { .. })
     }
 
     fn has_failed(&self) -> bool {
         match self {
-            Stage::Done { result } => result.is_err(),
+            Stage::Done { end } => end.is_err(),
             Stage::Taken { failed } => *failed,
             Stage::Waiting { .. } | Stage::Running { .. } => false,
         }
     }
 }
 
-/// Makes the two ends of a task.
-pub(crate) fn task<R>(
-    job: impl FnOnce() -> Result<R, PoolError> + Send + 'static,
-) -> (Runner<R>, JoinHandle<R>) {
-    let shared = Shared::new(Some(Box::new(job)), None);
+/// Makes the two ends of a task; `job` is told where to put the result.
+pub(crate) fn task<R>(job: impl FnOnce(Slot<R>) -> Job) -> (Runner, JoinHandle<R>) {
+    let slot = Slot::new();
+    let fate = Fate::new(Some(job(slot.share())), None);
     let runner = Runner {
-        shared: Arc::clone(&shared),
+        fate: Arc::clone(&fate),
     };
-    (runner, JoinHandle { shared })
+    (runner, JoinHandle { fate, slot })
 }
 
-/// Makes the two ends of a task that runs in another process.
-pub(crate) fn remote_task<R>(remote: Arc<dyn Remote>) -> (Completer<R>, JoinHandle<R>) {
-    let shared = Shared::new(None, Some(remote));
+/// Makes the two ends of a task that runs in another process, and the place for its result.
+pub(crate) fn remote_task<R>(remote: Arc<dyn Remote>) -> (Completer, Slot<R>, JoinHandle<R>) {
+    let slot = Slot::new();
+    let fate = Fate::new(None, Some(remote));
     let completer = Completer {
-        shared: Arc::clone(&shared),
+        fate: Arc::clone(&fate),
     };
-    (completer, JoinHandle { shared })
+    (completer, slot.share(), JoinHandle { fate, slot })
 }
 
-impl<R> Shared<R> {
-    fn new(job: Option<Job<R>>, remote: Option<Arc<dyn Remote>>) -> Arc<Shared<R>> {
-        Arc::new(Shared {
+impl Fate {
+    fn new(job: Option<Job>, remote: Option<Arc<dyn Remote>>) -> Arc<Fate> {
+        Arc::new(Fate {
             state: Mutex::new(State {
                 stage: Stage::Waiting { job },
                 waker: None,
@@ -143,13 +171,13 @@ impl<R> Shared<R> {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<R>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // No user code runs under the lock, so a poisoned one still holds a whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the job, if nobody has begun it, to run it on this thread.
-    fn begin(&self) -> Option<Job<R>> {
+    fn begin(&self) -> Option<Job> {
         let mut state = self.lock();
         let running = Stage::Running {
             on: Some(thread::current().id()),
@@ -164,7 +192,7 @@ impl<R> Shared<R> {
     }
 
     /// Runs the task on this thread, if nobody has begun it; tells whether it did.
-    fn run(&self) -> bool {
+    pub(super) fn run(&self) -> bool {
         let Some(job) = self.begin() else {
             return false;
         };
@@ -202,9 +230,9 @@ impl<R> Shared<R> {
     }
 
     /// Moves on to `Done`, and tells everybody.
-    fn finish(&self, result: Result<R, PoolError>) {
+    fn finish(&self, end: Result<(), PoolError>) {
         let mut state = self.lock();
-        state.stage = Stage::Done { result };
+        state.stage = Stage::Done { end };
         let waker = state.waker.take();
         let watchers = mem::take(&mut state.watchers);
         drop(state);
@@ -218,22 +246,22 @@ impl<R> Shared<R> {
     }
 }
 
-impl<R> Runner<R> {
+impl Runner {
     pub(crate) fn run(self) {
-        self.shared.run();
+        self.fate.run();
     }
 }
 
-impl<R> Drop for Runner<R> {
+impl Drop for Runner {
     fn drop(&mut self) {
-        self.shared.cancel("its pool was dropped");
+        self.fate.cancel("its pool was dropped");
     }
 }
 
-impl<R> Completer<R> {
+impl Completer {
     /// The task is about to be sent; `false` if it was cancelled.
     pub(crate) fn begin(&self) -> bool {
-        let mut state = self.shared.lock();
+        let mut state = self.fate.lock();
         if let Stage::Waiting { .. } = state.stage {
             state.stage = Stage::Running { on: None };
         }
@@ -242,15 +270,16 @@ impl<R> Completer<R> {
 
     /// The task was sent, but not begun, and will be sent again.
     pub(crate) fn recalled(&self) {
-        let mut state = self.shared.lock();
+        let mut state = self.fate.lock();
         if let Stage::Running { on: None } = state.stage {
             state.stage = Stage::Waiting { job: None };
         }
     }
 
-    pub(crate) fn finish(&self, result: Result<R, PoolError>) {
-        if !self.shared.is_done() {
-            self.shared.finish(result);
+    /// The task is done; if all went well, its result is in the slot.
+    pub(crate) fn finish(&self, end: Result<(), PoolError>) {
+        if !self.fate.is_done() {
+            self.fate.finish(end);
         }
     }
 }
@@ -267,10 +296,7 @@ impl<R> JoinHandle<R> {
     /// only to tasks that call `map` or rayon's functions on their own pool, which may run other
     /// tasks of the pool while they wait.
     pub fn join(self) -> Result<R, PoolError> {
-        if is_worker() && !self.shared.run() && self.is_below() {
-            return Err(PoolError::deadlock());
-        }
-        self.wait_until(None);
+        self.fate.wait_to_join()?;
         self.take()
     }
 
@@ -282,7 +308,7 @@ impl<R> JoinHandle<R> {
     /// No result in time, and as for [`join`](JoinHandle::join).
     pub fn join_timeout(&mut self, limit: Duration) -> Result<R, PoolError> {
         // A limit beyond what the clock can count is no limit.
-        if self.wait_until(Instant::now().checked_add(limit)) {
+        if self.fate.wait_until(Instant::now().checked_add(limit)) {
             self.take()
         } else {
             Err(PoolError::timeout(limit))
@@ -291,18 +317,13 @@ impl<R> JoinHandle<R> {
 
     /// Whether the result is there (or an error, or that it was cancelled).
     pub fn is_finished(&self) -> bool {
-        if let Some(remote) = &self.shared.remote
-            && !self.shared.is_done()
-        {
-            remote.look();
-        }
-        self.shared.is_done()
+        self.fate.is_finished()
     }
 
     /// Whether a worker has begun the task and not finished it; on worker processes, whether the
     /// task was sent to one.
     pub fn is_running(&self) -> bool {
-        matches!(self.shared.lock().stage, Stage::Running { .. })
+        matches!(self.fate.lock().stage, Stage::Running { .. })
     }
 
     /// Takes the task back if no worker has begun it, and tells whether that was so.
@@ -311,33 +332,63 @@ impl<R> JoinHandle<R> {
     /// a [`ProcessPool`](crate::ProcessPool) ends tasks that take longer than its
     /// [`time_limit`](crate::ProcessPool::time_limit), and all when it is dropped.
     pub fn cancel(&self) -> bool {
+        self.fate.cancel_anywhere()
+    }
+
+    /// How far the task is.
+    pub(super) fn fate(&self) -> &Arc<Fate> {
+        &self.fate
+    }
+
+    fn take(&self) -> Result<R, PoolError> {
+        self.fate.take()?;
+        self.slot.lock().take().ok_or_else(PoolError::taken)
+    }
+}
+
+impl Fate {
+    /// Waits as `join` does.
+    fn wait_to_join(&self) -> Result<(), PoolError> {
+        if is_worker() && !self.run() && self.is_below() {
+            return Err(PoolError::deadlock());
+        }
+        self.wait_until(None);
+        Ok(())
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        if let Some(remote) = &self.remote
+            && !self.is_done()
+        {
+            remote.look();
+        }
+        self.is_done()
+    }
+
+    /// Takes the task back, here or from the process that has not begun it.
+    pub(super) fn cancel_anywhere(&self) -> bool {
         let why = "it was cancelled";
-        let Some(remote) = &self.shared.remote else {
-            return self.shared.cancel(why);
+        let Some(remote) = &self.remote else {
+            return self.cancel(why);
         };
         // It may have been sent to a worker who is at something else. While it is taken back it
         // may be sent again, but hardly twice.
         let cancelled = (0..3).any(|_| {
             remote.recall();
-            self.shared.cancel(why)
+            self.cancel(why)
         });
         remote.nudge();
         cancelled
     }
 
     /// Whether the task is done and failed.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.shared.lock().stage.has_failed()
-    }
-
-    /// Runs the task on this worker, if nobody has begun it; tells whether it did.
-    pub(crate) fn run_here(&self) -> bool {
-        self.shared.run()
+    pub(super) fn has_failed(&self) -> bool {
+        self.lock().stage.has_failed()
     }
 
     /// Calls `tell` when the task is done, or at once if it already is; not if `listener` is gone.
-    pub(crate) fn when_done(&self, listener: &Arc<()>, tell: impl FnOnce() + Send + 'static) {
-        let mut state = self.shared.lock();
+    pub(super) fn when_done(&self, listener: &Arc<()>, tell: Box<dyn FnOnce() + Send>) {
+        let mut state = self.lock();
         if state.stage.is_done() {
             drop(state);
             tell();
@@ -346,45 +397,44 @@ impl<R> JoinHandle<R> {
             state.watchers.retain(|w| w.listener.strong_count() > 0);
             state.watchers.push(Watcher {
                 listener: Arc::downgrade(listener),
-                tell: Box::new(tell),
+                tell,
             });
             drop(state);
-            self.shared.attend();
+            self.attend();
         }
     }
 
     /// Whether the task runs on this very thread, below the one that asks.
     fn is_below(&self) -> bool {
         let me = thread::current().id();
-        matches!(self.shared.lock().stage, Stage::Running { on } if on == Some(me))
+        matches!(self.lock().stage, Stage::Running { on } if on == Some(me))
     }
 
-    fn take(&self) -> Result<R, PoolError> {
-        let mut state = self.shared.lock();
+    /// Hands the end of the task out, once.
+    fn take(&self) -> Result<(), PoolError> {
+        let mut state = self.lock();
         let failed = state.stage.has_failed();
         match mem::replace(&mut state.stage, Stage::Taken { failed }) {
-            Stage::Done { result } => result,
+            Stage::Done { end } => end,
             _ => Err(PoolError::taken()),
         }
     }
 
     /// Waits until the task is done; false if `deadline` comes first.
     fn wait_until(&self, deadline: Option<Instant>) -> bool {
-        if let Some(remote) = &self.shared.remote {
-            return remote.drive(&|| self.shared.is_done(), deadline);
+        if let Some(remote) = &self.remote {
+            return remote.drive(&|| self.is_done(), deadline);
         }
-        let mut state = self.shared.lock();
+        let mut state = self.lock();
         while !state.stage.is_done() {
             state = match deadline.map(|end| end.saturating_duration_since(Instant::now())) {
                 None => self
-                    .shared
                     .changed
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => return false,
                 Some(left) => {
-                    self.shared
-                        .changed
+                    self.changed
                         .wait_timeout(state, left)
                         .unwrap_or_else(PoisonError::into_inner)
                         .0
@@ -392,6 +442,24 @@ impl<R> JoinHandle<R> {
             };
         }
         true
+    }
+
+    /// As a future: whether the task is done. If not, the waker will be told.
+    fn poll(&self, context: &Context<'_>) -> Poll<()> {
+        if is_worker() {
+            self.run();
+        }
+        // Cloned and dropped outside the lock: a waker is somebody else's code.
+        let waker = context.waker().clone();
+        let mut state = self.lock();
+        if state.stage.is_done() {
+            return Poll::Ready(());
+        }
+        let former = state.waker.replace(waker);
+        drop(state);
+        drop(former);
+        self.attend();
+        Poll::Pending
     }
 }
 
@@ -404,27 +472,13 @@ impl<R> Future for JoinHandle<R> {
     type Output = Result<R, PoolError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if is_worker() {
-            self.shared.run();
-        }
-        // Cloned and dropped outside the lock: a waker is somebody else's code.
-        let waker = context.waker().clone();
-        let mut state = self.shared.lock();
-        if !state.stage.is_done() {
-            let former = state.waker.replace(waker);
-            drop(state);
-            drop(former);
-            self.shared.attend();
-            return Poll::Pending;
-        }
-        drop(state);
-        Poll::Ready(self.take())
+        self.fate.poll(context).map(|()| self.take())
     }
 }
 
 impl<R> fmt::Debug for JoinHandle<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.shared.lock().stage {
+        let stage = match self.fate.lock().stage {
             Stage::Waiting { .. } => "waiting",
             Stage::Running { .. } => "running",
             Stage::Done { .. } => "finished",

@@ -4,13 +4,13 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::{any::Any, io, thread, vec};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::chunk::{checked_chunk_size, default_chunk_size};
-use super::handle::task;
+use super::handle::{Job, Runner, task};
 use super::imap::Way;
 use super::{Imap, JoinHandle, PoolError, StarFn};
 use crate::timeline::recorder::{self, Items, PoolTag};
@@ -185,20 +185,29 @@ impl Pool {
         R: Send + 'static,
         F: FnOnce(A) -> R + Send + 'static,
     {
+        let (runner, handle) = task(|slot| self.job(Box::new(move || slot.put(f(arg)))));
+        self.start(runner);
+        handle
+    }
+
+    /// What is done about any call: `call` makes it, and keeps what it gives.
+    fn job(&self, call: Box<dyn FnOnce() + Send>) -> Job {
         let closing = Arc::clone(&self.closing);
         let number = self.submitted.fetch_add(1, Ordering::Relaxed);
-        let (runner, handle) = task(move || {
+        Box::new(move || {
             if closing.load(Ordering::Relaxed) {
                 return Err(PoolError::cancelled("its pool was dropped"));
             }
             let _span = recorder::begin(|| Items::Submitted { number });
-            catch_unwind(AssertUnwindSafe(|| f(arg))).map_err(|payload| {
+            catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
                 let worker = rayon::current_thread_index().map_or(String::new(), worker_name);
                 PoolError::panic(worker, None, panic_message(&*payload))
             })
-        });
+        })
+    }
+
+    fn start(&self, runner: Runner) {
         self.threads().spawn_fifo(move || runner.run());
-        handle
     }
 
     fn chunks(&self, size: Option<NonZeroUsize>) -> Chunked<'_> {
@@ -345,22 +354,30 @@ where
         next_chunk: 0,
     });
     let panicked = AtomicBool::new(false);
-    let (sender, receiver) = mpsc::channel();
+    let done = Mutex::new(Vec::new());
+    on_workers(pool, chunks.min(pool.workers), &panicked, &|| {
+        let mine = take_chunks(&queue, size, &f, &panicked);
+        done.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(mine);
+    });
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    in_order(done, count, chunks, size)
+}
+
+/// Does `work` so many times at once; sets `panicked` as soon as one of them panics.
+fn on_workers(pool: &Pool, times: usize, panicked: &AtomicBool, work: &(dyn Fn() + Sync)) {
     // The scope waits for all its tasks, and passes a task's panic on: rayon's `par_iter` would
     // split the list in halves instead, and start the last items before the first ones are done.
     pool.threads().in_place_scope_fifo(|scope| {
-        for _ in 0..chunks.min(pool.workers) {
-            let sender = sender.clone();
-            let (queue, f, panicked) = (&queue, &f, &panicked);
+        for _ in 0..times {
             scope.spawn_fifo(move |_| {
                 let stop = StopOnPanic(panicked);
-                let _ = sender.send(take_chunks(queue, size, f, panicked));
+                work();
                 std::mem::forget(stop);
             });
         }
     });
-    let done: Vec<Done<R>> = receiver.try_iter().collect();
-    in_order(done, count, chunks, size)
 }
 
 /// Works until no chunk is left, or until some worker panicked.

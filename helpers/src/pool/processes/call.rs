@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::chunk_run::{ItemError, ItemResult};
+use super::chunk_run::ItemError;
 use super::codec::{Body, Reader, Writer};
 use super::crew::{Finished, Sink, Task};
 use super::engine::Engine;
-use super::ship;
+use super::ship::{self, Entry};
 use crate::pool::handle::{Completer, Remote, remote_task};
 use crate::pool::threads::panic_message;
 use crate::pool::{JoinHandle, PoolError};
@@ -51,48 +51,73 @@ fn pack<A: Serialize>(
     item: &A,
     place: Option<usize>,
 ) -> Result<(), PoolError> {
-    writer.write(item).map_err(|cause| {
-        let argument = type_name::<A>();
-        PoolError::not_sent(
-            place,
-            format!("cannot be sent to a worker, as {argument}: {cause}"),
-        )
-    })
+    writer
+        .write(item)
+        .map_err(|cause| unsendable(place, type_name::<A>(), &cause))
 }
 
-/// Makes what came back of a chunk into results.
-fn unpack<R: DeserializeOwned>(
-    finished: Finished,
-    places: impl Iterator<Item = Option<usize>>,
-) -> impl Iterator<Item = Result<R, PoolError>> {
-    let worker = format!("worker {}", finished.worker);
-    let mut results = Reader::new(finished.body);
-    places.map(move |item| {
-        let unreadable = |cause: &str| {
-            let result = type_name::<R>();
+fn unsendable(place: Option<usize>, argument: &str, cause: &str) -> PoolError {
+    PoolError::not_sent(
+        place,
+        format!("cannot be sent to a worker, as {argument}: {cause}"),
+    )
+}
+
+/// Reads the result of an item; an error if its bytes make no sense.
+type Read<'r> = dyn FnMut(&mut Reader) -> Result<Result<(), ItemError>, String> + 'r;
+
+/// What came back of a chunk, result by result.
+struct Results {
+    worker: String,
+    bytes: Reader,
+}
+
+impl Results {
+    fn new(finished: Finished) -> Results {
+        Results {
+            worker: format!("worker {}", finished.worker),
+            bytes: Reader::new(finished.body),
+        }
+    }
+
+    /// The next result, which is that of the item with this place in the list.
+    fn next<R: DeserializeOwned>(&mut self, item: Option<usize>) -> Result<R, PoolError> {
+        let mut result = None;
+        self.read(item, type_name::<R>(), &mut |bytes| {
+            bytes.read_result(|value| result = Some(value))
+        })?;
+        Ok(result.unwrap_or_else(|| unreachable!("it was read")))
+    }
+
+    fn read(
+        &mut self,
+        item: Option<usize>,
+        result: &str,
+        read: &mut Read<'_>,
+    ) -> Result<(), PoolError> {
+        // The user's type may have a say in how it is read.
+        let done =
+            catch_unwind(AssertUnwindSafe(|| read(&mut self.bytes))).unwrap_or_else(|panic| {
+                Err(format!("reading it panicked: {}", panic_message(&*panic)))
+            });
+        let unreadable = |cause: String| {
             PoolError::not_sent(
                 item,
                 format!("gave a result that cannot be read, as {result}: {cause}"),
             )
         };
-        // The user's type may have a say in how it is read.
-        let read = catch_unwind(AssertUnwindSafe(|| results.read::<ItemResult<R>>()))
-            .unwrap_or_else(|panic| {
-                Err(format!("reading it panicked: {}", panic_message(&*panic)))
-            });
-        match read.map_err(|cause| unreadable(&cause))? {
-            Ok(result) => Ok(result),
-            Err(ItemError::Panic(message)) => Err(PoolError::panic(worker.clone(), item, message)),
-            Err(ItemError::Result(cause)) => Err(PoolError::not_sent(
+        done.map_err(unreadable)?.map_err(|error| match error {
+            ItemError::Panic(message) => PoolError::panic(self.worker.clone(), item, message),
+            ItemError::Result(cause) => PoolError::not_sent(
                 item,
                 format!("gave a result that cannot be sent, as {cause}"),
-            )),
-            Err(ItemError::Argument(cause)) => Err(PoolError::not_sent(
+            ),
+            ItemError::Argument(cause) => PoolError::not_sent(
                 item,
-                format!("could not be read by {worker}, as {cause}"),
-            )),
-        }
-    })
+                format!("could not be read by {}, as {cause}", self.worker),
+            ),
+        })
+    }
 }
 
 /// The results of a `map`, as they come in.
@@ -176,53 +201,93 @@ where
     A: Serialize + DeserializeOwned,
     R: Serialize + DeserializeOwned,
 {
-    let function = engine.function(ship::entry::<F, A, R>())?;
+    let mut chunks: Vec<Vec<R>> = Vec::new();
+    chunks.resize_with(items.len().div_ceil(size), Vec::new);
+    let list = List {
+        entry: ship::entry::<F, A, R>(),
+        items: items.len(),
+        chunk_size: size,
+        time_limit,
+    };
+    map_bytes(
+        engine,
+        &list,
+        &|body, place| pack(body, &items[place], Some(place)),
+        &mut |results, place| {
+            let result = results.next(Some(place))?;
+            chunks[place / size].push(result);
+            Ok(())
+        },
+    )?;
+    let mut all = Vec::with_capacity(items.len());
+    for mut chunk in chunks {
+        all.append(&mut chunk);
+    }
+    Ok(all)
+}
+
+/// What is to be done with a list, whatever its items are.
+struct List {
+    entry: Entry,
+    items: usize,
+    chunk_size: usize,
+    time_limit: Option<Duration>,
+}
+
+/// A `map` of items that `pack` makes into bytes, one by one; `keep` takes the results in,
+/// chunk by chunk as they come, in order within a chunk.
+///
+/// All that does not depend on the types of items and results: it is compiled once, and not
+/// again for each cell of a notebook.
+fn map_bytes(
+    engine: &Engine,
+    list: &List,
+    pack: &dyn Fn(&mut Writer, usize) -> Result<(), PoolError>,
+    keep: &mut dyn FnMut(&mut Results, usize) -> Result<(), PoolError>,
+) -> Result<(), PoolError> {
+    let function = engine.function(list.entry)?;
+    let (size, count) = (list.chunk_size, list.items);
     let call = Map {
         engine,
         arrivals: Arc::default(),
     };
-    let mut slots: Vec<Option<Vec<R>>> = Vec::new();
-    slots.resize_with(items.len().div_ceil(size), || None);
+    let places = |chunk: usize| chunk * size..count.min((chunk + 1) * size);
     let mut failure: Option<PoolError> = None;
     let mut collect = |call: &Map<'_>| {
         let arrived = std::mem::take(&mut call.arrivals.lock().chunks);
-        for (place, result) in arrived {
-            let first = place * size;
-            let count = size.min(items.len() - first);
-            let results = result.and_then(|finished| {
-                unpack(finished, (first..first + count).map(Some)).collect::<Result<_, _>>()
+        for (chunk, result) in arrived {
+            let kept = result.and_then(|finished| {
+                let mut results = Results::new(finished);
+                places(chunk).try_for_each(|place| keep(&mut results, place))
             });
-            match results {
-                Ok(results) => slots[place] = Some(results),
+            if let Err(error) = kept {
                 // Of the failures that are known, the first in the list is told.
-                Err(error) => {
-                    let earlier = failure
-                        .as_ref()
-                        .is_none_or(|known| error.item() < known.item());
-                    if earlier {
-                        failure = Some(error);
-                    }
+                let earlier = failure
+                    .as_ref()
+                    .is_none_or(|known| error.item() < known.item());
+                if earlier {
+                    failure = Some(error);
                 }
             }
         }
         failure.clone().map_or(Ok(()), Err)
     };
-    for (place, chunk) in items.chunks(size).enumerate() {
+    for chunk in 0..count.div_ceil(size) {
         let mut body = Writer::for_arguments();
-        for (number, item) in (place * size..).zip(chunk) {
-            pack(&mut body, item, Some(number))?;
+        for place in places(chunk) {
+            pack(&mut body, place)?;
         }
         call.arrivals.lock().pending += 1;
         let task = Task {
             function,
             body: body.finish(),
-            items: chunk.len(),
-            first_item: Some(place * size),
+            items: places(chunk).len(),
+            first_item: Some(places(chunk).start),
             stop_at_failure: true,
-            time_limit,
+            time_limit: list.time_limit,
             order: 0,
             sink: Arc::clone(&call.arrivals) as _,
-            place,
+            place: chunk,
         };
         engine.submit(task);
         let ahead = engine.depth().max(CHUNKS_AHEAD) * engine.workers();
@@ -243,21 +308,19 @@ where
         );
         collect(&call)?;
     }
-    collect(&call)?;
-    Ok(slots.into_iter().flatten().flatten().collect())
+    collect(&call)
 }
 
-/// A task whose result goes to a handle: `T` is made of what came back.
-struct Single<T, D> {
-    completer: Completer<T>,
-    decode: D,
+/// A task whose result goes to a handle; `keep` puts it into the handle's slot.
+struct Single {
+    completer: Completer,
+    keep: Keep,
 }
 
-impl<T, D> Sink for Single<T, D>
-where
-    T: Send,
-    D: Fn(Result<Finished, PoolError>) -> Result<T, PoolError> + Send + Sync,
-{
+/// Takes in what came back of a task.
+type Keep = Box<dyn Fn(Result<Finished, PoolError>) -> Result<(), PoolError> + Send + Sync>;
+
+impl Sink for Single {
     fn begin(&self, _place: usize) -> bool {
         self.completer.begin()
     }
@@ -267,26 +330,21 @@ where
     }
 
     fn done(&self, _place: usize, result: Result<Finished, PoolError>) {
-        self.completer.finish((self.decode)(result));
+        self.completer.finish((self.keep)(result));
     }
 }
 
-/// Submits items that are bytes already as one task.
-fn submit_task<F, A, R, T>(
-    engine: &Arc<Engine>,
+/// Submits items that are bytes already as one task: the place of the first in its list, where
+/// there is one, and how many they are.
+fn submit_bytes(
+    engine: &Engine,
+    entry: Entry,
     time_limit: Option<Duration>,
     (first_item, items): (Option<usize>, usize),
     body: Result<Body, PoolError>,
-    decode: impl Fn(Result<Finished, PoolError>) -> Result<T, PoolError> + Send + Sync + 'static,
-) -> JoinHandle<T>
-where
-    F: Fn(A) -> R,
-    A: DeserializeOwned,
-    R: Serialize,
-    T: Send + 'static,
-{
-    let (completer, handle) = remote_task(Arc::clone(engine) as _);
-    let function = engine.function(ship::entry::<F, A, R>());
+    single: Single,
+) {
+    let function = engine.function(entry);
     match body.and_then(|body| Ok((function?, body))) {
         Ok((function, body)) => engine.submit(Task {
             function,
@@ -296,12 +354,11 @@ where
             stop_at_failure: false,
             time_limit,
             order: 0,
-            sink: Arc::new(Single { completer, decode }),
+            sink: Arc::new(single),
             place: 0,
         }),
-        Err(error) => completer.finish(decode(Err(error))),
+        Err(error) => single.done(0, Err(error)),
     }
-    handle
 }
 
 /// Calls `F` on one argument.
@@ -317,12 +374,15 @@ where
 {
     let mut body = Writer::for_arguments();
     let body = pack(&mut body, &argument, None).map(|()| body.finish());
-    submit_task::<F, A, R, R>(engine, time_limit, (None, 1), body, |result| {
-        let mut results = unpack(result?, [None].into_iter());
-        results
-            .next()
-            .unwrap_or_else(|| unreachable!("one item has one result"))
-    })
+    let (completer, slot, handle) = remote_task(Arc::clone(engine) as _);
+    let keep: Keep = Box::new(move |result| {
+        slot.put(Results::new(result?).next::<R>(None)?);
+        Ok(())
+    });
+    let single = Single { completer, keep };
+    let entry = ship::entry::<F, A, R>();
+    submit_bytes(engine, entry, time_limit, (None, 1), body, single);
+    handle
 }
 
 /// Calls `F` on each item of a chunk whose first item has the place `first` in the list. Each
@@ -340,25 +400,27 @@ where
 {
     let mut body = Writer::for_arguments();
     // For each item whether it goes along, or why not.
-    let sent: Vec<Result<(), PoolError>> = (first..)
-        .zip(&items)
-        .map(|(place, item)| pack(&mut body, item, Some(place)))
-        .collect();
+    let mut sent: Vec<Result<(), PoolError>> = Vec::with_capacity(items.len());
+    for (place, item) in (first..).zip(&items) {
+        sent.push(pack(&mut body, item, Some(place)));
+    }
     let count = sent.iter().flatten().count();
-    let (about, body) = ((Some(first), count), Ok(body.finish()));
-    submit_task::<F, A, R, _>(engine, time_limit, about, body, move |result| {
-        let places = (first..).zip(&sent).filter(|(_, sent)| sent.is_ok());
-        let places = places.map(|(place, _)| Some(place));
-        let mut results = result.map(|finished| unpack(finished, places));
-        let of_item = |sent: &Result<(), PoolError>| {
-            sent.clone()?;
-            match &mut results {
-                Ok(results) => results
-                    .next()
-                    .unwrap_or_else(|| unreachable!("each item that was sent has a result")),
-                Err(error) => Err(error.clone()),
-            }
-        };
-        Ok(sent.iter().map(of_item).collect())
-    })
+    let (completer, slot, handle) = remote_task(Arc::clone(engine) as _);
+    let keep: Keep = Box::new(move |result| {
+        let mut results = result.map(Results::new);
+        let mut list = Vec::with_capacity(sent.len());
+        for (place, sent) in (first..).zip(&sent) {
+            list.push(match (sent, &mut results) {
+                (Err(error), _) => Err(error.clone()),
+                (Ok(()), Err(error)) => Err(error.clone()),
+                (Ok(()), Ok(results)) => results.next::<R>(Some(place)),
+            });
+        }
+        slot.put(list);
+        Ok(())
+    });
+    let single = Single { completer, keep };
+    let (entry, about) = (ship::entry::<F, A, R>(), (Some(first), count));
+    submit_bytes(engine, entry, time_limit, about, Ok(body.finish()), single);
+    handle
 }

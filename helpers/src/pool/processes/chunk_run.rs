@@ -13,10 +13,8 @@ use super::board::now;
 use super::codec::{Reader, Writer};
 use crate::pool::threads::panic_message;
 
-/// The result of one item as it travels: what the function gave, or why it gave nothing.
-pub(crate) type ItemResult<R> = Result<R, ItemError>;
-
-/// Why an item has no result although its worker is well.
+/// Why an item has no result although its worker is well. The result of an item travels as
+/// `Result<R, ItemError>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ItemError {
     /// The function panicked.
@@ -57,46 +55,64 @@ where
     A: DeserializeOwned,
     R: Serialize,
 {
+    run_items(job, &mut |arguments, results| {
+        let argument = arguments
+            .read::<A>()
+            .map_err(|why| (Value::Argument, type_name::<A>(), why))?;
+        results
+            .write_ok(&f(argument))
+            .map_err(|why| (Value::Result, type_name::<R>(), why))
+    });
+}
+
+/// What could not be read or written.
+enum Value {
+    Argument,
+    Result,
+}
+
+/// Reads an argument, calls the function and writes its result. The error names the type.
+type Call<'f> =
+    dyn FnMut(&mut Reader, &mut Writer) -> Result<(), (Value, &'static str, String)> + 'f;
+
+/// Makes the call for each item of the job, and writes down why one failed.
+fn run_items(job: &mut Job<'_>, call: &mut Call<'_>) {
     for item in 0..job.items {
         job.item_in_work.store(item as u64, Ordering::Relaxed);
         if let Some(since) = job.since {
             since.store(now().as_nanos() as u64, Ordering::Relaxed);
         }
         let start = job.results.len();
-        let Err(error) = run_item(&f, job) else {
+        let Err(error) = run_item(job, call) else {
             continue;
         };
         job.results.truncate(start);
         // What an error holds can always be written, unless memory has run out: then the chunk's
         // results are too short, and the pool says so.
-        let _ = job.results.write::<ItemResult<R>>(&Err(error));
+        let _ = job.results.write::<Result<(), ItemError>>(&Err(error));
         if job.stop_at_failure {
             break;
         }
     }
 }
 
-/// Calls `f` on the next item and writes its result.
-fn run_item<A, R>(f: impl Fn(A) -> R, job: &mut Job<'_>) -> Result<(), ItemError>
-where
-    A: DeserializeOwned,
-    R: Serialize,
-{
-    let (arguments, results) = (&mut job.arguments, &mut job.results);
+fn run_item(job: &mut Job<'_>, call: &mut Call<'_>) -> Result<(), ItemError> {
     // Reading and writing values may run the user's code, so they are guarded as well.
-    let work = || {
-        let argument = arguments
-            .read::<A>()
-            .map_err(|why| ItemError::Argument(format!("{}: {why}", type_name::<A>())))?;
-        results
-            .write::<ItemResult<R>>(&Ok(f(argument)))
-            .map_err(|why| ItemError::Result(format!("{}: {why}", type_name::<R>())))
-    };
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let place = PANIC_PLACE.take().unwrap_or_default();
-        let message = panic_message(&*payload);
-        Err(ItemError::Panic(format!("{message}{place}")))
-    })
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        call(&mut job.arguments, &mut job.results)
+    }));
+    match done {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err((value, name, why))) => Err(match value {
+            Value::Argument => ItemError::Argument(format!("{name}: {why}")),
+            Value::Result => ItemError::Result(format!("{name}: {why}")),
+        }),
+        Err(payload) => {
+            let place = PANIC_PLACE.take().unwrap_or_default();
+            let message = panic_message(&*payload);
+            Err(ItemError::Panic(format!("{message}{place}")))
+        }
+    }
 }
 
 thread_local! {

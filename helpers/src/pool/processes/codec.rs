@@ -5,9 +5,9 @@ use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use postcard::{Deserializer, Serializer, ser_flavors};
-use serde::Serialize;
+use postcard::{Deserializer, Serializer, de_flavors, ser_flavors};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::parcel::{Delivery, Parcel};
 use super::wire::MOST_FILES;
@@ -48,6 +48,12 @@ pub(crate) struct Writer {
     files: Option<Files>,
 }
 
+type To<'b> = Serializer<Output<'b>>;
+type From<'b> = Deserializer<'b, de_flavors::Slice<'b>>;
+
+/// How a `Result` begins that is `Ok`: with the number of the variant.
+const OK: u8 = 0;
+
 /// The bytes of a length.
 const LENGTH: usize = size_of::<u64>();
 
@@ -74,13 +80,29 @@ impl Writer {
 
     /// Appends a value; after an error, nothing.
     pub(crate) fn write<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), String> {
+        self.write_with(&mut |to| value.serialize(to))
+    }
+
+    /// Appends `Ok(value)`, as serde writes a `Result`.
+    pub(crate) fn write_ok<T: Serialize>(&mut self, value: &T) -> Result<(), String> {
+        self.write_with(&mut |to| {
+            OK.serialize(&mut *to)?;
+            value.serialize(to)
+        })
+    }
+
+    /// Appends what `serialize` writes. Only that is compiled anew for each type, in each cell.
+    fn write_with(
+        &mut self,
+        serialize: &mut dyn FnMut(&mut To<'_>) -> postcard::Result<()>,
+    ) -> Result<(), String> {
         let start = self.buffer.len;
         self.buffer.room(LENGTH);
         let lent = Lent::new(&mut self.files);
         let mut serializer = Serializer {
             output: Output(&mut self.buffer),
         };
-        let result = value.serialize(&mut serializer);
+        let result = serialize(&mut serializer);
         drop(lent);
         let end = match &result {
             Ok(()) => self.buffer.len,
@@ -223,6 +245,49 @@ impl Reader {
 
     /// Reads the next value. After an error the one behind it can still be read.
     pub(crate) fn read<T: DeserializeOwned>(&mut self) -> Result<T, String> {
+        let mut value = None;
+        self.read_with(&mut |from| {
+            value = Some(T::deserialize(from)?);
+            Ok(())
+        })?;
+        Ok(value.unwrap_or_else(|| unreachable!("it was read")))
+    }
+
+    /// Reads the next value, which is a `Result`, and hands the value of an `Ok` to `keep`.
+    pub(crate) fn read_result<T: DeserializeOwned, E: DeserializeOwned>(
+        &mut self,
+        keep: impl FnOnce(T),
+    ) -> Result<Result<(), E>, String> {
+        let mut keep = Some(keep);
+        self.read_either(&mut |from| {
+            let value = T::deserialize(from)?;
+            if let Some(keep) = keep.take() {
+                keep(value);
+            }
+            Ok(())
+        })
+    }
+
+    fn read_either<E: DeserializeOwned>(
+        &mut self,
+        read_ok: &mut dyn FnMut(&mut From<'_>) -> postcard::Result<()>,
+    ) -> Result<Result<(), E>, String> {
+        let mut error = None;
+        self.read_with(&mut |from| {
+            if u8::deserialize(&mut *from)? == OK {
+                return read_ok(from);
+            }
+            error = Some(E::deserialize(from)?);
+            Ok(())
+        })?;
+        Ok(error.map_or(Ok(()), Err))
+    }
+
+    /// Has `deserialize` read the next value.
+    fn read_with(
+        &mut self,
+        deserialize: &mut dyn FnMut(&mut From<'_>) -> postcard::Result<()>,
+    ) -> Result<(), String> {
         let bytes = match &self.bytes {
             Bytes::Inline(bytes) => &bytes[..],
             Bytes::Parcel(parcel, len) => &parcel.bytes()[..*len],
@@ -236,11 +301,11 @@ impl Reader {
         self.at += LENGTH + value.len();
         let lent = Lent::new(&mut self.files);
         let mut deserializer = Deserializer::from_bytes(value);
-        let result = T::deserialize(&mut deserializer);
+        let result = deserialize(&mut deserializer);
         drop(lent);
-        let value = result.map_err(reason)?;
+        result.map_err(reason)?;
         match deserializer.finalize() {
-            Ok([]) => Ok(value),
+            Ok([]) => Ok(()),
             _ => Err("its type's Serialize and Deserialize do not agree".to_owned()),
         }
     }

@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
 
 use super::board::{Board, now};
-use super::chunk_run::{ItemError, ItemResult, Job, PANIC_PLACE};
+use super::chunk_run::{ItemError, Job, PANIC_PLACE};
 use super::codec::{Body, Bytes, Reader, Writer};
 use super::message::{Order, Report};
 use super::parcel;
@@ -195,7 +195,7 @@ impl Server {
             }
             Order::Initialize { function } => {
                 let results = self.call(function, 1, (true, false), body)?;
-                let done = Reader::new(results).read::<ItemResult<()>>();
+                let done = Reader::new(results).read::<Result<(), ItemError>>();
                 let report = match done.map_err(ItemError::Argument) {
                     Ok(Ok(())) => Report::Ready,
                     Ok(Err(error)) | Err(error) => Report::Failed(error.to_string()),
