@@ -9,6 +9,7 @@ use postcard::{Deserializer, Serializer, de_flavors, ser_flavors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::chunk_run::ItemError;
 use super::parcel::{Delivery, Parcel};
 use super::wire::MOST_FILES;
 
@@ -254,10 +255,10 @@ impl Reader {
     }
 
     /// Reads the next value, which is a `Result`, and hands the value of an `Ok` to `keep`.
-    pub(crate) fn read_result<T: DeserializeOwned, E: DeserializeOwned>(
+    pub(crate) fn read_result<T: DeserializeOwned>(
         &mut self,
         keep: impl FnOnce(T),
-    ) -> Result<Result<(), E>, String> {
+    ) -> Result<Result<(), ItemError>, String> {
         let mut keep = Some(keep);
         self.read_either(&mut |from| {
             let value = T::deserialize(from)?;
@@ -268,16 +269,16 @@ impl Reader {
         })
     }
 
-    fn read_either<E: DeserializeOwned>(
+    fn read_either(
         &mut self,
         read_ok: &mut dyn FnMut(&mut From<'_>) -> postcard::Result<()>,
-    ) -> Result<Result<(), E>, String> {
+    ) -> Result<Result<(), ItemError>, String> {
         let mut error = None;
         self.read_with(&mut |from| {
             if u8::deserialize(&mut *from)? == OK {
                 return read_ok(from);
             }
-            error = Some(E::deserialize(from)?);
+            error = Some(ItemError::deserialize(from)?);
             Ok(())
         })?;
         Ok(error.map_or(Ok(()), Err))
