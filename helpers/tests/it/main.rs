@@ -3,4 +3,5 @@
 mod bad_input;
 mod futures;
 mod pool;
+mod processes;
 mod reduce;
