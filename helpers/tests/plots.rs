@@ -6,6 +6,9 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use helpers::ndarray::{Array2, s};
 use helpers::plot::{self, Figure, PlotError};
 use helpers::{Pool, Timeline};
 
@@ -68,6 +71,21 @@ fn decode(bytes: &[u8]) -> (u32, u32, Vec<[u8; 3]>) {
         "the picture is opaque"
     );
     (frame.width, frame.height, pixels.as_chunks().0.to_vec())
+}
+
+/// Checks that nothing touches the edges of a PNG: it would be cut.
+#[track_caller]
+fn check_edges(name: &str, width: u32, pixels: &[[u8; 3]]) {
+    let height = pixels.len() as u32 / width;
+    let at = |x, y| pixels[(y * width + x) as usize];
+    for x in 0..width {
+        let ends = [at(x, 4), at(x, height - 5)];
+        assert_eq!(ends, [[252; 3]; 2], "{name} at x {x}");
+    }
+    for y in 0..height {
+        let ends = [at(4, y), at(width - 5, y)];
+        assert_eq!(ends, [[252; 3]; 2], "{name} at y {y}");
+    }
 }
 
 /// Checks that tags are nested, attributes quoted, and every `&` starts an entity.
@@ -146,22 +164,7 @@ fn every_kind_saves_as_png_that_is_not_blank() {
             share(|pixel| pixel[0] < 60 && pixel[2] < 60) > 0.001,
             "{name} has no text"
         );
-        // Nothing may touch the edges: it would be cut.
-        let at = |x, y| pixels[(y * width + x) as usize];
-        for x in 0..width {
-            assert_eq!(
-                [at(x, 4), at(x, height - 5)],
-                [[252; 3]; 2],
-                "{name} at x {x}"
-            );
-        }
-        for y in 0..height {
-            assert_eq!(
-                [at(4, y), at(width - 5, y)],
-                [[252; 3]; 2],
-                "{name} at y {y}"
-            );
-        }
+        check_edges(name, width, &pixels);
     }
 }
 
@@ -218,6 +221,192 @@ fn check_error(result: Result<Figure, PlotError>, question: fn(&PlotError) -> bo
             "{part} is not in: {error}"
         );
     }
+}
+
+/// The dark, the middle and the bright end of the colours, and what is no number.
+const DARK: [u8; 3] = [68, 1, 84];
+const BRIGHT: [u8; 3] = [253, 231, 37];
+const GREY: [u8; 3] = [178, 178, 178];
+
+#[test]
+fn an_image_has_the_colours_of_its_values_in_their_places() {
+    // Without a title the picture starts in the corner (20, 20) of the page, and each value gets
+    // a square of 48 pixels of the page.
+    let values = [[0.0, 8.0, f64::NAN], [10.0, 2.0, f64::NEG_INFINITY]];
+    let (width, _, pixels) = decode(&plot::image("", &values).unwrap().png());
+    check_edges("image", width, &pixels);
+    let at = |x: u32, y: u32| pixels[(2 * y * width + 2 * x) as usize];
+    let square = |row: u32, column: u32| {
+        let (x, y) = (20 + column * 48, 20 + row * 48);
+        let corners = [(1, 1), (46, 1), (1, 46), (46, 46)].map(|(dx, dy)| at(x + dx, y + dy));
+        assert_eq!(
+            corners,
+            [at(x + 24, y + 24); 4],
+            "row {row}, column {column}"
+        );
+        corners[0]
+    };
+    assert_eq!([square(0, 0), square(1, 0)], [DARK, BRIGHT]);
+    assert_eq!([square(0, 2), square(1, 2)], [GREY, GREY]);
+    let (green, blue) = (square(0, 1), square(1, 1));
+    assert!(green[1] > green[2] && green[1] > 180, "8 is {green:?}");
+    assert!(blue[2] > blue[1] && blue[1] < 100, "2 is {blue:?}");
+    assert_eq!(
+        [at(20 + 3 * 48 + 4, 30), at(30, 20 + 2 * 48 + 4)],
+        [[252; 3]; 2]
+    );
+    // The bar beside it: bright at its top, dark at its bottom.
+    let bar = |y: u32| pixels[(y * width + 2 * (20 + 3 * 48 + 18 + 7)) as usize];
+    assert_eq!([bar(40), bar(319), bar(320)], [BRIGHT, DARK, [252; 3]]);
+}
+
+#[test]
+fn an_image_in_an_svg_holds_its_pixels() {
+    let figure = plot::image("<Six> \"numbers\"", &[[0, 1, 2], [3, 4, 5]]).unwrap();
+    let svg = figure.to_svg();
+    check_xml(&svg);
+    let start = "href=\"data:image/png;base64,";
+    let pictures: Vec<&str> = svg.split(start).skip(1).collect();
+    assert_eq!(pictures.len(), 2, "the picture and the bar");
+    let (picture, _) = pictures[0].split_once('"').unwrap();
+    let (width, height, pixels) = decode(&STANDARD.decode(picture).unwrap());
+    assert_eq!((width, height), (3, 2));
+    assert_eq!((pixels[0], pixels[5]), (DARK, BRIGHT));
+    assert!(svg.contains("<title>&lt;Six&gt; &quot;numbers&quot;</title>"));
+    assert!(svg.contains("image-rendering:pixelated"));
+}
+
+#[test]
+fn the_alt_text_of_an_image_tells_shape_extremes_and_where_they_are() {
+    let hill = Array2::from_shape_fn((30, 60), |(row, column)| {
+        90.0 - (row as f64 - 29.0).hypot(column as f64 - 59.0)
+    });
+    assert_eq!(
+        plot::image("Hill", &hill).unwrap().alt(),
+        "Image \"Hill\" of 30 rows of 60 values, from 24.3 (row 0, column 0) to 90 (row 29, \
+         column 59). On average the values are highest at the lower right, and lowest at the \
+         upper left."
+    );
+    let alt = |figure: Result<Figure, PlotError>| figure.unwrap().alt().to_owned();
+    let peak = |&(row, column): &(usize, usize)| (row, column) == (4, 4);
+    let peak = Array2::from_shape_fn((9, 9), |at| if peak(&at) { 5000 } else { 2 });
+    assert_eq!(
+        alt(plot::image("", &peak)),
+        "Image of 9 rows of 9 values, from 2 (row 0, column 0) to 5000 (row 4, column 4), in \
+         colours on a logarithmic scale. On average the values are highest in the centre, and \
+         lowest at the upper left."
+    );
+    assert_eq!(
+        alt(plot::image("", &[[7.5, f64::NAN]])),
+        "Image of 1 row of 2 values, all of them 7.5. 1 value is NaN or infinite, and grey."
+    );
+    let board = Array2::from_shape_fn((30, 30), |(row, column)| (row + column) as u32 % 2);
+    let told = alt(plot::image("", &board));
+    assert_eq!(
+        told,
+        "Image of 30 rows of 30 values, from 0 (row 0, column 0) to 1 (row 0, column 1). High and \
+         low values are spread evenly."
+    );
+}
+
+#[test]
+fn images_of_every_shape_fit_the_page() {
+    for (rows, columns) in [(1, 1), (2, 2), (1, 700), (700, 1), (1, 60_000), (60_000, 1)] {
+        let values = Array2::from_shape_fn((rows, columns), |(row, column)| row + column);
+        let name = format!("{rows} rows of {columns}");
+        let figure = plot::image(&name, &values).unwrap();
+        check_xml(&figure.to_svg());
+        let (width, height, pixels) = decode(&figure.png());
+        assert_eq!(width, 1440, "{name}");
+        assert!((300..1200).contains(&height), "{name}: {height}");
+        check_edges(&name, width, &pixels);
+        for end in [DARK, BRIGHT].into_iter().filter(|_| values.len() > 1) {
+            // In the picture, not only in the bar beside it.
+            let count = pixels.iter().filter(|pixel| **pixel == end).count();
+            assert!(count > 50, "{name}: {end:?} in {count} pixels");
+        }
+    }
+}
+
+#[test]
+fn a_large_image_is_made_of_means() {
+    // Blocks of 3 × 3 values whose mean is the place of their column, and one without numbers.
+    let mut values = Array2::from_shape_fn((600, 3000), |(row, column)| {
+        (column / 3) as f64 + [-1.0, 0.0, 1.0][(row + column) % 3]
+    });
+    values.slice_mut(s![..3, ..3]).fill(f64::NAN);
+    values[[3, 3]] = f64::NAN;
+    let figure = plot::image("", &values).unwrap();
+    assert!(figure.to_svg().len() < 100_000);
+    let (width, _, pixels) = decode(&figure.png());
+    let at = |column: usize, row: usize| pixels[(40 + row) * width as usize + 40 + column];
+    assert_eq!([at(0, 0), at(1, 1), at(999, 0)], [GREY, DARK, BRIGHT]);
+    assert_eq!(at(1000, 0), [252; 3], "1000 columns of blocks");
+    assert_eq!(at(500, 100), at(500, 0));
+}
+
+#[test]
+fn images_take_arrays_views_and_lists_of_rows() {
+    let alt = |figure: Result<Figure, PlotError>| figure.unwrap().alt().to_owned();
+    let array = Array2::from_shape_fn((2, 3), |(row, column)| (3 * row + column) as f32);
+    let told = alt(plot::image("", &array));
+    assert!(
+        told.contains("2 rows of 3 values, from 0 (row 0, column 0) to 5 (row 1"),
+        "{told}"
+    );
+    assert_eq!(alt(plot::image("", array.view())), told);
+    assert_eq!(alt(plot::image("", &[[0, 1, 2], [3, 4, 5]])), told);
+    assert_eq!(alt(plot::image("", &[[0, 1, 2], [3, 4, 5]][..])), told);
+    assert_eq!(alt(plot::image("", &vec![[0, 1, 2], [3, 4, 5]])), told);
+    let rows = vec![vec![0_u64, 1, 2], vec![3, 4, 5]];
+    assert_eq!(alt(plot::image("", &rows)), told);
+    assert_eq!(alt(plot::image("", &rows[..])), told);
+    let turned = alt(plot::image("", array.t()));
+    assert!(
+        turned.contains("3 rows of 2 values, from 0 (row 0, column 0) to 5 (row 2"),
+        "{turned}"
+    );
+}
+
+#[test]
+fn bad_images_are_named() {
+    let none = Array2::<f64>::zeros((0, 3));
+    let error = plot::image("T", &none);
+    check_error(
+        error,
+        PlotError::is_no_data,
+        &["0 rows of 3 values", "at least one"],
+    );
+    let empty: Vec<Vec<f64>> = vec![vec![]; 2];
+    let error = plot::image("T", &empty);
+    check_error(error, PlotError::is_no_data, &["2 rows of 0 values"]);
+    let ragged = vec![vec![1, 2, 3], vec![4, 5]];
+    let error = plot::image("T", &ragged);
+    check_error(
+        error,
+        PlotError::is_out_of_range,
+        &["row 1 has 2", "row 0 has 3"],
+    );
+    let error = plot::image("T", &[[f64::NAN, f64::INFINITY]]);
+    check_error(
+        error,
+        PlotError::is_not_finite,
+        &["none of the 2 values", "NaN"],
+    );
+    let error = plot::image("T", &[[0.0, 1.0], [2.0, -1e200]]);
+    check_error(
+        error,
+        PlotError::is_out_of_range,
+        &["row 1, column 1", "-1e200"],
+    );
+    // A view without memory behind it: 20 million times the same number.
+    let one = Array2::from_elem((1, 1), 1.0_f32);
+    let error = plot::image("T", one.broadcast((4000, 5000)).unwrap());
+    check_error(
+        error,
+        PlotError::is_out_of_range,
+        &["4000 rows of 5000", "16777216", "s![..;10"],
+    );
 }
 
 #[test]
@@ -393,7 +582,8 @@ fn strange_labels_and_values_draw() {
             let bars = plot::bars(label, label, [(label, value), ("other", 1.0)]);
             let line = [(0.0, value), (value, -value), (1.0, 1.0)];
             let lines = plot::lines(label, label, label, [(label, &line[..]), ("", &line[..1])]);
-            for figure in [bars.unwrap(), lines.unwrap()] {
+            let image = plot::image(label, &[[value, -value], [1.0, f64::NAN]]);
+            for figure in [bars.unwrap(), lines.unwrap(), image.unwrap()] {
                 check_xml(&figure.to_svg());
                 assert!(!figure.alt().contains(char::is_control));
             }

@@ -4,6 +4,8 @@ use super::number::{minus, plain, power_of_ten};
 
 /// From this ratio of the largest to the smallest value on, an axis is logarithmic.
 const LOG_RATIO: f64 = 1000.0;
+/// The space before the first and behind the last value of a logarithmic axis, as a part of it.
+const ROOM: f64 = 0.04;
 
 /// A range of values along one side of a plot.
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ impl Axis {
         const MOST_TICKS: usize = 16;
         let (low, high) = ends(values);
         if is_wide(low, high) {
-            return Self::logarithmic(low, high);
+            return Self::logarithmic(low, high, ROOM);
         }
         let whole = all_whole(values);
         let (from, to) = spread(low, high, whole);
@@ -51,7 +53,7 @@ impl Axis {
     pub(super) fn upwards(values: &[f64]) -> Self {
         let (low, high) = ends(values);
         if is_wide(low, high) {
-            return Self::logarithmic(low, high);
+            return Self::logarithmic(low, high, ROOM);
         }
         let whole = all_whole(values);
         let (from, to) = spread(low, high, whole);
@@ -60,6 +62,19 @@ impl Axis {
             true if low >= 0.0 && low <= high * 0.5 => Self::linear(0.0, to, whole),
             true if high <= 0.0 && high >= low * 0.5 => Self::linear(from, 0.0, whole),
             _ => Self::linear(from, to, whole),
+        }
+    }
+
+    /// Chooses the axis along a scale of colours, which ends at `low` and `high` themselves.
+    ///
+    /// It is logarithmic as in [`Axis::across`]. A single value has its place in the middle.
+    pub(super) fn between(low: f64, high: f64, whole: bool) -> Self {
+        if is_wide(low, high) {
+            return Self::logarithmic(low, high, 0.0);
+        }
+        match is_one_value(low, high) {
+            true => Self::across(&[low]),
+            false => Self::linear(low, high, whole),
         }
     }
 
@@ -82,13 +97,15 @@ impl Axis {
         }
     }
 
-    /// Makes a logarithmic axis that holds `low` and `high`, both above 0.
-    fn logarithmic(low: f64, high: f64) -> Self {
+    /// Makes a logarithmic axis that holds `low` and `high`, both above 0, with some `room` before
+    /// and behind them.
+    fn logarithmic(low: f64, high: f64, room: f64) -> Self {
         let (first, last) = (low.log10(), high.log10());
-        let room = (last - first) * 0.04;
+        let room = (last - first) * room;
         let (first, last) = (first - room, last + room);
         let (low, high) = (10_f64.powf(first), 10_f64.powf(last));
-        let (from, to) = (first.ceil() as i32, last.floor() as i32);
+        // Without room a power of ten at the end must not get lost by rounding.
+        let (from, to) = ((first - 1e-9).ceil() as i32, (last + 1e-9).floor() as i32);
         // Labels at each power of ten up to nine of them, else at each second, third, …
         let stride = (to - from) / 9 + 1;
         let labelled = |power: &i32| power.rem_euclid(stride) == 0;
@@ -138,11 +155,16 @@ fn all_whole(values: &[f64]) -> bool {
     values.iter().all(|value| value.fract() == 0.0)
 }
 
+/// Tells whether two values differ only by rounding.
+fn is_one_value(low: f64, high: f64) -> bool {
+    high - low <= 1e-9 * low.abs().max(high.abs()) || high - low < 1e-300
+}
+
 /// Widens a range of values so that none of them sits on the edge of the plot.
 fn spread(low: f64, high: f64, whole: bool) -> (f64, f64) {
     let size = low.abs().max(high.abs());
-    // Values that differ only by rounding are one value, in the middle of the axis.
-    if high - low <= 1e-9 * size || high - low < 1e-300 {
+    if is_one_value(low, high) {
+        // In the middle of the axis.
         let room = if whole || size < 1e-300 {
             1.0
         } else {
@@ -238,6 +260,19 @@ mod tests {
     }
 
     #[test]
+    fn a_scale_of_colours_ends_at_its_values() {
+        let axis = Axis::between(-3.0, 17.0, true);
+        assert_eq!((axis.place(-3.0), axis.place(17.0)), (0.0, 1.0));
+        assert_eq!(labels_of(axis), ["0", "5", "10", "15"]);
+        let axis = Axis::between(1.0, 1000.0, true);
+        assert_eq!((axis.place(1.0), axis.place(1000.0)), (0.0, 1.0));
+        assert_eq!(labels_of(axis), ["10⁰", "10¹", "10²", "10³"]);
+        let axis = Axis::between(5.0, 5.0, true);
+        assert_eq!(axis.place(5.0), 0.5);
+        assert_eq!(labels_of(axis), ["5"]);
+    }
+
+    #[test]
     fn every_value_lies_on_its_axis() {
         for values in [
             [0.0, 0.0],
@@ -253,7 +288,12 @@ mod tests {
         ] {
             let axis = Axis::upwards(&values);
             for value in values {
-                for place in [axis.place(value), Axis::across(&values).place(value)] {
+                let [low, high] = values;
+                for place in [
+                    axis.place(value),
+                    Axis::across(&values).place(value),
+                    Axis::between(low, high, false).place(value),
+                ] {
                     assert!(
                         (0.0..=1.0).contains(&place),
                         "{value} of {values:?}: {place}"

@@ -6,19 +6,21 @@ use super::raster::Raster;
 
 type Color = [u8; 3];
 
-/// The number of colours in the table of a picture, of the 256 that PNG allows.
+/// The number of colours that suffices for a drawing, of the 256 that PNG allows.
 ///
 /// A plot has a dozen colours and their blends at the edges; more shades of these cost bytes that
 /// no eye sees.
-const COLORS: usize = 64;
+pub(super) const FEW_COLORS: usize = 64;
+/// The number of colours of a drawing with a picture in it: all that PNG allows.
+pub(super) const MANY_COLORS: usize = 256;
 
-/// Packs `raster` as a PNG file of one byte per pixel and a table of its colours.
+/// Packs `raster` as a PNG file of one byte per pixel and a table of at most `most` colours.
 ///
 /// Pictures travel inside of notebooks as text, so that size counts: the table makes them several
 /// times smaller than 3 bytes per pixel would be.
-pub(super) fn png(raster: &Raster) -> Vec<u8> {
+pub(super) fn png(raster: &Raster, most: usize) -> Vec<u8> {
     let (pixels, _) = raster.rgb.as_chunks::<3>();
-    let (table, places) = colors(pixels);
+    let (table, places) = colors(pixels, most);
     // Most pixels have the colour of the one before, and one look into the map does for all.
     let runs = pixels.chunk_by(|a, b| a == b);
     let indices = runs.flat_map(|run| std::iter::repeat_n(places[&run[0]], run.len()));
@@ -42,7 +44,7 @@ pub(super) fn png(raster: &Raster) -> Vec<u8> {
 ///
 /// The most frequent colours get into the table as they are. What is left are a few shades at the
 /// edges of shapes, and they get the nearest colour of the table.
-fn colors(pixels: &[Color]) -> (Vec<Color>, HashMap<Color, u8>) {
+fn colors(pixels: &[Color], most: usize) -> (Vec<Color>, HashMap<Color, u8>) {
     let mut counts: HashMap<Color, usize> = HashMap::new();
     for run in pixels.chunk_by(|a, b| a == b) {
         *counts.entry(run[0]).or_default() += run.len();
@@ -51,7 +53,7 @@ fn colors(pixels: &[Color]) -> (Vec<Color>, HashMap<Color, u8>) {
     // The colour itself breaks ties: the same plot always gives the same bytes.
     colors.sort_unstable_by_key(|&(color, count)| (std::cmp::Reverse(count), color));
     let colors: Vec<Color> = colors.into_iter().map(|(color, _)| color).collect();
-    let table = colors[..colors.len().min(COLORS)].to_vec();
+    let table = colors[..colors.len().min(most)].to_vec();
     let nearest = |color: Color| {
         let distance = |i: &usize| -> u32 {
             let pairs = table[*i].iter().zip(color);
@@ -73,7 +75,7 @@ mod tests {
 
     #[test]
     fn frequent_colors_survive_and_rare_ones_move_a_little() {
-        let count = COLORS as u8;
+        let count = FEW_COLORS as u8;
         // Each of these colours twice, so that they fill the table.
         let mut rgb: Vec<u8> = (0..count).flat_map(|red| [red, 0, 0, red, 0, 0]).collect();
         rgb.extend([10, 3, 0, 20, 0, 2]);
@@ -83,7 +85,7 @@ mod tests {
             height: 1,
             rgb: rgb.clone(),
         };
-        let mut reader = png::Decoder::new(std::io::Cursor::new(png(&raster)));
+        let mut reader = png::Decoder::new(std::io::Cursor::new(png(&raster, FEW_COLORS)));
         reader.set_transformations(png::Transformations::EXPAND);
         let mut reader = reader.read_info().unwrap();
         let mut decoded = vec![0; reader.output_buffer_size().unwrap()];

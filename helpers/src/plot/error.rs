@@ -45,6 +45,16 @@ impl PlotError {
         )
     }
 
+    pub(super) fn none_finite(count: usize, first: f64) -> Self {
+        Self::new(
+            Kind::NotFinite,
+            format!(
+                "none of the {count} values is finite (the first is {first}), so there is nothing \
+                 to show: look for a division by zero"
+            ),
+        )
+    }
+
     pub(super) fn out_of_range(message: impl Into<String>) -> Self {
         Self::new(Kind::OutOfRange, message.into())
     }

@@ -14,7 +14,7 @@ use crate::notebook;
 
 /// A plot that shows itself when it is the last expression of a notebook cell.
 ///
-/// A figure keeps what it draws, not pixels: SVG and PNG are made when they are asked for.
+/// A figure keeps what it draws: SVG and PNG are made when they are asked for.
 ///
 /// ```
 /// use helpers::plot;
@@ -51,7 +51,11 @@ impl Figure {
     /// Gives the figure as the bytes of a PNG picture, with 2 × 2 pixels for each of the page.
     #[must_use]
     pub fn png(&self) -> Vec<u8> {
-        encode::png(&paint::raster(&self.scene))
+        let colors = match self.scene.pictures.is_empty() {
+            true => encode::FEW_COLORS,
+            false => encode::MANY_COLORS,
+        };
+        encode::png(&paint::raster(&self.scene), colors)
     }
 
     /// Writes the figure to a file, as SVG or PNG by the ending of its name.

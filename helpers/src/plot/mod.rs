@@ -8,6 +8,7 @@
 //! | [`bars`] | a few values side by side, such as the wall times of several versions |
 //! | [`lines`] | how values change, such as the time by the number of elements |
 //! | [`speedup`] | how many times faster more workers are, beside the ideal and Amdahl's law |
+//! | [`image`] | a table of numbers as a picture, such as the points of a grid |
 //! | [`timeline`] | which worker ran which task, and when it was idle |
 //!
 //! [`fit_amdahl`] computes the serial part of a program without drawing it.
@@ -28,17 +29,20 @@
 //! # Ok::<(), plot::PlotError>(())
 //! ```
 
-// How a plot comes to be: `bars`, `lines`, `speedup` and `timeline` check the numbers and write
-// a `Scene`, a list of shapes and texts. `paint` turns any scene into SVG or into pixels, and
+// How a plot comes to be: `bars`, `lines`, `speedup`, `image` and `timeline` check the numbers and
+// write a `Scene`, a list of shapes, pictures and texts. `paint` turns any scene into SVG or into pixels, and
 // `Figure` decides which of the two is wanted. A new kind of plot is one more file that writes a
 // scene.
 mod amdahl;
 mod axis;
 mod bars;
 mod chart;
+mod colormap;
 mod encode;
 mod error;
 mod figure;
+mod grid;
+mod image;
 mod lines;
 mod number;
 mod paint;
@@ -54,6 +58,8 @@ pub use amdahl::fit_amdahl;
 pub use bars::bars;
 pub use error::PlotError;
 pub use figure::Figure;
+pub use grid::Grid;
+pub use image::image;
 pub use lines::lines;
 pub use speedup::speedup;
 pub use timeline::timeline;

@@ -1,11 +1,14 @@
 //! A scene painted: as SVG, or as pixels.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, FontTransform, IntoFont, RGBColor as Rgb, ShapeStyle, TextStyle};
 
+use super::encode;
 use super::raster::Raster;
-use super::scene::{Anchor, Point, Scene, Shape, Text};
+use super::scene::{Anchor, Picture, Point, Scene, Shape, Text};
 use super::style::CARD;
 use super::text::{CAP_HEIGHT, X_HEIGHT};
 
@@ -34,6 +37,9 @@ pub(super) fn svg(scene: &Scene, title: &str, alt: &str) -> String {
     // The backend knows only whole numbers, so it has drawn in steps. Its opening tag is replaced
     // by one that shows the drawing in its true size, and says what it shows to screen readers.
     let body = drawn.split_once('>').map_or("", |(_, body)| body);
+    // The backend has no pictures either: they come behind what it has drawn.
+    let body = body.trim_end().trim_end_matches("</svg>");
+    let pictures: String = scene.pictures.iter().map(svg_picture).collect();
     let (width, height) = (scene.width, scene.height);
     let (steps_wide, steps_high) = steps_of(scene);
     let alt = escape(alt);
@@ -44,7 +50,20 @@ pub(super) fn svg(scene: &Scene, title: &str, alt: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" stroke-linejoin=\"round\" \
          width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {steps_wide} {steps_high}\">\n\
-         {title}<desc>{alt}</desc>{body}"
+         {title}<desc>{alt}</desc>{body}{pictures}</svg>\n"
+    )
+}
+
+/// Writes a picture as an element of an SVG document, with its pixels inside.
+fn svg_picture(picture: &Picture) -> String {
+    let step = |length: f64| (length * STEPS).round();
+    let (x, y) = (step(picture.from.0), step(picture.from.1));
+    let (width, height) = (step(picture.to.0) - x, step(picture.to.1) - y);
+    let png = STANDARD.encode(encode::png(&picture.raster, encode::MANY_COLORS));
+    format!(
+        "<image x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" \
+         preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" \
+         href=\"data:image/png;base64,{png}\"/>\n"
     )
 }
 
@@ -59,6 +78,9 @@ pub(super) fn raster(scene: &Scene) -> Raster {
     let _ = backend.present();
     drop(backend);
     let mut raster = Raster::shrink(&fine, width, height, STEPS as usize);
+    for picture in &scene.pictures {
+        raster.draw_picture(picture);
+    }
     for text in &scene.texts {
         raster.draw_text(text);
     }

@@ -1,14 +1,17 @@
 //! Pixels, and the text among them.
 
+use std::fmt;
+
 use plotters::style::RGBColor as Rgb;
 
-use super::scene::{Anchor, Text};
+use super::scene::{Anchor, Picture, Text};
 use super::text::{self, CAP_HEIGHT};
 
 /// How many pixels of a picture make one pixel of the page, for screens with fine pixels.
 pub(super) const SHARPNESS: usize = 2;
 
 /// Pixels in rows from the top, 3 bytes (red, green, blue) each.
+#[derive(Clone)]
 pub(super) struct Raster {
     pub(super) width: usize,
     pub(super) height: usize,
@@ -43,6 +46,22 @@ impl Raster {
             }
         }
         Self { width, height, rgb }
+    }
+
+    /// Puts `picture` over what is there; each of its pixels becomes a rectangle of equal ones.
+    pub(super) fn draw_picture(&mut self, picture: &Picture) {
+        let pixel = |length: f64| (length * SHARPNESS as f64).round() as usize;
+        let (left, right) = (pixel(picture.from.0), pixel(picture.to.0));
+        let (top, bottom) = (pixel(picture.from.1), pixel(picture.to.1));
+        let source = &picture.raster;
+        for y in top..bottom.min(self.height) {
+            let row = (y - top) * source.height / (bottom - top);
+            for x in left..right.min(self.width) {
+                let column = (x - left) * source.width / (right - left);
+                let (from, to) = (row * source.width + column, y * self.width + x);
+                self.rgb[to * 3..][..3].copy_from_slice(&source.rgb[from * 3..][..3]);
+            }
+        }
     }
 
     /// Writes `text` over what is there.
@@ -87,5 +106,11 @@ impl Raster {
             let mixed = f32::from(*old) * (1.0 - coverage) + f32::from(new) * coverage;
             *old = mixed.round() as u8;
         }
+    }
+}
+
+impl fmt::Debug for Raster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Raster({} × {})", self.width, self.height)
     }
 }

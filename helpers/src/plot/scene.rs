@@ -2,18 +2,20 @@
 
 use plotters::style::RGBColor as Rgb;
 
+use super::raster::Raster;
 use super::style::{INK, MARGIN, TITLE_SIZE, WIDTH};
 use super::text;
 
 /// A place in a figure: pixels of the page, to the right and downwards.
 pub(super) type Point = (f64, f64);
 
-/// A drawing: first the shapes, in their order, then the texts on top of them.
+/// A drawing: first the shapes, in their order, then the pictures, then the texts on top of them.
 #[derive(Clone, Debug)]
 pub(super) struct Scene {
     pub(super) width: f64,
     pub(super) height: f64,
     pub(super) shapes: Vec<Shape>,
+    pub(super) pictures: Vec<Picture>,
     pub(super) texts: Vec<Text>,
 }
 
@@ -27,6 +29,14 @@ pub(super) enum Shape {
     Rect(Point, Point, Rgb),
     /// A filled circle of some radius.
     Circle(Point, f64, Rgb),
+}
+
+/// Pixels stretched from an upper left to a lower right corner, each to a sharp rectangle.
+#[derive(Clone, Debug)]
+pub(super) struct Picture {
+    pub(super) from: Point,
+    pub(super) to: Point,
+    pub(super) raster: Raster,
 }
 
 #[derive(Clone, Debug)]
@@ -72,6 +82,7 @@ impl Scene {
             width: WIDTH,
             height: 0.0,
             shapes: Vec::new(),
+            pictures: Vec::new(),
             texts: Vec::new(),
         };
         let mut y = MARGIN;
