@@ -4,6 +4,17 @@
 //! `cargo xtask bench processes` starts this program once for each measurement, and lets it take
 //! turns with Python's pools: for each line on standard input it measures once, and prints the
 //! seconds. Python's part is `xtask/python/bench_peers.py`.
+//!
+//! What bounds the rows:
+//! - A round trip is two wake-ups of a sleeping process, by the system's scheduler. Whoever waits
+//!   looks for 50 µs before it sleeps, and a worker as well; a ping-pong that spins for ever never
+//!   sleeps, and cannot be had without a core of its own for each worker.
+//! - Tiny items in default chunks cost their serialization, and the call to it.
+//! - The start in a notebook is that of the kernel's own program, some 30 MB, which a worker has to be.
+//! - What is sent is copied into memory that both processes see, and out of it again. Much of the
+//!   time are page faults: memory that is touched for the first time is handed out page by page.
+//!   While a pool is busy it uses its memory again; a second after, it gives it back.
+//! - In a `SharedArray` nothing is copied, and the memory's bandwidth is the bound, as for threads.
 
 use std::error::Error;
 use std::hint::{black_box, spin_loop};
