@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 /// Set by the evcxr kernel in the process that runs the cells.
@@ -61,9 +62,30 @@ pub(crate) fn without_source<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// How long a panic waits for its message to be shown. The kernel passes stderr on in a thread of
-/// its own; if the cell ended first, the message would appear below the next cell.
-const TIME_TO_BE_SHOWN: Duration = Duration::from_millis(30);
+/// How long it may take until a report is shown. The kernel passes stderr on in threads of its
+/// own; if the cell ended first, the report would appear below the next cell.
+const TIME_TO_BE_SHOWN: Duration = Duration::from_millis(150);
+
+static LAST_REPORT: Mutex<Option<Instant>> = Mutex::new(None);
+
+thread_local! {
+    static OTHERS_WAIT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// For a worker's thread: whoever takes its results waits until its reports are shown, so that
+/// it can go on to its next task.
+pub(crate) fn let_others_wait() {
+    OTHERS_WAIT.set(true);
+}
+
+/// Waits until the panics that were reported are to be seen. Call it where a failure reaches the
+/// cell.
+pub(crate) fn wait_for_reports() {
+    let last = *LAST_REPORT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(last) = last {
+        thread::sleep(TIME_TO_BE_SHOWN.saturating_sub(last.elapsed()));
+    }
+}
 
 /// Writes the message and the line of code that panicked, and nothing else.
 pub(crate) fn report_panic(info: &PanicHookInfo<'_>) {
@@ -79,7 +101,10 @@ pub(crate) fn report_panic(info: &PanicHookInfo<'_>) {
     // One write, so that the lines of several workers stay apart.
     let report = format!("panicked{worker}: {message}\n  at {place}\n");
     let _ = io::stderr().write_all(report.as_bytes());
-    thread::sleep(TIME_TO_BE_SHOWN);
+    *LAST_REPORT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    if !OTHERS_WAIT.get() {
+        wait_for_reports();
+    }
 }
 
 /// The place of a panic: the line of code itself where it is the cell's, else file and line.

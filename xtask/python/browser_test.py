@@ -54,7 +54,7 @@ def main():
     parser.add_argument("--browser", required=True)
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--notebook", default="01_multiprocessing.ipynb")
-    parser.add_argument("--timeout", type=int, default=300, help="seconds that the lesson may take")
+    parser.add_argument("--timeout", type=int, default=600, help="seconds that the lesson may take")
     parser.add_argument("lab", nargs="+", help="the command that starts JupyterLab")
     options = parser.parse_args()
     options.pictures.mkdir(parents=True, exist_ok=True)
@@ -69,6 +69,7 @@ def main():
             try:
                 look_at_lesson(page, server.url, options)
             except BaseException:
+                print(f"What JupyterLab's server said:\n{server.said()}", file=sys.stderr)
                 page.screenshot(path=options.pictures / "failure.png")
                 raise
             finally:
@@ -125,8 +126,10 @@ class Server:
 
 
 def look_at_lesson(page, url, options):
+    opened = time.monotonic()
     page.goto(re.sub(r"/lab[^?]*", f"/lab/tree/notebooks/{options.notebook}", url))
-    wait_for(page, lambda state: state["status"] == "idle", 120, "the kernel to start")
+    wait_for(page, lambda state: state["status"] == "idle", 300, "the kernel to start")
+    print(f"the page and the kernel were there after {time.monotonic() - opened:.0f} s")
     # A save would change the lesson in the clone.
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:toggle-autosave')")
     # As committed: outputs of a notebook that this browser does not trust.
@@ -137,7 +140,7 @@ def look_at_lesson(page, url, options):
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     started = time.monotonic()
-    wait_for(page, lambda state: not finished(state), 30, "the first cell to start")
+    wait_for(page, lambda state: not finished(state), 60, "the first cell to start")
     state = wait_for(page, finished, options.timeout, "the last cell to end")
     print(f"all cells ran in {time.monotonic() - started:.0f} s")
     check_cells(state["cells"])
@@ -198,7 +201,7 @@ def check_pictures(page, cells):
     )
     show_all(page)
     page.wait_for_function(
-        f"() => ({IMAGES})().filter(image => image.complete).length >= {expected}", timeout=20000
+        f"() => ({IMAGES})().filter(image => image.complete).length >= {expected}", timeout=60000
     )
     images = page.evaluate(IMAGES)
     bad = [image for image in images if not image["alt"].strip() or image["width"] == 0]

@@ -14,7 +14,7 @@ from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
 
-from kernels import SETTLE_SECONDS
+from kernels import LATEST_SECONDS, SETTLE_SECONDS
 
 # Tags of a cell that is meant to fail. The second is Jupyter's own: "Run All" goes on after a
 # cell that does not compile only if it has it.
@@ -44,8 +44,11 @@ class Client(NotebookClient):
     async def async_execute_cell(self, cell, cell_index, **options):
         await super().async_execute_cell(cell, cell_index, **options)
         while cell.cell_type == "code":
+            silent = expects_failure(cell) and not failure_in(cell.outputs)
             try:
-                late = await self.kc.get_iopub_msg(timeout=SETTLE_SECONDS)
+                late = await self.kc.get_iopub_msg(
+                    timeout=LATEST_SECONDS if silent else SETTLE_SECONDS
+                )
             except Empty:
                 return cell
             if late["msg_type"] != "status":

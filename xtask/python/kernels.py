@@ -8,8 +8,11 @@ from jupyter_client.manager import KernelManager
 
 # The slowest thing that a kernel does is to compile all crates on a slow machine.
 LONGEST = 900
-# How long to listen after a cell for what it still has to say.
+# How long to listen after a cell for what it still has to say: evcxr passes stderr on in threads of
+# its own, which may be later than "I am idle".
 SETTLE_SECONDS = 0.1
+# The same after a cell that must fail, as long as it has not said why.
+LATEST_SECONDS = 10
 
 
 class Kernel:
@@ -37,6 +40,17 @@ class Kernel:
 
     def outputs(self, code):
         """As `run`, but gives the result in each of its formats."""
+        result, problems = self.execute(code)
+        if problems:
+            raise RuntimeError(f"the cell\n{code}\nfailed:\n{problems}")
+        return result
+
+    def problems(self, code):
+        """Runs a cell that must fail, and gives what it says of that; nothing if it does not."""
+        return self.execute(code, fails=True)[1]
+
+    def execute(self, code, fails=False):
+        """Runs a cell; gives its result in each of its formats, and what went wrong."""
         result, problems = {}, []
 
         def collect(message):
@@ -52,13 +66,11 @@ class Kernel:
         self.client.execute_interactive(
             code, allow_stdin=False, output_hook=collect, timeout=LONGEST
         )
-        # evcxr passes stderr on in a thread of its own, which may be later than "I am idle".
         with contextlib.suppress(Empty):
             while True:
-                collect(self.client.get_iopub_msg(timeout=SETTLE_SECONDS))
-        if problems:
-            raise RuntimeError(f"the cell\n{code}\nfailed:\n{''.join(problems)}")
-        return result
+                waits = LATEST_SECONDS if fails and not problems else SETTLE_SECONDS
+                collect(self.client.get_iopub_msg(timeout=waits))
+        return result, "".join(problems)
 
     def __enter__(self):
         self.wait_until_ready()

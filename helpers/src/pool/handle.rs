@@ -341,7 +341,9 @@ impl<R> JoinHandle<R> {
     }
 
     fn take(&self) -> Result<R, PoolError> {
-        self.fate.take()?;
+        self.fate
+            .take()
+            .inspect_err(|_| notebook::wait_for_reports())?;
         self.slot.lock().take().ok_or_else(PoolError::taken)
     }
 }

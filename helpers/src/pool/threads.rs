@@ -13,6 +13,7 @@ use super::chunk::{checked_chunk_size, default_chunk_size};
 use super::handle::{Job, Runner, task};
 use super::imap::Way;
 use super::{Imap, JoinHandle, PoolError, StarFn};
+use crate::notebook;
 use crate::timeline::recorder::{self, Items, PoolTag};
 
 /// More threads than this help nobody, and are more likely a slip of the pen.
@@ -64,6 +65,7 @@ impl Pool {
                 let thread = thread::Builder::new().name(worker_name(worker.index()));
                 joins.push(thread.spawn(move || {
                     recorder::enter(tag, worker.index());
+                    notebook::let_others_wait();
                     worker.run();
                 })?);
                 io::Result::Ok(())
@@ -319,7 +321,12 @@ impl<'p> Chunked<'p> {
                 pool.submit(|chunk: Vec<T>| chunk.into_iter().map(call).collect(), chunk)
             }),
             // A panic was reported where it happened; here it only goes on.
-            open: |result| result.unwrap_or_else(|panic| resume_unwind(panic)),
+            open: |result| {
+                result.unwrap_or_else(|panic| {
+                    notebook::wait_for_reports();
+                    resume_unwind(panic)
+                })
+            },
             chunk_size: self.size.map_or(1, NonZeroUsize::get),
             workers: pool.workers,
         }
@@ -369,15 +376,21 @@ where
 fn on_workers(pool: &Pool, times: usize, panicked: &AtomicBool, work: &(dyn Fn() + Sync)) {
     // The scope waits for all its tasks, and passes a task's panic on: rayon's `par_iter` would
     // split the list in halves instead, and start the last items before the first ones are done.
-    pool.threads().in_place_scope_fifo(|scope| {
-        for _ in 0..times {
-            scope.spawn_fifo(move |_| {
-                let stop = StopOnPanic(panicked);
-                work();
-                std::mem::forget(stop);
-            });
-        }
-    });
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        pool.threads().in_place_scope_fifo(|scope| {
+            for _ in 0..times {
+                scope.spawn_fifo(move |_| {
+                    let stop = StopOnPanic(panicked);
+                    work();
+                    std::mem::forget(stop);
+                });
+            }
+        });
+    }));
+    if let Err(panic) = result {
+        notebook::wait_for_reports();
+        resume_unwind(panic);
+    }
 }
 
 /// Works until no chunk is left, or until some worker panicked.
