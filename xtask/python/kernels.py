@@ -1,6 +1,7 @@
 """Starting a kernel by its command line and running single cells in it."""
 
 import contextlib
+import time
 from queue import Empty
 
 from jupyter_client.kernelspec import KernelSpec
@@ -14,6 +15,9 @@ SETTLE_SECONDS = 0.1
 
 class Kernel:
     """A running kernel; `with` ends it."""
+
+    # From asking for the last cell to the kernel's word that it is idle.
+    seconds = 0.0
 
     def __init__(self, argv, **start):
         self.manager = KernelManager()
@@ -49,9 +53,11 @@ class Kernel:
             elif message["msg_type"] == "stream" and content["name"] == "stderr":
                 problems.append(content["text"])
 
+        started = time.perf_counter()
         self.client.execute_interactive(
             code, allow_stdin=False, output_hook=collect, timeout=LONGEST
         )
+        self.seconds = time.perf_counter() - started
         # evcxr passes stderr on in a thread of its own, which may be later than "I am idle".
         with contextlib.suppress(Empty):
             while True:
