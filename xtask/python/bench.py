@@ -96,11 +96,12 @@ def measure(name: str, setting: Setting, problems: list[str], goals: list[bool])
 
 
 def closing(quick: bool, goals: list[bool], problems: list[str]) -> list[str]:
+    lines = [f"not measured: {problem}" for problem in problems]
     if quick:
-        first = "A quick look, which shows that all can be measured; its figures say little."
-    else:
-        first = f"{sum(goals)} of {len(goals)} goals are met."
-    return [first, *(f"not measured: {problem}" for problem in problems)]
+        lines.append("A quick look, which shows that all can be measured; its figures say little.")
+    elif goals:
+        lines.append(f"{sum(goals)} of {len(goals)} goals are met.")
+    return lines
 
 
 def write(results: dict, options: argparse.Namespace) -> None:

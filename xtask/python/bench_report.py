@@ -24,8 +24,8 @@ Your own machine will give other numbers, and often the same order.
 - **ours / this** divides the time of the first row, which is ours, by that of another row, turn by
   turn: 0.1 says that ours takes a tenth of its time, 2 that ours takes twice its time. Again the
   median, and the quartiles.
-- **ours is** *faster* or **slower** if both quartiles of that ratio lie on one side of 1, and *as
-  fast* if they do not.
+- **ours is** *faster* or **slower** if both quartiles of that ratio lie on one side of 1 and the
+  median is at least one hundredth away from it; else it is *as fast*.
 - *(a limit)* marks rows that do not compete: the least that the machine or the system needs for
   such work, or another language for scale.
 - **bound by** names what the time goes into.

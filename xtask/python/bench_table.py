@@ -130,8 +130,14 @@ def paired(mine: list[float], theirs: list[float]) -> list[float]:
     return [a / b for a, b in zip(mine, theirs)]
 
 
+# Ratios that are closer to 1 are called equal: nobody would notice.
+NOTICEABLE = 0.01
+
+
 def verdict(ours_to_this: Spread) -> str:
-    """Not decided while 1 lies between the quartiles."""
+    """Not decided while 1 lies between the quartiles, or while the difference is too small."""
+    if abs(ours_to_this.median - 1) < NOTICEABLE:
+        return "as fast"
     if ours_to_this.high < 1:
         return "faster"
     return "**slower**" if ours_to_this.low > 1 else "as fast"

@@ -54,6 +54,7 @@ class Statistics(unittest.TestCase):
             "slow": ([3.0, 4.0, 5.0], "faster"),
             "alike": ([1.0, 2.0, 3.0], "as fast"),
             "hardly slower": ([1.9, 2.1, 3.0], "as fast"),
+            "a hair slower": ([2.01, 2.01, 2.01], "as fast"),
         }
         entries = [Entry(name, seconds=seconds) for name, (seconds, _) in others.items()]
         entries.append(Entry("memory", seconds=[1.0] * 3, limit=True))
