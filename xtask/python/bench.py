@@ -5,6 +5,7 @@ Without a name, all suites run, and BENCHMARKS.md and assets/benchmarks.svg are 
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +36,8 @@ MEASURED = CLONE / ".course/bench"
 
 
 def main() -> int:
+    # So that who is told to end ends the kernels and programs that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     options = parse()
     setting = Setting(
         dict(options.program), options.evcxr, options.workers, options.quick, options.repeat
