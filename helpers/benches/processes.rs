@@ -1,9 +1,8 @@
 //! `ProcessPool`, and what it is held against: one measurement, named on the command line with
-//! its size.
+//! its workers and its size.
 //!
-//! `cargo xtask bench processes` starts this program once for each measurement, and lets it take
-//! turns with Python's pools: for each line on standard input it measures once, and prints the
-//! seconds. Python's part is `xtask/python/bench_peers.py`.
+//! `cargo xtask bench processes` lets it take turns with Python's pools:
+//! `xtask/python/bench_peers.py`.
 //!
 //! What bounds the rows:
 //! - A round trip is two wake-ups of a sleeping process, by the system's scheduler. Whoever waits
@@ -16,9 +15,10 @@
 //!   While a pool is busy it uses its memory again; a second after, it gives it back.
 //! - In a `SharedArray` nothing is copied, and the memory's bandwidth is the bound, as for threads.
 
-use std::error::Error;
+mod serve;
+
 use std::hint::{black_box, spin_loop};
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode};
@@ -26,23 +26,17 @@ use std::time::Instant;
 use std::{env, iter};
 
 use helpers::prelude::*;
+use serve::{Given, Measure, Result, SetUp};
 
-const WORKERS: usize = 2;
 const PARTS: usize = 8;
 /// Sums in shared memory take so little time that one alone says nothing.
 const SUMS: usize = 20;
 
-type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
-/// Measures once, in seconds.
-type Measure = Box<dyn FnMut() -> Result<f64>>;
-/// Does once what need not be measured; told how many items, numbers or calls there are to be.
-type SetUp = fn(usize) -> Result<Measure>;
-
-const MEASUREMENTS: &[(&str, SetUp)] = &[
+const MEASUREMENTS: &[(&str, SetUp<f64>)] = &[
     ("round-trip", round_trip),
-    ("ping-pong", |calls| ping_pong(Receiver::Blocks, calls)),
-    ("ping-pong-spinning", |calls| {
-        ping_pong(Receiver::Spins, calls)
+    ("ping-pong", |given| ping_pong(Receiver::Blocks, given)),
+    ("ping-pong-spinning", |given| {
+        ping_pong(Receiver::Spins, given)
     }),
     ("map-one", map_one),
     ("map-default", map_default),
@@ -62,12 +56,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let done = match &arguments[..] {
         [echoes, how] if echoes == ECHO => echo(how),
-        [name, size] => serve(name, size),
-        _ => {
-            // `cargo bench` starts every bench.
-            println!("`cargo xtask bench processes` compares process pools");
-            Ok(())
-        }
+        _ => serve::run(MEASUREMENTS),
     };
     if let Err(error) = done {
         eprintln!("error: {error}");
@@ -76,25 +65,18 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Measures once for each line on standard input.
-fn serve(name: &str, size: &str) -> Result<()> {
-    let known = MEASUREMENTS.iter().find(|(known, _)| *known == name);
-    let (_, set_up) = known.ok_or_else(|| format!("there is no measurement `{name}`"))?;
-    let mut measure = set_up(size.parse()?)?;
-    for line in io::stdin().lock().lines() {
-        line?;
-        println!("{}", measure()?);
-    }
-    Ok(())
-}
-
 fn seconds_since(start: Instant) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-fn round_trip(calls: usize) -> Result<Measure> {
-    let pool = ProcessPool::new(WORKERS)?;
-    Ok(Box::new(move || {
+fn round_trip(
+    Given {
+        workers,
+        size: calls,
+    }: Given,
+) -> Result<Measure<f64>> {
+    let pool = ProcessPool::new(workers)?;
+    Ok(Box::new(move |_| {
         let start = Instant::now();
         for x in 0..calls {
             black_box(pool.submit(|x: usize| x + 1, x).join()?);
@@ -103,17 +85,27 @@ fn round_trip(calls: usize) -> Result<Measure> {
     }))
 }
 
-fn map_one(items: usize) -> Result<Measure> {
-    let pool = ProcessPool::new(WORKERS)?;
-    Ok(Box::new(move || {
+fn map_one(
+    Given {
+        workers,
+        size: items,
+    }: Given,
+) -> Result<Measure<f64>> {
+    let pool = ProcessPool::new(workers)?;
+    Ok(Box::new(move |_| {
         let single = pool.chunk_size(1)?;
         seconds_per_item(items, || single.map(|x: usize| x + 1, 0..items))
     }))
 }
 
-fn map_default(items: usize) -> Result<Measure> {
-    let pool = ProcessPool::new(WORKERS)?;
-    Ok(Box::new(move || {
+fn map_default(
+    Given {
+        workers,
+        size: items,
+    }: Given,
+) -> Result<Measure<f64>> {
+    let pool = ProcessPool::new(workers)?;
+    Ok(Box::new(move |_| {
         seconds_per_item(items, || pool.map(|x: usize| x + 1, 0..items))
     }))
 }
@@ -129,10 +121,15 @@ fn seconds_per_item(
     Ok(seconds / items as f64)
 }
 
-fn start(items: usize) -> Result<Measure> {
-    Ok(Box::new(move || {
+fn start(
+    Given {
+        workers,
+        size: items,
+    }: Given,
+) -> Result<Measure<f64>> {
+    Ok(Box::new(move |_| {
         let start = Instant::now();
-        let pool = ProcessPool::new(WORKERS)?;
+        let pool = ProcessPool::new(workers)?;
         let results = pool.map(|x: usize| x + 1, 0..items)?;
         let seconds = seconds_since(start);
         assert!(results.into_iter().eq(1..=items));
@@ -145,11 +142,16 @@ fn numbers(count: usize) -> Vec<f64> {
     (0..count).map(|i| (i % 1000) as f64 * 0.5).collect()
 }
 
-fn sum_sent(count: usize) -> Result<Measure> {
-    let pool = ProcessPool::new(WORKERS)?;
+fn sum_sent(
+    Given {
+        workers,
+        size: count,
+    }: Given,
+) -> Result<Measure<f64>> {
+    let pool = ProcessPool::new(workers)?;
     let numbers = numbers(count);
     let expected: f64 = numbers.iter().sum();
-    Ok(Box::new(move || {
+    Ok(Box::new(move |_| {
         let start = Instant::now();
         let parts = numbers.chunks(count / PARTS).map(<[f64]>::to_vec);
         let sums = pool.map(|part: Vec<f64>| part.iter().sum::<f64>(), parts)?;
@@ -160,8 +162,13 @@ fn sum_sent(count: usize) -> Result<Measure> {
     }))
 }
 
-fn sum_shared(count: usize) -> Result<Measure> {
-    let pool = ProcessPool::new(WORKERS)?;
+fn sum_shared(
+    Given {
+        workers,
+        size: count,
+    }: Given,
+) -> Result<Measure<f64>> {
+    let pool = ProcessPool::new(workers)?;
     let numbers = SharedArray::from_slice(&numbers(count))?;
     seconds_per_sum(count, move || {
         let parts = numbers.chunks(count / PARTS);
@@ -170,8 +177,13 @@ fn sum_shared(count: usize) -> Result<Measure> {
     })
 }
 
-fn sum_threads(count: usize) -> Result<Measure> {
-    let pool = Pool::new(WORKERS)?;
+fn sum_threads(
+    Given {
+        workers,
+        size: count,
+    }: Given,
+) -> Result<Measure<f64>> {
+    let pool = Pool::new(workers)?;
     let numbers = numbers(count);
     seconds_per_sum(count, move || {
         let parts = numbers.chunks(count / PARTS);
@@ -183,9 +195,9 @@ fn sum_threads(count: usize) -> Result<Measure> {
 fn seconds_per_sum(
     count: usize,
     mut sum: impl FnMut() -> Result<f64> + 'static,
-) -> Result<Measure> {
+) -> Result<Measure<f64>> {
     let expected: f64 = numbers(count).iter().sum();
-    Ok(Box::new(move || {
+    Ok(Box::new(move |_| {
         let start = Instant::now();
         let sums: Vec<f64> = iter::repeat_with(&mut sum)
             .take(SUMS)
@@ -196,10 +208,15 @@ fn seconds_per_sum(
     }))
 }
 
-fn there_and_back(count: usize) -> Result<Measure> {
-    let pool = ProcessPool::new(WORKERS)?;
+fn there_and_back(
+    Given {
+        workers,
+        size: count,
+    }: Given,
+) -> Result<Measure<f64>> {
+    let pool = ProcessPool::new(workers)?;
     let source = numbers(count);
-    Ok(Box::new(move || {
+    Ok(Box::new(move |_| {
         let sent = source.clone();
         let start = Instant::now();
         let returned = pool.submit(|numbers: Vec<f64>| numbers, sent).join()?;
@@ -210,9 +227,9 @@ fn there_and_back(count: usize) -> Result<Measure> {
 }
 
 /// Four copies into fresh memory: two for each way is the least when two processes share none.
-fn copies(count: usize) -> Result<Measure> {
+fn copies(Given { size: count, .. }: Given) -> Result<Measure<f64>> {
     let source = numbers(count);
-    Ok(Box::new(move || {
+    Ok(Box::new(move |_| {
         Ok((0..4)
             .map(|_| {
                 let start = Instant::now();
@@ -244,8 +261,8 @@ impl Receiver {
 }
 
 /// The limit of what two processes can do: a message through a socket and back, and no pool.
-fn ping_pong(receiver: Receiver, calls: usize) -> Result<Measure> {
-    Ok(Box::new(move || {
+fn ping_pong(receiver: Receiver, Given { size: calls, .. }: Given) -> Result<Measure<f64>> {
+    Ok(Box::new(move |_| {
         let (mut near, far) = UnixStream::pair()?;
         // A new process each time: one that spins would be in the way of the others' turns.
         let mut other = Command::new(env::current_exe()?)

@@ -1,7 +1,8 @@
-"""One measurement of one of Python's process pools: `bench_peers.py POOL MEASUREMENT SIZE`.
+"""One measurement of one of Python's pools: `bench_peers.py POOL MEASUREMENT WORKERS SIZE`.
 
-For each line on standard input it measures once and prints the seconds: see `bench_rivals.py`.
-Imports are made where they are needed, because workers that are spawned import this file too.
+For each line on standard input it measures once and prints the seconds: see `bench_rivals.py`. Some
+measurements print what the work gave after them, and take from the line what is wanted. Imports are
+made where they are needed, because workers that are spawned import this file too.
 """
 
 import sys
@@ -11,18 +12,35 @@ from collections.abc import Callable
 import bench_tasks
 
 # As in helpers/benches/processes.rs.
-WORKERS = 2
 PARTS = 8
+# As in helpers/benches/threads.rs.
+SLEEPS = [3, 5, 10, 15, 17, 20]
+NUMBERS = 20_000_000
+# As in helpers/benches/repeat: work that takes less is done again.
+AT_LEAST = 0.020
 
-Measure = Callable[[], float]
+# Told the line that was read.
+Measure = Callable[[str], float | str]
+
+
+class Nobody:
+    """The caller does it all by itself."""
+
+    def call(self, function, argument):
+        return function(argument)
+
+    def map(self, function, items, chunk=None):
+        return list(map(function, items))
+
+    def close(self):
+        pass
 
 
 class Pool:
-    """`multiprocessing.Pool`, or that of a module which copies it."""
+    """`multiprocessing.Pool`, or another with its methods."""
 
-    def __init__(self, module: str, start_method: str):
-        context = __import__(module).get_context(start_method)
-        self.pool = context.Pool(WORKERS)
+    def __init__(self, pool, workers: int):
+        self.pool, self.workers = pool, workers
 
     def call(self, function, argument):
         return self.pool.apply(function, (argument,))
@@ -38,8 +56,8 @@ class Pool:
 class Executor:
     """An executor with the methods of `concurrent.futures`."""
 
-    def __init__(self, make):
-        self.executor = make(max_workers=WORKERS)
+    def __init__(self, executor):
+        self.executor = executor
 
     def call(self, function, argument):
         return self.executor.submit(function, argument).result()
@@ -51,31 +69,60 @@ class Executor:
         self.executor.shutdown()
 
 
-def standard_executor():
+class Joblib:
+    """`joblib.Parallel` with its default backend and batches, kept open between calls."""
+
+    def __init__(self, workers: int):
+        import joblib
+
+        self.delayed = joblib.delayed
+        self.parallel = joblib.Parallel(n_jobs=workers).__enter__()
+
+    def map(self, function, items, chunk=None):
+        return self.parallel(self.delayed(function)(item) for item in items)
+
+    def close(self):
+        self.parallel.__exit__(None, None, None)
+
+
+def pool_of(module: str, start_method: str, workers: int) -> Pool:
+    return Pool(__import__(module).get_context(start_method).Pool(workers), workers)
+
+
+def thread_pool(workers: int) -> Pool:
+    import multiprocessing.pool
+
+    return Pool(multiprocessing.pool.ThreadPool(workers), workers)
+
+
+def standard_executor(workers: int) -> Executor:
     import concurrent.futures
 
-    return Executor(concurrent.futures.ProcessPoolExecutor)
+    return Executor(concurrent.futures.ProcessPoolExecutor(max_workers=workers))
 
 
-def loky_executor():
+def loky_executor(workers: int) -> Executor:
     import loky
 
-    return Executor(loky.ProcessPoolExecutor)
+    return Executor(loky.ProcessPoolExecutor(max_workers=workers))
 
 
 POOLS = {
-    "fork": lambda: Pool("multiprocessing", "fork"),
-    "spawn": lambda: Pool("multiprocessing", "spawn"),
+    "none": lambda _: Nobody(),
+    "fork": lambda workers: pool_of("multiprocessing", "fork", workers),
+    "spawn": lambda workers: pool_of("multiprocessing", "spawn", workers),
+    "multiprocess": lambda workers: pool_of("multiprocess", "fork", workers),
+    "thread": thread_pool,
     "executor": standard_executor,
     "loky": loky_executor,
-    "multiprocess": lambda: Pool("multiprocess", "fork"),
+    "joblib": Joblib,
 }
 
 
 def round_trip(start_pool, calls: int) -> Measure:
     pool = start_pool()
 
-    def measure():
+    def measure(_):
         started = time.perf_counter()
         for x in range(calls):
             pool.call(bench_tasks.add_one, x)
@@ -89,7 +136,7 @@ def map_items(start_pool, count: int, **chunk: int) -> Measure:
     items = list(range(count))
     expected = list(range(1, count + 1))
 
-    def measure():
+    def measure(_):
         started = time.perf_counter()
         results = pool.map(bench_tasks.add_one, items, **chunk)
         seconds = time.perf_counter() - started
@@ -103,7 +150,7 @@ def start(start_pool, count: int) -> Measure:
     items = list(range(count))
     expected = list(range(1, count + 1))
 
-    def measure():
+    def measure(_):
         started = time.perf_counter()
         pool = start_pool()
         results = pool.map(bench_tasks.add_one, items)
@@ -140,7 +187,7 @@ def parallel_sum(start_pool, numbers, add, cut) -> Measure:
     # Multiples of a half: their sum is exact in any order.
     expected = sum(numbers)
 
-    def measure():
+    def measure(_):
         started = time.perf_counter()
         total = sum(pool.map(add, cut()))
         seconds = time.perf_counter() - started
@@ -156,12 +203,66 @@ def there_and_back(start_pool, count: int) -> Measure:
     pool = start_pool()
     numbers = numpy.arange(count, dtype=numpy.float64)
 
-    def measure():
+    def measure(_):
         started = time.perf_counter()
         returned = pool.call(bench_tasks.give_back, numbers)
         seconds = time.perf_counter() - started
         assert numpy.array_equal(returned, numbers)
         return seconds
+
+    return measure
+
+
+def sleeps(start_pool, milliseconds: int) -> Measure:
+    pool = start_pool()
+    tasks = [(units, milliseconds / 1000) for units in SLEEPS]
+
+    def measure(_):
+        started = time.perf_counter()
+        results = pool.map(bench_tasks.rest, tasks)
+        seconds = time.perf_counter() - started
+        assert results == SLEEPS
+        return seconds
+
+    return measure
+
+
+def tiny(start_pool, count: int) -> Measure:
+    pool = start_pool()
+    items = list(range(count))
+    expected = list(range(1, count + 1))
+
+    def measure(_):
+        maps = 0
+        started = time.perf_counter()
+        while (seconds := time.perf_counter() - started) < AT_LEAST:
+            results = pool.map(bench_tasks.add_one, items)
+            maps += 1
+        assert results == expected
+        return seconds / maps / count
+
+    return measure
+
+
+def sums_of_one_array(start_pool, count: int) -> Measure:
+    import numpy
+
+    pool = start_pool()
+    # Multiples of a half: their sum is exact in any order.
+    numbers = numpy.tile(numpy.arange(1000) * 0.5, count // 1000)
+    parts = numpy.array_split(numbers, pool.workers)
+    sums = {
+        "numpy": numbers.sum,
+        "threads": lambda: sum(pool.map(bench_tasks.array_sum, parts)),
+    }
+    times = max(1, NUMBERS // count)
+
+    def measure(who):
+        started = time.perf_counter()
+        for _ in range(times):
+            total = sums[who]()
+        seconds = (time.perf_counter() - started) / times
+        return f"{seconds} {float(total)}"
 
     return measure
 
@@ -174,14 +275,17 @@ MEASUREMENTS = {
     "sum-arrays": sum_arrays,
     "sum-lists": sum_lists,
     "there-and-back": there_and_back,
+    "sleeps": sleeps,
+    "tiny": tiny,
+    "sum": sums_of_one_array,
 }
 
 
 def main():
-    pool, measurement, size = sys.argv[1:]
-    measure = MEASUREMENTS[measurement](POOLS[pool], int(size))
-    for _ in sys.stdin:
-        print(measure(), flush=True)
+    pool, measurement, workers, size = sys.argv[1:]
+    measure = MEASUREMENTS[measurement](lambda: POOLS[pool](int(workers)), int(size))
+    for line in sys.stdin:
+        print(measure(line.strip()), flush=True)
 
 
 if __name__ == "__main__":

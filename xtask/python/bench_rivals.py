@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import bench_kernel
 import cells
 from kernels import Kernel
 
@@ -28,6 +27,9 @@ class Failed(Exception):
 class Rival(Protocol):
     """`with` starts and ends it."""
 
+    # What the work gave the last time, if that is told.
+    result: str | None
+
     def measure(self) -> float:
         """Measures once, in seconds."""
 
@@ -39,8 +41,11 @@ class Rival(Protocol):
 class Program:
     """A program that measures once for each line it reads, and answers with the seconds.
 
-    Each has a process of its own, which waits for the next line while others have their turn.
+    After the seconds it may say what the work gave. Each has a process of its own, which waits for
+    the next line while others have their turn.
     """
+
+    result: str | None = None
 
     def __init__(self, *command: str | Path):
         self.command: Sequence[str | Path] = command
@@ -63,10 +68,10 @@ class Program:
         self.orders, self.answers = self.process.stdin, self.process.stdout
         return self
 
-    def measure(self) -> float:
+    def measure(self, order: str = "") -> float:
         # A program that ended says on stderr why.
         with contextlib.suppress(BrokenPipeError):
-            self.orders.write(b"\n")
+            self.orders.write(f"{order}\n".encode())
             self.orders.flush()
         answered, _, _ = select.select([self.answers], [], [], LONGEST)
         if not answered:
@@ -74,7 +79,9 @@ class Program:
         answer = self.answers.readline()
         if not answer:
             raise Failed(self.last_words())
-        return float(answer)
+        seconds, *result = answer.decode().split(maxsplit=1)
+        self.result = result[0].strip() if result else None
+        return float(seconds)
 
     def last_words(self) -> str:
         self.errors.seek(0)
@@ -97,14 +104,52 @@ class Program:
         self.errors.close()
 
 
+class Shared:
+    """A program in which several rivals measure, each with an order of its own: they share data."""
+
+    def __init__(self, *command: str | Path):
+        self.program = Program(*command)
+        self.users = 0
+
+    def asked(self, order: str) -> "Asked":
+        return Asked(self, order)
+
+
+class Asked:
+    """A rival that is an order to a shared program; the last one to leave ends it."""
+
+    result: str | None = None
+
+    def __init__(self, shared: Shared, order: str):
+        self.shared, self.order = shared, order
+
+    def __enter__(self) -> "Asked":
+        if self.shared.users == 0:
+            self.shared.program.__enter__()
+        self.shared.users += 1
+        return self
+
+    def measure(self) -> float:
+        seconds = self.shared.program.measure(self.order)
+        self.result = self.shared.program.result
+        return seconds
+
+    def __exit__(self, *_) -> None:
+        self.shared.users -= 1
+        if self.shared.users == 0:
+            self.shared.program.__exit__()
+
+
 class Notebook:
     """A cell of a notebook in the course's kernel, whose result is the seconds."""
+
+    result: str | None = None
 
     def __init__(self, cell: str):
         self.cell = cell
 
     def __enter__(self) -> "Notebook":
-        argv, environment = bench_kernel.ours()
+        argv, environment = course_kernel()
         try:
             # The kernel greets on its standard output.
             self.kernel = Kernel(
@@ -128,6 +173,13 @@ class Notebook:
 
     def __exit__(self, *_) -> None:
         self.kernel.__exit__()
+
+
+def course_kernel() -> tuple[list[str], dict[str, str]]:
+    """How Jupyter starts the course's kernel: its command line, and its environment."""
+    config = str(CLONE / ".course/config")
+    argv = [str(CLONE / ".course/bin/course-kernel"), "kernel", "{connection_file}"]
+    return argv, os.environ | {"EVCXR_CONFIG_DIR": config}
 
 
 def reason(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Starting a kernel by its command line and running single cells in it."""
 
 import contextlib
+import time
 from queue import Empty
 
 from jupyter_client.kernelspec import KernelSpec
@@ -17,6 +18,9 @@ LATEST_SECONDS = 10
 
 class Kernel:
     """A running kernel; `with` ends it."""
+
+    # From asking for the last cell to the kernel's word that it is idle.
+    seconds = 0.0
 
     def __init__(self, argv, **start):
         self.manager = KernelManager()
@@ -63,9 +67,11 @@ class Kernel:
             elif message["msg_type"] == "stream" and content["name"] == "stderr":
                 problems.append(content["text"])
 
+        started = time.perf_counter()
         self.client.execute_interactive(
             code, allow_stdin=False, output_hook=collect, timeout=LONGEST
         )
+        self.seconds = time.perf_counter() - started
         with contextlib.suppress(Empty):
             while True:
                 waits = LATEST_SECONDS if fails and not problems else SETTLE_SECONDS

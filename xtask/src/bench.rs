@@ -1,7 +1,8 @@
-//! `cargo xtask bench`: measures, and prints what was measured.
+//! `cargo xtask bench`: measures, prints what was measured, and writes BENCHMARKS.md.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use serde_json::Value;
 
@@ -10,46 +11,57 @@ use crate::command;
 use crate::paths::Paths;
 use crate::setup;
 
-pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
-    match args.first().map(String::as_str) {
-        None => {
-            command::run(
-                Command::new("cargo")
-                    .args(["bench", "-p", "helpers"])
-                    .current_dir(paths.root()),
-            )?;
-            processes(paths, args)?;
-            kernel(paths, args)
-        }
-        Some("processes") => processes(paths, &args[1..]),
-        Some("kernel") => kernel(paths, &args[1..]),
-        Some(unknown) => Err(format!(
-            "there is no bench `{unknown}`: say nothing, `processes`, or `kernel`"
-        )
-        .into()),
-    }
-}
+/// Names the suites, and the benches of the crate that each needs.
+const SUITES: &[(&str, &[&str])] = &[
+    ("threads", &["threads"]),
+    ("processes", &["processes"]),
+    ("work", &["work"]),
+    ("scaling", &["scaling"]),
+    ("cells", &[]),
+    ("kernel", &[]),
+];
 
-/// Process pools, ours in turns with Python's.
-pub fn processes(paths: &Paths, args: &[String]) -> Result<()> {
+/// What draws the figure of a run of all suites: an example of the crate.
+const DRAW: &str = "draw_benchmarks";
+
+/// Runs the suite that is named first, or all of them.
+pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
+    let named = args.first().filter(|arg| !arg.starts_with('-'));
+    let suites: Vec<_> = SUITES
+        .iter()
+        .filter(|(name, _)| named.is_none_or(|wanted| wanted == name))
+        .collect();
+    if let (true, Some(unknown)) = (suites.is_empty(), named) {
+        let known: Vec<_> = SUITES.iter().map(|(name, _)| *name).collect();
+        let known = known.join(", ");
+        return Err(format!("there is no bench `{unknown}`; there are: {known}").into());
+    }
     setup::run(paths)?;
     setup::add_bench_packages(paths)?;
     let quick = args.iter().any(|arg| arg == "--quick");
-    let program = build_bench(paths, "processes", !quick)?;
-    command::run(
-        command::python(paths)
-            .arg(paths.scripts().join("bench_processes.py"))
-            .arg("--program")
-            .arg(program)
-            .args(args)
-            .current_dir(paths.root()),
-    )
+    let benches: Vec<_> = suites.iter().flat_map(|(_, benches)| *benches).collect();
+    let mut script = command::python(paths);
+    script.arg(paths.scripts().join("bench.py")).args(args);
+    for name in benches {
+        let program = build(paths, "bench", name, !quick)?;
+        script.arg("--program");
+        script.arg(format!("{name}={}", program.display()));
+    }
+    if named.is_none() {
+        script
+            .arg("--draw")
+            .arg(build(paths, "example", DRAW, false)?);
+    }
+    let cores = thread::available_parallelism()?.to_string();
+    script.arg("--evcxr").arg(paths.evcxr());
+    script.args(["--workers", &cores]);
+    command::run(script.current_dir(paths.root()))
 }
 
-/// Compiles a bench of the crate, and tells where cargo put the program.
+/// Compiles a bench or an example of the crate, and tells where cargo put the program.
 ///
 /// Without `optimise` it uses what `cargo test` has compiled.
-fn build_bench(paths: &Paths, name: &str, optimise: bool) -> Result<PathBuf> {
+fn build(paths: &Paths, kind: &str, name: &str, optimise: bool) -> Result<PathBuf> {
     let subcommand: &[&str] = if optimise {
         &["bench", "--no-run"]
     } else {
@@ -58,33 +70,20 @@ fn build_bench(paths: &Paths, name: &str, optimise: bool) -> Result<PathBuf> {
     let mut command = Command::new("cargo");
     command
         .args(subcommand)
-        .args(["-p", "helpers", "--bench", name])
+        .args(["-p", "helpers", &format!("--{kind}"), name])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(paths.root())
         .stderr(Stdio::inherit());
     command::announce(&command);
     let output = command.output()?;
     if !output.status.success() {
-        return Err(format!("the bench `{name}` does not compile").into());
+        return Err(format!("the {kind} `{name}` does not compile").into());
     }
     let messages = String::from_utf8(output.stdout)?;
     let program = messages.lines().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
-        let is_it = message["target"]["name"] == name && message["target"]["kind"][0] == "bench";
+        let is_it = message["target"]["name"] == name && message["target"]["kind"][0] == kind;
         is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
     });
-    program.ok_or_else(|| format!("cargo does not say where the bench `{name}` is").into())
-}
-
-/// Seconds from starting the kernel to the first result, ours against a stock kernel.
-fn kernel(paths: &Paths, args: &[String]) -> Result<()> {
-    setup::run(paths)?;
-    command::run(
-        command::python(paths)
-            .arg(paths.scripts().join("bench_kernel.py"))
-            .arg("--evcxr")
-            .arg(paths.evcxr())
-            .args(args)
-            .current_dir(paths.notebooks()),
-    )
+    program.ok_or_else(|| format!("cargo does not say where the {kind} `{name}` is").into())
 }

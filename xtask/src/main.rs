@@ -32,12 +32,12 @@ Usage: cargo xtask <command>
             --check   write nothing; fail if a notebook fails or is not as it would be written
             --timeout SECONDS   the longest that a cell may take (120)
   test [checks]       set up, then run every check there is, or those named
-  bench               measure the crate, the process pools, then the kernel
-  bench processes     ProcessPool in turns with Python's process pools
-            --repeat N   how often (21)
-            --quick      once, only to see whether all can be measured
-  bench kernel        seconds to a notebook's first result, against a stock kernel
-            --repeat N   how often (3)
+  bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
+                      measure all (about 20 minutes) and write BENCHMARKS.md and its figure;
+                      suites: threads, processes, work, scaling, cells, kernel
+            --repeat N   turns of each (21; 3 of each kernel)
+            --quick      one small turn, only to see whether all can be measured
+            --out FOLDER   where to write the page and the figure, instead of the clone
   doctor              say what is installed, what is missing, and the command that mends it
 ";
 

@@ -37,7 +37,7 @@ pub fn add_test_packages(paths: &Paths) -> Result<()> {
     install_packages(paths, &requirements, "test-packages")
 }
 
-/// Installs Python's process pools, which only their bench needs.
+/// Installs what only the bench compares with.
 pub fn add_bench_packages(paths: &Paths) -> Result<()> {
     let requirements = paths.root().join("requirements-bench.txt");
     install_packages(paths, &requirements, "bench-packages")

@@ -1,20 +1,34 @@
-"""The bench of process pools: its statistics, and what it does when something fails."""
+"""The bench: its statistics, what it does when something fails, and that all can be measured."""
 
-import argparse
+import hashlib
+import json
+import subprocess
 import sys
+import tempfile
 import unittest
+import xml.etree.ElementTree as xml
+from pathlib import Path
 
-from bench_processes import Contestant, Work, compete
-from bench_rivals import Program
-from bench_table import Entry, Table, show_seconds
+import bench_report
+import bench_scaling
+from bench_rivals import Program, Shared
+from bench_suite import Contestant, Setting, Work, compete
+from bench_table import REPORT, Entry, Table, Yardstick, digits, markdown, show_seconds
+
+CLONE = Path(__file__).resolve().parents[3]
 
 
 def python(code):
     return lambda: Program(sys.executable, "-c", code)
 
 
-def turns(repeat, quick=False):
-    return argparse.Namespace(repeat=repeat, quick=quick)
+def always(answer):
+    """A contestant's program that gives the same answer each time."""
+    return python(f"while True:\n input()\n print({answer!r}, flush=True)")
+
+
+def lines_of(text):
+    return [line for line in text.splitlines() if line.startswith("|")]
 
 
 class Statistics(unittest.TestCase):
@@ -33,31 +47,66 @@ class Statistics(unittest.TestCase):
         rows = Table("work", [Entry("ours", None, [3.0]), Entry("theirs", 2, [1.0])]).rows()
         self.assertEqual((rows[1]["goal"], rows[1]["met"]), ("at most 2", False))
 
+    def test_loss_is_shown_as_a_loss(self):
+        ours = Entry("ours", seconds=[2.0, 2.0, 2.0])
+        others = {
+            "quick": ([1.0, 1.1, 1.2], "**slower**"),
+            "slow": ([3.0, 4.0, 5.0], "faster"),
+            "alike": ([1.0, 2.0, 3.0], "as fast"),
+            "hardly slower": ([1.9, 2.1, 3.0], "as fast"),
+            "a hair slower": ([2.01, 2.01, 2.01], "as fast"),
+        }
+        entries = [Entry(name, seconds=seconds) for name, (seconds, _) in others.items()]
+        entries.append(Entry("memory", seconds=[1.0] * 3, limit=True))
+        table = Table("work", [ours, *entries])
+        verdicts = [row.get("ours_is") for row in table.rows()]
+        wanted = [verdict for _, verdict in others.values()]
+        self.assertEqual(verdicts, [None, *wanted, "(a limit)"])
+        self.assertIn("| **slower** |", table.to_markdown())
+
+    def test_yardstick(self):
+        entries = [Entry("ours", seconds=[4.0, 8.0]), Entry("reading", seconds=[3.0, 4.0])]
+        by_name = Table("sum", entries, bytes=6, yardstick=Yardstick("of reading", "reading"))
+        self.assertEqual([row["share"]["median"] for row in by_name.rows()], [0.625, 1.0])
+        self.assertEqual([row["bytes_per_second"] for row in by_name.rows()], [1.0, 6 / 3.5])
+        by_number = Table("sleep", entries, yardstick=Yardstick("of 2 s", 2.0))
+        self.assertEqual(by_number.rows()[0]["share"]["quartiles"], [0.3125, 0.4375])
+        self.assertIn("38 %", by_number.to_markdown())
+
     def test_table_has_straight_columns(self):
         entries = [Entry("ours", None, [0.003]), Entry("theirs", 2, [0.0021])]
         entries.append(Entry("nobody", problem="was not found"))
         text = Table("work", entries).to_markdown()
-        lines = [line for line in text.splitlines() if line.startswith("|")]
-        self.assertEqual(len(lines), 5)
-        self.assertEqual(len({len(line) for line in lines}), 1, text)
+        self.assertEqual(len(lines_of(text)), 5)
+        self.assertEqual(len({len(line) for line in lines_of(text)}), 1, text)
         self.assertIn("nobody: was not found", text)
 
+    def test_columns_with_nothing_in_them_are_left_out(self):
+        table = Table("work", [Entry("ours", None, [0.003], bound="memory")])
+        self.assertIn("bound by", markdown(table.to_json(), REPORT))
+        self.assertNotIn("goal", table.to_markdown())
+        self.assertNotIn("reads", table.to_markdown())
+
     def test_seconds_are_shown_with_their_unit(self):
-        shown = [show_seconds(seconds) for seconds in (2.5, 0.0417, 7.1e-6, 3e-9)]
-        self.assertEqual(shown, ["2.5 s", "41.7 ms", "7.1 µs", "3 ns"])
+        shown = [show_seconds(seconds) for seconds in (2.5, 0.0417, 7.1e-6, 3e-9, 4321.0)]
+        self.assertEqual(shown, ["2.5 s", "41.7 ms", "7.1 µs", "3 ns", "4321 s"])
+
+    def test_numbers_have_no_exponent(self):
+        numbers = {7.18e-5: "0.0000718", 1e-5: "0.0000100", 0.00025: "0.00025", 12345.6: "12346"}
+        self.assertEqual([digits(number) for number in numbers], list(numbers.values()))
 
 
 class Competition(unittest.TestCase):
-    def seconds(self, code, options):
+    def seconds(self, code, setting):
         good = Contestant("good", python("while input() == '': print(0.5, flush=True)"))
-        table = compete(Work("work", [good, Contestant("other", python(code))]), options)
-        self.assertEqual(table.entries[0].seconds, [0.5] * options.repeat)
+        table = compete(Work("work", [good, Contestant("other", python(code))]), setting)
+        self.assertEqual(table.entries[0].seconds, [0.5] * setting.turns())
         return table.entries[1]
 
     def test_first_turn_does_not_count(self):
         code = "for n in range(9):\n input()\n print(n, flush=True)"
-        self.assertEqual(self.seconds(code, turns(3)).seconds, [1, 2, 3])
-        self.assertEqual(self.seconds(code, turns(1, quick=True)).seconds, [0])
+        self.assertEqual(self.seconds(code, Setting(repeat=3)).seconds, [1, 2, 3])
+        self.assertEqual(self.seconds(code, Setting(repeat=3, quick=True)).seconds, [0])
 
     def test_one_that_fails_says_why_and_the_others_go_on(self):
         for code, why in {
@@ -67,14 +116,135 @@ class Competition(unittest.TestCase):
             "pass": "it ended without a word",
         }.items():
             with self.subTest(code):
-                entry = self.seconds(code, turns(2))
+                entry = self.seconds(code, Setting(repeat=2))
                 self.assertIn(why, entry.problem)
                 self.assertEqual(entry.seconds, [])
 
     def test_program_that_is_not_there(self):
         missing = Contestant("missing", lambda: Program("/no/such/program"))
-        entry = compete(Work("work", [missing]), turns(1)).entries[0]
-        self.assertIn("/no/such/program", entry.problem)
+        table = compete(Work("work", [missing]), Setting(repeat=1))
+        self.assertIn("/no/such/program", table.entries[0].problem)
+        self.assertEqual(len(table.problems()), 1)
+
+    def test_one_that_gives_another_result_is_not_measured(self):
+        answers = {"ours": "0.5 3.0", "good": "0.5 3.00", "bad": "0.1 4", "silent": "0.5"}
+        contestants = [Contestant(name, always(answer)) for name, answer in answers.items()]
+        agree = lambda mine, theirs: float(mine) == float(theirs)
+        table = compete(Work("sum", contestants, agree=agree), Setting(repeat=2))
+        problems = {entry.name: entry.problem for entry in table.entries if entry.problem}
+        self.assertEqual(problems, {"bad": "it gives 4, and ours gives 3.0"})
+        self.assertNotIn("100 ms", table.to_markdown())
+
+    def test_rivals_in_one_program(self):
+        code = "n = 0\nwhile True:\n n += 1\n print(n, input(), flush=True)"
+        shared = Shared(sys.executable, "-c", code)
+        with shared.asked("a") as a, shared.asked("b") as b:
+            self.assertEqual([a.measure(), b.measure(), a.measure()], [1, 2, 3])
+            self.assertEqual((a.result, b.result), ("a", "b"))
+            process = shared.program.process
+        self.assertIsNotNone(process.poll())
+
+    def test_work_that_is_skipped_says_why(self):
+        who = Contestant("ours", lambda: self.fail("it is started"))
+        table = compete(Work("sum", [who], skipped="memory is short"), Setting())
+        self.assertIn("Not measured: memory is short.", table.to_markdown())
+        self.assertEqual(table.problems(), [])
+
+
+class Page(unittest.TestCase):
+    def test_scaling_of_other_machines_comes_from_files(self):
+        printed = {
+            "machine": {
+                "processor": "Some CPU",
+                "cores": 2,
+                "logical_cores": 4,
+                "memory": 8 * 2**30,
+                "system": "linux",
+            },
+            "work": {"points": 1000, "limit": 200},
+            "serial": [4.0, 4.0],
+            "pools": [
+                {"name": "Pool", "workers": 1, "seconds": [4.0, 5.0]},
+                {"name": "Pool", "workers": 2, "seconds": [2.0, 2.0]},
+            ],
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "mine.json").write_text(json.dumps(printed), encoding="utf-8")
+            [scaling] = bench_scaling.elsewhere(Path(folder))
+        suite = {"title": "More", "text": "text", "tables": [scaling.to_json()]}
+        page = bench_report.page(
+            {"command": "c", "machine": {"a": "b|c"}, "minutes": 1.0, "suites": [suite]}, "[alt]"
+        )
+        self.assertIn("### Some CPU, 2 cores", page)
+        self.assertIn("grants 2 of 4 cores", page)
+        self.assertIn(" 2 (2 to 2) |", page)
+        self.assertIn("b\\|c", page)
+        self.assertIn("![(alt)](assets/benchmarks.svg)", page)
+
+
+class Quick(unittest.TestCase):
+    """One small turn of everything, through the command; no time is judged."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.committed = [CLONE / "BENCHMARKS.md", CLONE / "assets/benchmarks.svg"]
+        cls.before = [digest(file) for file in cls.committed]
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = Path(folder.name)
+        # The copy of xtask: cargo may be in use by whoever runs this test.
+        command = [CLONE / ".course/bin/course-kernel", "bench", "--quick", "--out", cls.folder]
+        cls.status = subprocess.run(command, cwd=CLONE, check=False).returncode
+        measured = CLONE / ".course/bench/all-quick.json"
+        cls.results = json.loads(measured.read_text(encoding="utf-8"))
+        cls.page = (cls.folder / "BENCHMARKS.md").read_text(encoding="utf-8")
+
+    def tables(self):
+        return [table for suite in self.results["suites"] for table in suite["tables"]]
+
+    def test_every_row_is_measured_and_on_the_page(self):
+        self.assertEqual(self.status, 0)
+        empty = [line for line in lines_of(self.page) if " not measured |" in line]
+        self.assertEqual(empty, [])
+        names = [suite["name"] for suite in self.results["suites"]]
+        self.assertEqual(names, ["threads", "processes", "work", "scaling", "cells"])
+        tables = self.tables()
+        self.assertGreaterEqual(len(tables), 20)
+        for table in tables:
+            with self.subTest(table["title"]):
+                self.assertIn(f"### {table['title']}\n", self.page)
+                self.assertTrue(table.get("rows") or table.get("scaling"))
+                for row in table.get("rows", []):
+                    line = f"| {row['name']} "
+                    self.assertIn(line, self.page)
+                    self.assertIn(show_seconds(row["seconds"]["median"]), self.page)
+                    self.assertTrue(row["bound"], f"{row['name']}: what is it bound by?")
+
+    def test_every_suite_measures_ours_and_peers(self):
+        names = {row["name"] for table in self.tables() for row in table.get("rows", [])}
+        wanted = {"Pool", "ProcessPool", "par_sum", "rayon par_iter", "joblib", "numpy"}
+        wanted |= {f"Python's {pool}" for pool in ["ThreadPool", "Pool (fork)", "Pool (spawn)"]}
+        wanted |= {"ProcessPoolExecutor", "loky", "numpy.sum", "pure Python"}
+        wanted |= {"ours", "stock", "ipykernel"}
+        self.assertEqual(wanted - names, set())
+
+    def test_figure_shows_the_panels_and_is_described(self):
+        figure = xml.parse(self.folder / "assets/benchmarks.svg").getroot()
+        svg = "{http://www.w3.org/2000/svg}"
+        panels = [table for table in self.tables() if "panel" in table]
+        self.assertGreaterEqual(len(panels), 5)
+        self.assertEqual(len(figure.findall(f"{svg}svg")), len(panels))
+        described = figure.find(f"{svg}desc").text
+        for table in panels:
+            self.assertIn(table["panel"], described)
+        self.assertIn(f"![{described}](assets/benchmarks.svg)", self.page)
+
+    def test_committed_files_stay_as_they_are(self):
+        self.assertEqual([digest(file) for file in self.committed], self.before)
+
+
+def digest(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
 
 
 if __name__ == "__main__":

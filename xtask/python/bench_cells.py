@@ -1,0 +1,110 @@
+"""The time that cells take in a kernel: ours, a stock kernel, and Python's."""
+
+import contextlib
+from collections.abc import Iterator
+
+import nbformat
+
+import bench_kernel
+from bench_kernel import PYTHON, Steps
+from bench_rivals import CLONE, Failed, reason
+from bench_suite import Setting, failure_noted
+from bench_table import Entry, Table
+from kernels import Kernel
+
+TITLE = "Kernels and cells"
+OF_CELLS = """\
+The cells of the lessons are run in ours and in a stock kernel, which take turns cell by cell. A
+time is that from asking for a cell to the kernel's word that it is idle again, so the time of the
+cell's own code is in it. That part cannot be seen from outside. It is nearly the same in both, but
+for the stock kernel's build, which is a little less optimised and checks more. What a kernel itself
+adds can be seen in the last table, whose cell has nothing to do."""
+TEXT = f"{bench_kernel.TEXT}\n\n{OF_CELLS}"
+
+# Few, since each costs two minutes: those with the most pools in them.
+LESSONS = ["01_multiprocessing", "04_processes_and_futures"]
+# Cells of a lesson that a quick look runs.
+FEW = 4
+# How often each kernel gets a cell with nothing to do.
+NOTHING_TIMES = 7
+NOTHING = "1 + 1"
+
+
+def tables(setting: Setting) -> Iterator[Table]:
+    steps = Steps(setting)
+    lessons = []
+    nothing = [
+        Entry(name, limit=name == PYTHON, bound=bound) for name, bound in NOTHING_BOUND.items()
+    ]
+    names = LESSONS[:1] if setting.quick else LESSONS
+    for name in names:
+        lessons.append(lesson(name, steps, nothing, setting.quick))
+    bench_kernel.turns(steps, max(0, setting.turns(bench_kernel.TURNS) - len(names)))
+    yield from steps.tables
+    yield from lessons
+    yield Table(
+        f"A cell with nothing to do: `{NOTHING}`",
+        nothing,
+        "What the kernel itself needs for any cell, at the end of a lesson, when all that the "
+        "lesson defined is there.",
+    )
+
+
+NOTHING_BOUND = {
+    "ours": "type inference, the compiler, the linker",
+    "stock": "the same",
+    PYTHON: "messages between client and kernel",
+}
+
+
+def lesson(name: str, steps: Steps, nothing: list[Entry], quick: bool) -> Table:
+    """Runs a lesson's cells in both Rust kernels; then all kernels do nothing."""
+    path = CLONE / "notebooks" / f"{name}.ipynb"
+    sources = cells_of(nbformat.read(path, as_version=4))[: FEW if quick else None]
+    entries = [Entry(name, bound=NOTHING_BOUND[name]) for name in ["ours", "stock"]]
+    table = Table(
+        f"A cell of lesson {name}, median of {len(sources)} cells",
+        entries,
+        "The middle of the lesson's cells, and the quarters below and above it: they differ in "
+        "what they do. The ratio is that of each cell in one kernel to the same cell in the other.",
+    )
+    with contextlib.ExitStack() as stack:
+        kernels = {}
+        for entry in nothing:
+            with failure_noted(entry):
+                kernels[entry.name] = steps.start(entry.name)
+                stack.callback(kernels[entry.name].__exit__)
+        for entry in entries:
+            if entry.name not in kernels:
+                entry.problem = "the kernel did not start"
+        for source in sources:
+            for entry in entries:
+                measure(kernels.get(entry.name), source, entry)
+        for _ in range(1 if quick else NOTHING_TIMES):
+            for entry in nothing:
+                measure(kernels.get(entry.name), NOTHING, entry)
+    return table
+
+
+def cells_of(notebook) -> list[str]:
+    """The cells that can be timed: not the first, which loads the crate, and none that fails."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [
+        cell.source
+        for cell in code[1:]
+        if not any("raises" in tag for tag in cell.metadata.get("tags", []))
+        # Here the kernel adds a crate that the stock kernel would have to compile first.
+        and ".await" not in cell.source
+    ]
+
+
+def measure(kernel: Kernel | None, source: str, entry: Entry) -> None:
+    """Runs a cell, whose time goes to the entry."""
+    if kernel is None or entry.problem:
+        return
+    with failure_noted(entry):
+        try:
+            kernel.run(source)
+        except RuntimeError as error:
+            raise Failed(reason(error)) from error
+        entry.seconds.append(kernel.seconds)
