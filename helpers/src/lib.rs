@@ -97,3 +97,8 @@ pub use timing::{Timing, measure, measure_many};
 
 // Named by the prelude; public so that a program can name the very versions that this crate uses.
 pub use {ndarray, ndarray_rand, rand, rayon, serde};
+
+/// The examples of the book's page are tests, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../book/python_and_rust.md")]
+pub struct BookPage;

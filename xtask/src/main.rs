@@ -7,6 +7,7 @@
 use std::process::ExitCode;
 
 mod bench;
+mod book;
 mod build_folder;
 mod command;
 mod doctor;
@@ -38,6 +39,8 @@ Usage: cargo xtask <command>
             --repeat N   turns of each (21; 3 of each kernel)
             --quick      one small turn, only to see whether all can be measured
             --out FOLDER   where to write the page and the figure, instead of the clone
+  book                make the book: the lessons with their outputs as pages for a browser,
+                      in .course/book/html
   doctor              say what is installed, what is missing, and the command that mends it
 ";
 
@@ -62,6 +65,7 @@ fn dispatch(command: &str, args: &[String]) -> Result<()> {
         "notebooks" => notebooks::run(&paths, args),
         "test" => test::run(&paths, args),
         "bench" => bench::run(&paths, args),
+        "book" => book::run(&paths),
         "doctor" => doctor::run(&paths),
         // The next two are called by Jupyter and by the kernel launcher, not by people.
         "kernel" => kernel::launch(&paths, args),

@@ -43,6 +43,12 @@ pub fn add_bench_packages(paths: &Paths) -> Result<()> {
     install_packages(paths, &requirements, "bench-packages")
 }
 
+/// Installs what only the book needs.
+pub fn add_book_packages(paths: &Paths) -> Result<()> {
+    let requirements = paths.root().join("requirements-book.txt");
+    install_packages(paths, &requirements, "book-packages")
+}
+
 /// Two set-ups at once would undo each other's work; the lock ends with this process.
 fn wait_for_other_setups(paths: &Paths) -> Result<File> {
     let lock = File::create(paths.course().join("setup.lock"))?;

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check there is, in the order of how soon each tells.
 
 use std::env;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,7 @@ const CHECKS: &[(&str, Check)] = &[
     }),
     // Only that all can be measured: figures are for a machine with nothing else to do.
     ("bench", |paths| unittest(paths, &["tests.test_bench"])),
+    ("book", book),
     ("browser", browser),
     ("doctor", |paths| {
         doctor::run(paths).map(|()| Outcome::Passed)
@@ -130,14 +132,28 @@ fn unittest(paths: &Paths, modules: &[&str]) -> Result<Outcome> {
     passes(command.current_dir(paths.scripts()))
 }
 
+const NO_BROWSER: &str = "no Chromium is installed and none could be downloaded";
+
+fn find_browser(paths: &Paths) -> Option<PathBuf> {
+    tools::browser(paths).or_else(|| download_browser(paths))
+}
+
+/// Makes the book, follows its links, and looks at its pages.
+fn book(paths: &Paths) -> Result<Outcome> {
+    let browser = find_browser(paths);
+    book::check(paths, browser.as_deref())?;
+    Ok(match browser {
+        Some(_) => Outcome::Passed,
+        None => Outcome::Skipped(format!(
+            "the book was made, but not looked at: {NO_BROWSER}"
+        )),
+    })
+}
+
 /// Runs the first lesson in JupyterLab in a browser.
 fn browser(paths: &Paths) -> Result<Outcome> {
-    let browser = match tools::browser(paths).or_else(|| download_browser(paths)) {
-        Some(browser) => browser,
-        None => {
-            let why = "no Chromium is installed and none could be downloaded";
-            return Ok(Outcome::Skipped(why.to_owned()));
-        }
+    let Some(browser) = find_browser(paths) else {
+        return Ok(Outcome::Skipped(NO_BROWSER.to_owned()));
     };
     passes(
         command::python(paths)
@@ -153,7 +169,7 @@ fn browser(paths: &Paths) -> Result<Outcome> {
     )
 }
 
-fn download_browser(paths: &Paths) -> Option<std::path::PathBuf> {
+fn download_browser(paths: &Paths) -> Option<PathBuf> {
     println!("Downloading Chromium (about 150 MB) …");
     let mut command = command::python(paths);
     command

@@ -1,0 +1,45 @@
+//! `cargo xtask book`: the lessons as a site, beside the documentation of the crate. The work is done
+//! by `xtask/python/book.py`.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::Result;
+use crate::command;
+use crate::paths::Paths;
+use crate::setup;
+
+pub fn run(paths: &Paths) -> Result<()> {
+    setup::run(paths)?;
+    build(paths, None)
+}
+
+/// Makes the book and follows its links; looks at it, if there is a browser to do it with.
+pub fn check(paths: &Paths, browser: Option<&Path>) -> Result<()> {
+    build(paths, Some(browser))
+}
+
+fn build(paths: &Paths, check: Option<Option<&Path>>) -> Result<()> {
+    setup::add_book_packages(paths)?;
+    // A folder of its own: `target/doc` may hold the documentation of other crates as well.
+    let target = paths.root().join("target/book");
+    let mut documentation = Command::new("cargo");
+    documentation
+        .args(["doc", "--package", "helpers", "--no-deps", "--target-dir"])
+        .arg(&target);
+    command::run(documentation.current_dir(paths.root()))?;
+    let mut script = command::python(paths);
+    script
+        .arg(paths.scripts().join("book.py"))
+        .arg("--api")
+        .arg(target.join("doc"))
+        .arg("--out")
+        .arg(paths.course().join("book"));
+    if let Some(browser) = check {
+        script.arg("--check");
+        if let Some(browser) = browser {
+            script.arg("--browser").arg(browser);
+        }
+    }
+    command::run(script.current_dir(paths.root()))
+}
