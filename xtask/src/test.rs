@@ -140,6 +140,8 @@ fn find_browser(paths: &Paths) -> Option<PathBuf> {
 
 /// Makes the book, follows its links, and looks at its pages.
 fn book(paths: &Paths) -> Result<Outcome> {
+    setup::add_book_packages(paths)?;
+    unittest(paths, &["tests.test_book"])?;
     let browser = find_browser(paths);
     book::check(paths, browser.as_deref())?;
     Ok(match browser {
