@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::command;
 use crate::paths::Paths;
-use crate::{doctor, setup, tools};
+use crate::{book, doctor, setup, tools};
 
 enum Outcome {
     Passed,
