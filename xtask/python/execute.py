@@ -12,13 +12,20 @@ from queue import Empty
 import nbformat
 from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import (
+    CellControlSignal,
+    CellExecutionComplete,
+    CellTimeoutError,
+    DeadKernelError,
+)
 
 from kernels import LATEST_SECONDS, SETTLE_SECONDS
 
 # Tags of a cell that is meant to fail. The second is Jupyter's own: "Run All" goes on after a
 # cell that does not compile only if it has it.
 RAISES = {"raises", "raises-exception"}
+# How long to listen after the last cell for what a slow machine has kept back.
+LAST_SECONDS = 2
 
 
 @dataclass
@@ -41,19 +48,46 @@ class Run:
 class Client(NotebookClient):
     """nbclient, which would lose what a cell writes just after the kernel said that it is idle."""
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        # The cell of each request, and its place.
+        self.requests = {}
+
     async def async_execute_cell(self, cell, cell_index, **options):
         await super().async_execute_cell(cell, cell_index, **options)
-        while cell.cell_type == "code":
-            silent = expects_failure(cell) and not failure_in(cell.outputs)
-            try:
-                late = await self.kc.get_iopub_msg(
-                    timeout=LATEST_SECONDS if silent else SETTLE_SECONDS
-                )
-            except Empty:
-                return cell
-            if late["msg_type"] != "status":
-                self.process_message(late, cell, cell_index)
+        if cell.cell_type == "code":
+            await self.listen(SETTLE_SECONDS)
+            if expects_failure(cell) and not failure_in(cell.outputs):
+                await self.listen(LATEST_SECONDS)
         return cell
+
+    async def listen(self, seconds):
+        """Takes in messages until none came for so long; from a cell without end not all."""
+        deadline = time.monotonic() + LATEST_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                self.take_late(await self.kc.get_iopub_msg(timeout=seconds))
+            except Empty:
+                return
+
+    def take_late(self, message):
+        """Gives a message to the cell that it belongs to, which has ended."""
+        request = message["parent_header"].get("msg_id")
+        if message["msg_type"] != "status" and request in self.requests:
+            self.process_message(message, *self.requests[request])
+
+    async def _async_poll_output_msg(self, parent_msg_id, cell, cell_index):
+        # nbclient's own, which drops what belongs to an earlier cell.
+        self.requests[parent_msg_id] = (cell, cell_index)
+        while True:
+            message = await self.kc.get_iopub_msg(timeout=None)
+            if message["parent_header"].get("msg_id") != parent_msg_id:
+                self.take_late(message)
+                continue
+            try:
+                self.process_message(message, cell, cell_index)
+            except CellExecutionComplete:
+                return
 
 
 def execute(notebook, folder, timeout):
@@ -84,10 +118,21 @@ async def execute_cells(notebook, folder, timeout):
                 run.seconds_of[index + 1] = time.monotonic() - started
                 if message:
                     run.problem = Problem(index + 1, first_line(cell), message)
-                    break
+                    return run
+            await client.listen(LAST_SECONDS)
+            run.problem = late_problem(notebook)
     except (RuntimeError, OSError) as error:
         run.problem = Problem(0, "", f"the kernel did not start: {error}")
     return run
+
+
+def late_problem(notebook):
+    """What was heard of only after later cells had begun."""
+    for index, cell in enumerate(notebook.cells):
+        failure = failure_in(cell.get("outputs", []))
+        if failure and not expects_failure(cell):
+            return Problem(index + 1, first_line(cell), failure)
+    return None
 
 
 async def problem_in(client, cell, index, timeout):

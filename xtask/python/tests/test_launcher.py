@@ -44,7 +44,7 @@ def build_folder(kernel):
     return lock.with_suffix("")
 
 
-def wait_until(condition, seconds=15):
+def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -15,7 +15,7 @@ from tests.test_launcher import course_kernel, wait_until
 
 # How long a process may be there after whoever needed it is gone. Meant are two seconds; the rest
 # is for machines that stand still at times. What is left for ever is found all the same.
-LEFTOVER_SECONDS = 10
+LEFTOVER_SECONDS = 30
 POOL = "let processes = ProcessPool::new(2)?;"
 
 
