@@ -11,6 +11,7 @@ mod book;
 mod build_folder;
 mod command;
 mod doctor;
+mod grade;
 mod kernel;
 mod lab;
 mod notebooks;
@@ -41,6 +42,9 @@ Usage: cargo xtask <command>
             --out FOLDER   where to write the page and the figure, instead of the clone
   book                make the book: the lessons with their outputs as pages for a browser,
                       in .course/book/html
+  grade FOLDER        run the exercise notebooks in a folder, each in a kernel of its own, and
+                      write a table of what was solved: grades.csv and grades.html
+            --out FOLDER, --seconds N, --memory GIB, --jobs N
   doctor              say what is installed, what is missing, and the command that mends it
 ";
 
@@ -66,6 +70,7 @@ fn dispatch(command: &str, args: &[String]) -> Result<()> {
         "test" => test::run(&paths, args),
         "bench" => bench::run(&paths, args),
         "book" => book::run(&paths),
+        "grade" => grade::run(&paths, args),
         "doctor" => doctor::run(&paths),
         // The next two are called by Jupyter and by the kernel launcher, not by people.
         "kernel" => kernel::launch(&paths, args),

@@ -55,6 +55,7 @@ const CHECKS: &[(&str, Check)] = &[
     }),
     // Only that all can be measured: figures are for a machine with nothing else to do.
     ("bench", |paths| unittest(paths, &["tests.test_bench"])),
+    ("grade", |paths| unittest(paths, &["tests.test_grade"])),
     ("book", book),
     ("browser", browser),
     ("doctor", |paths| {
