@@ -1,7 +1,7 @@
 //! The course's chores, run as `cargo xtask <command>`.
 //!
-//! `setup` installs everything into `.course/` in the clone; `lab`, `notebooks`, `test` and
-//! `bench` set up what is missing first. A copy of this program in `.course/bin` is also what
+//! `setup` installs everything into `.course/` in the clone; `lab`, `notebooks`, `solutions`,
+//! `test` and `bench` set up what is missing first. A copy of this program in `.course/bin` is also what
 //! Jupyter starts as the course's kernel: see [`kernel`].
 
 use std::process::ExitCode;
@@ -33,6 +33,9 @@ Usage: cargo xtask <command>
   notebooks [names]   set up, then run notebooks (all, or those named) and write their outputs
             --check   write nothing; fail if a notebook fails or is not as it would be written
             --timeout SECONDS   the longest that a cell may take (120)
+  solutions [names]   write exercises (all, or those named) with their solutions filled in, into
+                      notebooks/exercises/solved/
+            --tidy   clear the outputs of exercises and write them in the course's form instead
   test [checks]       set up, then run every check there is, or those named
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
                       measure all (about 20 minutes) and write BENCHMARKS.md and its figure;
@@ -67,6 +70,7 @@ fn dispatch(command: &str, args: &[String]) -> Result<()> {
         "setup" => setup::run(&paths),
         "lab" => lab::run(&paths, args),
         "notebooks" => notebooks::run(&paths, args),
+        "solutions" => notebooks::solutions(&paths, args),
         "test" => test::run(&paths, args),
         "bench" => bench::run(&paths, args),
         "book" => book::run(&paths),

@@ -53,6 +53,10 @@ const CHECKS: &[(&str, Check)] = &[
         let script = paths.scripts().join("notebooks.py");
         passes(command::python(paths).arg(script).arg("--check"))
     }),
+    ("exercises", |paths| {
+        unittest(paths, &["tests.test_exercises"])?;
+        passes(command::python(paths).arg(paths.scripts().join("exercises.py")))
+    }),
     // Only that all can be measured: figures are for a machine with nothing else to do.
     ("bench", |paths| unittest(paths, &["tests.test_bench"])),
     ("grade", |paths| unittest(paths, &["tests.test_grade"])),
