@@ -1,8 +1,8 @@
 //! The course's chores, run as `cargo xtask <command>`.
 //!
-//! `setup` installs everything into `.course/` in the clone; `lab`, `notebooks`, `solutions`,
-//! `test` and `bench` set up what is missing first. A copy of this program in `.course/bin` is also what
-//! Jupyter starts as the course's kernel: see [`kernel`].
+//! `setup` installs everything into `.course/` in the clone; all others but `doctor` set up what is
+//! missing first. A copy of this program in `.course/bin` is also what Jupyter starts as the
+//! course's kernel: see [`kernel`].
 
 use std::process::ExitCode;
 
@@ -38,7 +38,7 @@ Usage: cargo xtask <command>
             --tidy   clear the outputs of exercises and write them in the course's form instead
   test [checks]       set up, then run every check there is, or those named
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
-                      measure all (about 20 minutes) and write BENCHMARKS.md and its figure;
+                      measure all (about 15 minutes) and write BENCHMARKS.md and its figure;
                       suites: threads, processes, work, scaling, cells, kernel
             --repeat N   turns of each (21; 3 of each kernel)
             --quick      one small turn, only to see whether all can be measured
