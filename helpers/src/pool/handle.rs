@@ -236,7 +236,10 @@ impl Fate {
         let waker = state.waker.take();
         let watchers = mem::take(&mut state.watchers);
         drop(state);
-        self.changed.notify_all();
+        // Whoever waits for a task elsewhere takes results in, and does not wait here.
+        if self.remote.is_none() {
+            self.changed.notify_all();
+        }
         if let Some(waker) = waker {
             waker.wake();
         }

@@ -1,6 +1,6 @@
 //! Values as bytes: small ones in a buffer, large ones in memory that changes hands.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -46,7 +46,7 @@ impl Default for Bytes {
 pub(crate) struct Writer {
     buffer: Buffer,
     /// `None` where files cannot go along: in results.
-    files: Option<Files>,
+    files: Option<Box<Files>>,
 }
 
 type To<'b> = Serializer<Output<'b>>;
@@ -62,7 +62,7 @@ impl Writer {
     /// A writer whose values may hold slices of shared arrays.
     pub(crate) fn for_arguments() -> Writer {
         Writer {
-            files: Some(Files::default()),
+            files: Some(Box::default()),
             ..Writer::default()
         }
     }
@@ -74,7 +74,7 @@ impl Writer {
             ..Files::default()
         };
         Writer {
-            files: Some(files),
+            files: Some(Box::new(files)),
             ..Writer::default()
         }
     }
@@ -229,7 +229,7 @@ impl ser_flavors::Flavor for Output<'_> {
 pub(crate) struct Reader {
     bytes: Bytes,
     at: usize,
-    files: Option<Files>,
+    files: Option<Box<Files>>,
 }
 
 impl Reader {
@@ -237,10 +237,10 @@ impl Reader {
         Reader {
             bytes: body.bytes,
             at: 0,
-            files: Some(Files {
+            files: Some(Box::new(Files {
                 open: body.files,
                 ..Files::default()
-            }),
+            })),
         }
     }
 
@@ -314,18 +314,20 @@ impl Reader {
 
 /// Lends files to the values that are being written or read, until it is dropped.
 struct Lent<'f> {
-    files: &'f mut Option<Files>,
-    outer: Option<Files>,
+    files: &'f mut Option<Box<Files>>,
+    outer: Option<Box<Files>>,
 }
 
 impl<'f> Lent<'f> {
-    fn new(files: &'f mut Option<Files>) -> Lent<'f> {
+    #[inline]
+    fn new(files: &'f mut Option<Box<Files>>) -> Lent<'f> {
         let outer = FILES.replace(files.take());
         Lent { files, outer }
     }
 }
 
 impl Drop for Lent<'_> {
+    #[inline]
     fn drop(&mut self) {
         *self.files = FILES.replace(self.outer.take());
     }
@@ -373,7 +375,7 @@ impl Files {
 
 thread_local! {
     /// The files that go with the value which is being written or read: `None` outside.
-    static FILES: RefCell<Option<Files>> = const { RefCell::new(None) };
+    static FILES: Cell<Option<Box<Files>>> = const { Cell::new(None) };
 }
 
 thread_local! {
@@ -400,7 +402,10 @@ pub(crate) fn because<E>(reason: impl fmt::Display, make: impl FnOnce(String) ->
 /// Works with the files that go with the value which is being written or read on this thread.
 /// `None` if there is no such value, or if it may have no files.
 pub(crate) fn with_files<R>(work: impl FnOnce(&mut Files) -> R) -> Option<R> {
-    FILES.with_borrow_mut(|files| files.as_mut().map(work))
+    let mut files = FILES.take();
+    let done = files.as_deref_mut().map(work);
+    FILES.set(files);
+    done
 }
 
 #[cfg(test)]

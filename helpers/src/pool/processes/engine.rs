@@ -63,6 +63,8 @@ struct State {
     attended: bool,
     background_sleeps: bool,
     last_led: Instant,
+    /// When somebody has last looked at everything.
+    last_look: Instant,
     closed: bool,
 }
 
@@ -91,6 +93,7 @@ impl Engine {
                 attended: false,
                 background_sleeps: false,
                 last_led: Instant::now(),
+                last_look: Instant::now(),
                 closed: false,
             }),
             changed: Condvar::new(),
@@ -274,12 +277,18 @@ impl Engine {
             Duration::ZERO
         };
         let _leadership = Leadership(self);
-        let mut awake_until = Instant::now() + looking;
-        let mut has_slept = true;
+        let mut now = Instant::now();
+        let mut awake_until = now + looking;
+        let mut has_slept = false;
         loop {
             let mut completed = Vec::new();
             let mut state = self.lock();
-            state.crew.progress(has_slept, &mut completed);
+            // Results come from workers that are at work. All else can wait for a moment.
+            let look_at_all = has_slept || now.duration_since(state.last_look) >= GRACE;
+            if look_at_all {
+                state.last_look = now;
+            }
+            state.crew.progress(look_at_all, &mut completed);
             state.attended &= state.crew.is_busy();
             let enough = as_whom == Leader::Background
                 && (state.closed || state.followers > 0 || !state.crew.is_busy());
@@ -291,7 +300,7 @@ impl Engine {
             if done() {
                 return true;
             }
-            let now = Instant::now();
+            now = Instant::now();
             if enough || deadline.is_some_and(|end| end <= now) {
                 return false;
             }

@@ -13,6 +13,8 @@ use crate::notebook;
 /// A line that is longer is broken here, so that it cannot fill the memory.
 const LONGEST_LINE: usize = 64 << 10;
 
+const READ_AT_ONCE: usize = 8 << 10;
+
 /// More than a pipe holds, so that all is read that was printed before now.
 const READS_AT_ONCE: usize = 16;
 
@@ -29,6 +31,8 @@ pub(super) struct Relay {
     pipe: Arc<OwnedFd>,
     to: Stream,
     line: Vec<u8>,
+    /// Where the system puts what comes.
+    buffer: Vec<u8>,
     open: bool,
 }
 
@@ -40,6 +44,7 @@ impl Relay {
             pipe: Arc::new(pipe),
             to,
             line: Vec::new(),
+            buffer: vec![0; READ_AT_ONCE],
             open: true,
         })
     }
@@ -51,17 +56,16 @@ impl Relay {
 
     /// Passes on all lines that are there. With `all`, an unfinished last line as well.
     pub(super) fn pass_on(&mut self, all: bool) {
-        let mut buffer = [0; 8 << 10];
         // Whoever prints without end must not keep the pool from its other work.
         for _ in 0..READS_AT_ONCE {
             // Nor may its lines fill the memory, while somebody listens slowly.
             if !self.open || printer::is_full() {
                 break;
             }
-            match nix::unistd::read(&self.pipe, &mut buffer) {
+            match nix::unistd::read(&self.pipe, &mut self.buffer) {
                 Ok(0) => self.open = false,
                 Ok(count) => {
-                    self.line.extend(&buffer[..count]);
+                    self.line.extend(&self.buffer[..count]);
                     self.write_lines();
                 }
                 Err(Errno::EINTR) => {}
