@@ -10,7 +10,6 @@ use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,7 +19,7 @@ use super::crew::{Completed, Crew, LIVENESS, Settings, Sink, Task};
 use super::output::Relay;
 use super::parcel;
 use super::printer;
-use super::serve::{IDLE, LOOKING};
+use super::serve::{IDLE, LOOKING, stay_awake};
 use super::ship::{self, Entry};
 use super::worker::Worker;
 use crate::pool::PoolError;
@@ -278,7 +277,7 @@ impl Engine {
         };
         let _leadership = Leadership(self);
         let mut now = Instant::now();
-        let mut awake_until = now + looking;
+        let mut awake_since = now;
         let mut has_slept = false;
         loop {
             let mut completed = Vec::new();
@@ -294,7 +293,7 @@ impl Engine {
                 && (state.closed || state.followers > 0 || !state.crew.is_busy());
             drop(state);
             if !completed.is_empty() {
-                awake_until = Instant::now() + looking;
+                awake_since = Instant::now();
             }
             self.hand_over(completed);
             if done() {
@@ -304,11 +303,12 @@ impl Engine {
             if enough || deadline.is_some_and(|end| end <= now) {
                 return false;
             }
-            has_slept = now >= awake_until;
+            let waited = now.saturating_duration_since(awake_since);
+            has_slept = waited >= looking;
             if has_slept {
                 self.sleep(deadline);
             } else {
-                thread::yield_now();
+                stay_awake(waited);
             }
         }
     }

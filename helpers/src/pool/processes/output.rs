@@ -1,11 +1,12 @@
 //! What workers print, on its way to the cell: whole lines, and never words of command.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::printer;
 use crate::notebook;
@@ -54,8 +55,8 @@ impl Relay {
         self.open.then(|| Arc::clone(&self.pipe))
     }
 
-    /// Passes on all lines that are there. With `all`, an unfinished last line as well.
-    pub(super) fn pass_on(&mut self, all: bool) {
+    /// Passes on what is in the pipe, but for an unfinished last line.
+    fn pass_on_lines(&mut self) {
         // Whoever prints without end must not keep the pool from its other work.
         for _ in 0..READS_AT_ONCE {
             // Nor may its lines fill the memory, while somebody listens slowly.
@@ -75,7 +76,11 @@ impl Relay {
                 }
             }
         }
-        if all && !self.line.is_empty() {
+    }
+
+    /// Passes on the unfinished last line.
+    fn end_line(&mut self) {
+        if !self.line.is_empty() {
             self.line.push(b'\n');
             self.write_lines();
         }
@@ -94,6 +99,23 @@ impl Relay {
         let text = harmless(&self.line[..whole], notebook::is_notebook());
         printer::print(self.to, text);
         self.line.drain(..whole);
+    }
+}
+
+/// Passes on all lines that are there. With `all`, unfinished last lines as well.
+pub(super) fn pass_on(relays: &mut [Relay; 2], all: bool) {
+    // Most tasks print nothing, and one question is quicker than two readings in vain.
+    let mut about = relays
+        .each_ref()
+        .map(|relay| PollFd::new(relay.pipe.as_fd(), PollFlags::POLLIN));
+    let nothing_came = matches!(poll(&mut about, PollTimeout::ZERO), Ok(0));
+    for relay in relays {
+        if !nothing_came {
+            relay.pass_on_lines();
+        }
+        if all {
+            relay.end_line();
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, send, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -140,11 +140,15 @@ impl Connection {
             flags |= MsgFlags::MSG_DONTWAIT;
         }
         while let Some((message, files)) = self.outgoing.front_mut() {
-            let raw: Vec<RawFd> = files.iter().map(|file| file.as_raw_fd()).collect();
-            let rights = [ControlMessage::ScmRights(&raw)];
-            let rights = if raw.is_empty() { &[] } else { &rights[..] };
-            let parts = [IoSlice::new(&message[self.sent..])];
-            match sendmsg::<()>(self.socket.as_raw_fd(), &parts, rights, flags, None) {
+            let (socket, rest) = (self.socket.as_raw_fd(), &message[self.sent..]);
+            let result = if files.is_empty() {
+                send(socket, rest, flags)
+            } else {
+                let raw: Vec<RawFd> = files.iter().map(|file| file.as_raw_fd()).collect();
+                let rights = [ControlMessage::ScmRights(&raw)];
+                sendmsg::<()>(socket, &[IoSlice::new(rest)], &rights, flags, None)
+            };
+            match result {
                 Ok(count) => {
                     files.clear();
                     self.sent += count;

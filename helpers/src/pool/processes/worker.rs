@@ -18,7 +18,7 @@ use super::board::{Board, now};
 use super::codec::Body;
 use super::crew::Task;
 use super::message::Order;
-use super::output::{Relay, Stream};
+use super::output::{self, Relay, Stream};
 use super::serve::{NOTEBOOK_ENTRY, WORKER_NAME, WORKER_OF, notebook_entry};
 use super::ship::{self, Place};
 use super::wire::Connection;
@@ -204,9 +204,7 @@ impl Worker {
     }
 
     pub(super) fn pass_on_output(&mut self, all: bool) {
-        for output in &mut self.outputs {
-            output.pass_on(all);
-        }
+        output::pass_on(&mut self.outputs, all);
     }
 
     /// Whether the process has ended, which the connection need not show: a process that a task
