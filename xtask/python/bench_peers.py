@@ -162,13 +162,15 @@ def start(start_pool, count: int) -> Measure:
     return measure
 
 
-def sum_arrays(start_pool, count: int) -> Measure:
+def sum_arrays(start_pool, count: int, add=bench_tasks.array_sum) -> Measure:
     import numpy
 
     numbers = numpy.arange(count) % 1000 * 0.5
-    return parallel_sum(
-        start_pool, numbers, bench_tasks.array_sum, lambda: numpy.array_split(numbers, PARTS)
-    )
+    return parallel_sum(start_pool, numbers, add, lambda: numpy.array_split(numbers, PARTS))
+
+
+def sum_loops(start_pool, count: int) -> Measure:
+    return sum_arrays(start_pool, count, bench_tasks.loop_sum)
 
 
 def sum_lists(start_pool, count: int) -> Measure:
@@ -273,6 +275,7 @@ MEASUREMENTS = {
     "map-default": map_items,
     "start": start,
     "sum-arrays": sum_arrays,
+    "sum-loops": sum_loops,
     "sum-lists": sum_lists,
     "there-and-back": there_and_back,
     "sleeps": sleeps,

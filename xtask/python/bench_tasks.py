@@ -19,6 +19,13 @@ def list_sum(numbers):
     return sum(numbers)
 
 
+def loop_sum(numbers):
+    total = 0.0
+    for number in numbers:
+        total += number
+    return total
+
+
 def array_sum(numbers):
     # numpy.sum(numbers), without importing numpy in workers that do not need it.
     return numbers.sum()

@@ -10,6 +10,7 @@ use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,7 +20,7 @@ use super::crew::{Completed, Crew, LIVENESS, Settings, Sink, Task};
 use super::output::Relay;
 use super::parcel;
 use super::printer;
-use super::serve::{IDLE, LOOKING, stay_awake};
+use super::serve::{IDLE, LOOKING};
 use super::ship::{self, Entry};
 use super::worker::Worker;
 use crate::pool::PoolError;
@@ -277,7 +278,7 @@ impl Engine {
         };
         let _leadership = Leadership(self);
         let mut now = Instant::now();
-        let mut awake_since = now;
+        let mut awake_until = now + looking;
         let mut has_slept = false;
         loop {
             let mut completed = Vec::new();
@@ -293,7 +294,7 @@ impl Engine {
                 && (state.closed || state.followers > 0 || !state.crew.is_busy());
             drop(state);
             if !completed.is_empty() {
-                awake_since = Instant::now();
+                awake_until = Instant::now() + looking;
             }
             self.hand_over(completed);
             if done() {
@@ -303,12 +304,11 @@ impl Engine {
             if enough || deadline.is_some_and(|end| end <= now) {
                 return false;
             }
-            let waited = now.saturating_duration_since(awake_since);
-            has_slept = waited >= looking;
+            has_slept = now >= awake_until;
             if has_slept {
                 self.sleep(deadline);
             } else {
-                stay_awake(waited);
+                thread::yield_now();
             }
         }
     }

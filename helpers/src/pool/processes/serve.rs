@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::hint::spin_loop;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic;
@@ -27,18 +26,6 @@ use crate::{notebook, timing};
 /// How long a worker looks for its next task before it sleeps. Waking a sleeping process costs
 /// several microseconds; looking costs processor time.
 pub(super) const LOOKING: Duration = Duration::from_micros(50);
-
-/// The beginning of it, in which it does not even let others have its core.
-const INSISTING: Duration = Duration::from_micros(5);
-
-/// Goes on looking, after so long.
-pub(super) fn stay_awake(waited: Duration) {
-    if waited < INSISTING {
-        spin_loop();
-    } else {
-        thread::yield_now();
-    }
-}
 
 /// After so long without a task, memory that is kept for the next one is given back.
 pub(super) const IDLE: Duration = Duration::from_secs(1);
@@ -153,9 +140,8 @@ impl Server {
                 Arrival::Nothing => {}
                 arrival => return Ok(arrival),
             }
-            let waited = start.elapsed();
-            if waited < LOOKING {
-                stay_awake(waited);
+            if start.elapsed() < LOOKING {
+                thread::yield_now();
             } else {
                 let idle = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::MAX);
                 if !parcel::is_tidy() && !self.sleep(idle)? {
