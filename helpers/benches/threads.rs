@@ -66,11 +66,7 @@ const MEASUREMENTS: &[(&str, SetUp<String>)] = &[
 
 fn main() -> ExitCode {
     helpers::init_process_pools();
-    if let Err(error) = serve::run(MEASUREMENTS) {
-        eprintln!("error: {error}");
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+    serve::end(serve::run(MEASUREMENTS))
 }
 
 fn rayon_pool(workers: usize) -> Result<rayon::ThreadPool> {

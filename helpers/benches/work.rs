@@ -90,11 +90,7 @@ impl fmt::Display for Answer {
 
 fn main() -> ExitCode {
     helpers::init_process_pools();
-    if let Err(error) = serve::run(MEASUREMENTS) {
-        eprintln!("error: {error}");
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+    serve::end(serve::run(MEASUREMENTS))
 }
 
 fn rayon_pool(workers: usize) -> Result<rayon::ThreadPool> {

@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, BufRead};
+use std::process::ExitCode;
 
 /// Anything that goes wrong ends the program, with a message on its standard error.
 pub type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -23,6 +24,17 @@ pub struct Given {
     pub workers: usize,
     /// How many items, numbers or calls there are to be.
     pub size: usize,
+}
+
+/// How a program ends: an error goes to its standard error.
+pub fn end(done: Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Measures what the command line names: `NAME WORKERS SIZE`. Without arguments it only tells who
