@@ -142,7 +142,7 @@ def look(pages: Path, browser: str, pictures: Path) -> list[str]:
     """Opens every page at each width, by day and by night, and searches for a word."""
     from playwright.sync_api import sync_playwright
 
-    from browser_test import BROWSER_OPTIONS
+    from browser.chromium import BROWSER_OPTIONS
 
     problems = []
     pictures.mkdir(parents=True, exist_ok=True)

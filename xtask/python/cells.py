@@ -12,3 +12,7 @@ FIRST_RESULT = "[1, 4, 9]"
 
 # The kernel adds a runtime for this, which takes a while to compile.
 FIRST_AWAIT = "Pool::new(1)?.submit(|x: u64| x + 1, 1).await?"
+
+# A variable whose type has no name cannot be kept. To say so, the kernel runs `cargo check` first,
+# and that compiles all crates in a way of its own.
+FIRST_CLOSURE = "let add_one = |x: u32| x + 1;"

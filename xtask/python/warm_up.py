@@ -12,3 +12,4 @@ with Kernel([sys.argv[1], "--control_file", "{connection_file}"]) as kernel:
     kernel.run(cells.LOAD)
     kernel.run(cells.FIRST_POOL)
     kernel.run(cells.FIRST_AWAIT)
+    kernel.problems(cells.FIRST_CLOSURE)

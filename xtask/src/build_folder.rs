@@ -40,6 +40,14 @@ rpath = true
 lto = "off"
 "#;
 
+/// What evcxr does before the first cell (`init.evcxr`).
+///
+/// No warnings: evcxr shows them only where a cell fails. Then they are those of all earlier cells
+/// as well, which are compiled again into every cell, and the error drowns in them. The first flag
+/// is evcxr's own, which this setting replaces. As the flags are part of what cargo compares, the
+/// warm folder must be built with the same.
+pub const START_UP: &str = ":build_env RUSTFLAGS=-Cprefer-dynamic -Awarnings\n";
+
 /// The crate that evcxr writes: what the kernel is told as `EVCXR_TMPDIR`.
 pub fn cell_crate(folder: &Path) -> PathBuf {
     folder.join("cell")
@@ -60,7 +68,7 @@ pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
 
 /// Everything that decides how a build folder is laid out, for the stamp of the warm one.
 pub fn layout(paths: &Paths) -> String {
-    format!("{WORKSPACE}{}", anchor_manifest(paths))
+    format!("{WORKSPACE}{START_UP}{}", anchor_manifest(paths))
 }
 
 fn anchor_manifest(paths: &Paths) -> String {

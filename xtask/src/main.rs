@@ -37,6 +37,7 @@ Usage: cargo xtask <command>
                       notebooks/exercises/solved/
             --tidy   clear the outputs of exercises and write them in the course's form instead
   test [checks]       set up, then run every check there is, or those named
+  screenshots         make the pictures of README.md anew, in a browser
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
                       measure all (about 15 minutes) and write BENCHMARKS.md and its figure;
                       suites: threads, processes, work, scaling, cells, kernel
@@ -72,6 +73,7 @@ fn dispatch(command: &str, args: &[String]) -> Result<()> {
         "notebooks" => notebooks::run(&paths, args),
         "solutions" => notebooks::solutions(&paths, args),
         "test" => test::run(&paths, args),
+        "screenshots" => test::screenshots(&paths),
         "bench" => bench::run(&paths, args),
         "book" => book::run(&paths),
         "grade" => grade::run(&paths, args),

@@ -153,6 +153,10 @@ fn install_launcher(paths: &Paths) -> Result<()> {
 fn configure(paths: &Paths) -> Result<()> {
     // Empty on purpose: a file of this name keeps the reader's own out.
     write(&paths.evcxr_config().join("evcxr.toml"), "[evcxr]\n")?;
+    write(
+        &paths.evcxr_config().join("init.evcxr"),
+        build_folder::START_UP,
+    )?;
     let kernelspec = json!({
         "argv": [paths.launcher(), "kernel", "{connection_file}"],
         "display_name": "Rust (course)",
@@ -184,6 +188,8 @@ fn configure(paths: &Paths) -> Result<()> {
             "checkForUpdates": false,
             "fetchNews": "false",
         },
+        // In milliseconds. Asked for the first time, the kernel has to read all the crates first.
+        "@jupyterlab/completer-extension:manager": { "providerTimeout": 20_000 },
     });
     write_json(
         &paths

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check there is, in the order of how soon each tells.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -157,23 +157,34 @@ fn book(paths: &Paths) -> Result<Outcome> {
     })
 }
 
-/// Runs the first lesson in JupyterLab in a browser.
+/// Does in JupyterLab in a browser what students do.
 fn browser(paths: &Paths) -> Result<Outcome> {
     let Some(browser) = find_browser(paths) else {
         return Ok(Outcome::Skipped(NO_BROWSER.to_owned()));
     };
-    passes(
-        command::python(paths)
-            .arg(paths.scripts().join("browser_test.py"))
-            .arg("--browser")
-            .arg(browser)
-            .arg("--pictures")
-            .arg(paths.course().join("screenshots"))
-            .arg("--")
-            .arg(env::current_exe()?)
-            .arg("lab")
-            .current_dir(paths.root()),
-    )
+    drive_browser(paths, &browser, false).map(|()| Outcome::Passed)
+}
+
+/// Makes the pictures of `README.md` anew, in a browser.
+pub fn screenshots(paths: &Paths) -> Result<()> {
+    setup::run(paths)?;
+    setup::add_packages(paths, "test")?;
+    let browser = find_browser(paths).ok_or(NO_BROWSER)?;
+    drive_browser(paths, &browser, true)
+}
+
+/// Does what students do; if `for_readme` only as much as its pictures need, which are then put
+/// in their place.
+fn drive_browser(paths: &Paths, browser: &Path, for_readme: bool) -> Result<()> {
+    let mut command = command::python(paths);
+    command.args(["-m", "browser", "--browser"]).arg(browser);
+    let pictures = paths.course().join("screenshots");
+    command.arg("--pictures").arg(pictures);
+    if for_readme {
+        command.arg("--readme");
+    }
+    command.arg("--").arg(env::current_exe()?).arg("lab");
+    command::run(command.current_dir(paths.scripts()))
 }
 
 fn download_browser(paths: &Paths) -> Option<PathBuf> {

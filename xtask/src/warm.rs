@@ -34,7 +34,7 @@ pub fn ensure(paths: &Paths) -> Result<()> {
             .current_dir(paths.notebooks()),
     )?;
     check_versions(paths, &claim.folder)?;
-    remove_cells(&cell)?;
+    remove_leftovers(&cell)?;
 
     let new = paths.course().join("warm.new");
     build_folder::remove(&new)?;
@@ -128,13 +128,17 @@ fn locked_versions(lock: &Path) -> Result<BTreeSet<String>> {
     Ok(versions)
 }
 
-/// Deletes the libraries of the cells that warmed the folder up.
-fn remove_cells(folder: &Path) -> Result<()> {
+/// Deletes what no kernel needs: the libraries of the cells that warmed the folder up, and what
+/// rustc keeps to compile `helpers` once more (a quarter of the folder, which each kernel copies).
+fn remove_leftovers(folder: &Path) -> Result<()> {
+    let is_incremental = folder.ends_with("incremental");
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.file_type()?.is_dir() {
-            remove_cells(&entry.path())?;
+        if is_incremental && name.starts_with("helpers-") {
+            build_folder::remove(&entry.path())?;
+        } else if entry.file_type()?.is_dir() {
+            remove_leftovers(&entry.path())?;
         } else if name.starts_with("libcode_") {
             fs::remove_file(entry.path())?;
         }

@@ -8,6 +8,7 @@
 //! | [`completion`] | [`as_completed`] and [`wait`]: many handles at once |
 //! | [`imap`] | lazy iterators over results |
 //! | [`star`] | [`StarFn`]: unpacking a tuple into a function's arguments |
+//! | [`portable`] | [`Portable`]: what can travel between processes |
 //! | [`error`] | [`PoolError`] |
 //!
 //! Work is cut into chunks (`chunk`). Chunks start in order, and a free worker takes the next
@@ -18,6 +19,7 @@ pub mod completion;
 pub mod error;
 pub mod handle;
 pub mod imap;
+pub mod portable;
 pub mod processes;
 pub mod star;
 pub mod threads;
@@ -26,6 +28,7 @@ pub use completion::{AsCompleted, Until, Waited, as_completed, wait};
 pub use error::PoolError;
 pub use handle::JoinHandle;
 pub use imap::Imap;
+pub use portable::Portable;
 pub use processes::{ProcessPool, SharedArray, SharedSlice, SharedSliceMut, worker_value};
 pub use star::StarFn;
 pub use threads::{Chunked, Pool};

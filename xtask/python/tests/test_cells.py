@@ -6,6 +6,7 @@ import unittest
 
 import cells
 import exercises
+from kernels import LONGEST
 from tests.test_launcher import course_kernel
 
 # Mistakes of beginners, and what the compiler says of them. A table in the first exercises tells what
@@ -42,6 +43,19 @@ MISTAKES = {
     "ProcessPool::new(1)?.map(|word: &str| word.len(), [\"a\"])?": (
         "implementation of Deserialize is not general enough"
     ),
+    "ProcessPool::new(1)?.map(|x: u32| std::rc::Rc::new(x), [1])?": (
+        "cannot travel between processes"
+    ),
+    "fn area(w: f64, h: f64) -> f64 { w * h }\nPool::new(1)?.starmap(area, [(1.0, 2.0, 3.0)])": (
+        "type mismatch resolving <"
+    ),
+    "Pool::new(1)?.starmap(|w: f64, h: f64| w * h, [(1.0, 2.0, 3.0)])": (
+        "closure is expected to take 3 arguments, but it takes 2"
+    ),
+    "let add_one = |x: u32| x + 1;": "is a closure, which cannot be persisted",
+    "let words = vec![1, 2];\nlet first = &words[0];": (
+        "contains a reference with a non-static lifetime"
+    ),
     ':dep other = { path = "../other" }': "No such file or directory",
 }
 
@@ -61,6 +75,16 @@ class Cells(unittest.TestCase):
         shown = re.sub(r"\x1b\[[0-9;]*m", "", self.kernel.problems(code)).strip()
         self.assertTrue(shown, f"this should have failed:\n{code}")
         return shown
+
+    def report(self, code):
+        """The whole report of a cell that does not compile, as the notebook shows it."""
+        shown = []
+        collect = lambda message: shown.extend(message["content"].get("traceback", []))
+        self.kernel.client.execute_interactive(
+            code, allow_stdin=False, output_hook=collect, timeout=LONGEST
+        )
+        self.assertTrue(shown, f"this should not have compiled:\n{code}")
+        return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(shown))
 
     def test_panic_is_told_in_two_lines(self):
         shown = self.error("let seats = vec![1, 2, 3];\nlet row = seats.len();\nseats[row]")
@@ -120,12 +144,36 @@ class Cells(unittest.TestCase):
                 self.assertIn(words, self.error(code).replace("`", ""))
                 self.assertIn(words, told)
 
-    def test_tuples_of_the_wrong_length_do_not_compile(self):
-        shown = self.error(
-            "fn area(width: f64, height: f64) -> f64 { width * height }\n"
-            "Pool::new(1)?.starmap(area, [(1.0, 2.0, 3.0)])"
+    def test_what_cannot_travel_is_told_once_with_the_remedy(self):
+        code = (
+            "{} struct Point {{ x: f64 }}\n"
+            "let points = ProcessPool::new(1)?.map(|x: f64| Point {{ x }}, [1.5])?;\n"
+            "points[0].x"
         )
-        self.assertIn("(f64, f64)", shown)
+        shown = self.report(code.format(""))
+        self.assertEqual(shown.count("Error: `Point` cannot travel between processes"), 1)
+        self.assertEqual(shown.count("Error:"), 1)
+        derive = "#[derive(serde::Serialize, serde::Deserialize)]"
+        attribute = '#[serde(crate = "helpers::serde")]'
+        self.assertIn(f"Above a type of your own write `{derive}` and `{attribute}`", shown)
+        self.assertEqual(self.kernel.run(code.format(f"{derive}\n{attribute}\n")), "1.5")
+
+    def test_tuples_of_the_wrong_length_say_how_long_they_should_be(self):
+        area = "fn area(width: f64, height: f64) -> f64 { width * height }\n"
+        shown = self.report(f"{area}Pool::new(1)?.starmap(area, [(1.0, 2.0, 3.0)])")
+        self.assertIn("expected a tuple with 2 elements, found one with 3 elements", shown)
+        shown = self.report(f"{area}Pool::new(1)?.starmap(|w: f64| w, [1.0])")
+        self.assertIn("parameters differ from the tuple's values in number or type", shown)
+
+    def test_errors_come_without_warnings_of_earlier_cells(self):
+        self.kernel.run("fn cells(before: u32) -> u32 { let unused = 3; 7 }")
+        shown = self.error("let unused = 1;\nnowhere(2)")
+        self.assertEqual(shown, "cannot find function `nowhere` in this scope")
+
+    def test_variable_without_a_type_that_has_a_name_is_refused_soon(self):
+        self.error("let add_two = |x: u32| x + 2;")
+        # Compiling all crates for `cargo check`, which set-up has done, would take longer.
+        self.assertLess(self.kernel.seconds, 15)
 
     def test_figure_shows_itself_as_an_image_with_alt_text(self):
         outputs = self.kernel.outputs('plot::bars("Naps", "s", [("serial", 7.0), ("pool", 2.5)])?')

@@ -15,7 +15,7 @@ use super::engine::Engine;
 use super::ship::{self, Entry};
 use crate::pool::handle::{Completer, Remote, remote_task};
 use crate::pool::threads::panic_message;
-use crate::pool::{JoinHandle, PoolError};
+use crate::pool::{JoinHandle, PoolError, Portable};
 
 /// How long the other tasks of a call that has failed may go on, so that short ones need not
 /// cost their workers' lives.
@@ -198,8 +198,8 @@ pub(super) fn map<F, A, R>(
 ) -> Result<Vec<R>, PoolError>
 where
     F: Fn(A) -> R,
-    A: Serialize + DeserializeOwned,
-    R: Serialize + DeserializeOwned,
+    A: Portable,
+    R: Portable,
 {
     let mut chunks: Vec<Vec<R>> = Vec::new();
     chunks.resize_with(items.len().div_ceil(size), Vec::new);
@@ -369,8 +369,8 @@ pub(super) fn submit<F, A, R>(
 ) -> JoinHandle<R>
 where
     F: Fn(A) -> R,
-    A: Serialize + DeserializeOwned,
-    R: Serialize + DeserializeOwned + Send + 'static,
+    A: Portable,
+    R: Portable + Send + 'static,
 {
     let mut body = Writer::for_arguments();
     let body = pack(&mut body, &argument, None).map(|()| body.finish());
@@ -395,8 +395,8 @@ pub(super) fn submit_chunk<F, A, R>(
 ) -> JoinHandle<Vec<Result<R, PoolError>>>
 where
     F: Fn(A) -> R,
-    A: Serialize + DeserializeOwned,
-    R: Serialize + DeserializeOwned + Send + 'static,
+    A: Portable,
+    R: Portable + Send + 'static,
 {
     let mut body = Writer::for_arguments();
     // For each item whether it goes along, or why not.

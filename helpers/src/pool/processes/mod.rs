@@ -50,16 +50,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use self::codec::Writer;
 use self::crew::Settings;
 use self::engine::Engine;
 use super::chunk::{checked_chunk_size, default_chunk_size};
 use super::imap::Way;
 use super::threads::checked_workers;
-use super::{Imap, JoinHandle, PoolError, StarFn};
+use super::{Imap, JoinHandle, PoolError, Portable, StarFn};
 
 pub(crate) use self::board::cpu_time_of_workers;
 pub use self::serve::worker_value;
@@ -147,8 +144,8 @@ impl ProcessPool {
         items: impl IntoIterator<Item = A>,
     ) -> Result<Vec<R>, PoolError>
     where
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
+        A: Portable,
+        R: Portable,
         F: Fn(A) -> R,
     {
         self.view().map(f, items)
@@ -161,8 +158,8 @@ impl ProcessPool {
     /// As [`map`](ProcessPool::map).
     pub fn starmap<I, F>(&self, f: F, tuples: I) -> Result<Vec<F::Output>, PoolError>
     where
-        I: IntoIterator<Item: Serialize + DeserializeOwned>,
-        F: StarFn<I::Item, Output: Serialize + DeserializeOwned>,
+        I: IntoIterator<Item: Portable>,
+        F: StarFn<I::Item, Output: Portable>,
     {
         self.view().starmap(f, tuples)
     }
@@ -175,8 +172,8 @@ impl ProcessPool {
     /// loss of a worker and a time limit cost the items of the chunk.
     pub fn imap<I, R, F>(&self, f: F, items: I) -> ProcessImap<'_, I::IntoIter, R>
     where
-        I: IntoIterator<Item: Serialize + DeserializeOwned + 'static>,
-        R: Serialize + DeserializeOwned + Send + 'static,
+        I: IntoIterator<Item: Portable + 'static>,
+        R: Portable + Send + 'static,
         F: Fn(I::Item) -> R,
     {
         self.view().imap(f, items)
@@ -185,8 +182,8 @@ impl ProcessPool {
     /// Like [`imap`](ProcessPool::imap), but results come as soon as they are there, in any order.
     pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> ProcessImap<'_, I::IntoIter, R>
     where
-        I: IntoIterator<Item: Serialize + DeserializeOwned + 'static>,
-        R: Serialize + DeserializeOwned + Send + 'static,
+        I: IntoIterator<Item: Portable + 'static>,
+        R: Portable + Send + 'static,
         F: Fn(I::Item) -> R,
     {
         self.view().imap_unordered(f, items)
@@ -198,8 +195,8 @@ impl ProcessPool {
     /// error.
     pub fn submit<A, R, F>(&self, f: F, arg: A) -> JoinHandle<R>
     where
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + Send + 'static,
+        A: Portable + 'static,
+        R: Portable + Send + 'static,
         F: Fn(A) -> R,
     {
         self.view().submit(f, arg)
@@ -280,7 +277,7 @@ impl Builder {
     /// Starting the worker and this call may take 30 seconds in all.
     pub fn initializer<A, V, F>(mut self, _f: F, arg: A) -> Builder
     where
-        A: Serialize + DeserializeOwned + 'static,
+        A: Portable + 'static,
         V: Send + Sync + 'static,
         F: Fn(A) -> V,
     {
@@ -403,8 +400,8 @@ impl<'p> View<'p> {
         items: impl IntoIterator<Item = A>,
     ) -> Result<Vec<R>, PoolError>
     where
-        A: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
+        A: Portable,
+        R: Portable,
         F: Fn(A) -> R,
     {
         let items: Vec<A> = items.into_iter().collect();
@@ -421,8 +418,8 @@ impl<'p> View<'p> {
     /// As there.
     pub fn starmap<I, F>(&self, f: F, tuples: I) -> Result<Vec<F::Output>, PoolError>
     where
-        I: IntoIterator<Item: Serialize + DeserializeOwned>,
-        F: StarFn<I::Item, Output: Serialize + DeserializeOwned>,
+        I: IntoIterator<Item: Portable>,
+        F: StarFn<I::Item, Output: Portable>,
     {
         self.map(move |tuple| f.call_star(tuple), tuples)
     }
@@ -430,8 +427,8 @@ impl<'p> View<'p> {
     /// See [`ProcessPool::imap`]; without a chunk size, workers take one item at a time.
     pub fn imap<I, R, F>(&self, _f: F, items: I) -> ProcessImap<'p, I::IntoIter, R>
     where
-        I: IntoIterator<Item: Serialize + DeserializeOwned + 'static>,
-        R: Serialize + DeserializeOwned + Send + 'static,
+        I: IntoIterator<Item: Portable + 'static>,
+        R: Portable + Send + 'static,
         F: Fn(I::Item) -> R,
     {
         Imap::ordered(items.into_iter(), self.way::<F, _, _>())
@@ -440,8 +437,8 @@ impl<'p> View<'p> {
     /// See [`ProcessPool::imap_unordered`]; without a chunk size, workers take one item at a time.
     pub fn imap_unordered<I, R, F>(&self, _f: F, items: I) -> ProcessImap<'p, I::IntoIter, R>
     where
-        I: IntoIterator<Item: Serialize + DeserializeOwned + 'static>,
-        R: Serialize + DeserializeOwned + Send + 'static,
+        I: IntoIterator<Item: Portable + 'static>,
+        R: Portable + Send + 'static,
         F: Fn(I::Item) -> R,
     {
         Imap::unordered(items.into_iter(), self.way::<F, _, _>())
@@ -450,8 +447,8 @@ impl<'p> View<'p> {
     /// See [`ProcessPool::submit`].
     pub fn submit<A, R, F>(&self, _f: F, arg: A) -> JoinHandle<R>
     where
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + Send + 'static,
+        A: Portable + 'static,
+        R: Portable + Send + 'static,
         F: Fn(A) -> R,
     {
         call::submit::<F, A, R>(&self.pool.engine, self.limit, arg)
@@ -460,8 +457,8 @@ impl<'p> View<'p> {
     /// How items of an `imap` go through this pool.
     fn way<F, A, R>(&self) -> Way<'p, A, Result<R, PoolError>, Result<R, PoolError>>
     where
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + Send + 'static,
+        A: Portable + 'static,
+        R: Portable + Send + 'static,
         F: Fn(A) -> R,
     {
         let (engine, limit) = (&self.pool.engine, self.limit);

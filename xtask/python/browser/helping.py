@@ -1,0 +1,56 @@
+"""A student asks what there is, and what it does."""
+
+from .pictures import take_picture
+
+MADE = "let pool = Pool::new(2)?;\n"
+# What the list should hold, and what the text should say.
+METHODS = ["map", "starmap", "imap", "imap_unordered", "submit", "chunk_size"]
+DOCUMENTED = {
+    f"{MADE}pool.map(": "Calls f on each item and gives the results in the order of the items",
+    "par_sum": "Sums a slice or a 1-D array",
+}
+# The first time, the kernel reads all the crates. In milliseconds.
+LONGEST = 120_000
+
+
+def complete(lab, name):
+    """Types `pool.` and presses Tab: a list of methods comes."""
+    notebook = lab.notebook(name)
+    notebook.load()
+    place = notebook.write_below()
+    completer = lab.page.locator(".jp-Completer:visible")
+
+    def ask():
+        notebook.write_over(place, f"{MADE}pool.")
+        lab.page.keyboard.press("Tab")
+        completer.wait_for(timeout=LONGEST)
+
+    take_picture(lab, "completion", ask)
+    found = completer.locator(".jp-Completer-match").all_inner_texts()
+    names = {text.partition("(")[0].strip() for text in found}
+    missing = [method for method in METHODS if method not in names]
+    if missing:
+        raise AssertionError(f"{missing} is not in the list: {found}")
+    return f"{len(found)} names, {', '.join(METHODS)} among them"
+
+
+def document(lab, name):
+    """Presses Shift+Tab behind a name: its documentation comes."""
+    notebook = lab.notebook(name)
+    notebook.load()
+    place = notebook.write_below()
+    tooltip = lab.page.locator(".jp-Tooltip")
+
+    def ask(code):
+        notebook.write_over(place, code)
+        tooltip.wait_for(state="detached")
+        lab.page.keyboard.press("Shift+Tab")
+        tooltip.wait_for(timeout=LONGEST)
+
+    for code, words in DOCUMENTED.items():
+        ask(code)
+        shown = " ".join(tooltip.inner_text().split())
+        if words not in shown:
+            raise AssertionError(f"of {code} the documentation says: {shown}")
+    take_picture(lab, "documentation", lambda: ask(f"{MADE}pool.map("))
+    return "the documentation of Pool::map and of par_sum is shown"

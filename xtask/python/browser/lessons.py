@@ -1,0 +1,88 @@
+"""A student goes through the lessons."""
+
+import json
+
+from .notebook import is_text, kinds
+from .pictures import check_pictures, pictures_of, take_picture
+
+# A lesson should take a minute.
+LONGEST_LESSON = 600
+
+
+def from_the_menu(lab, name):
+    """Looks at a lesson as it was committed, and runs all its cells by the menu."""
+    notebook = lab.notebook(name)
+    # Outputs of a notebook that this browser does not trust.
+    shown = check_pictures(notebook, notebook.state().cells)
+    lab.choose("Edit", "Clear Outputs of All Cells")
+    lab.choose("Run", "Run All Cells")
+    seen = wait_and_compare(lab, notebook)
+    ran = check_pictures(notebook, notebook.state().cells)
+    if ran != shown:
+        raise AssertionError(f"{shown} pictures are committed, but running makes {ran}")
+    place = most_telling(notebook.state().cells)
+    take_picture(lab, name, lambda: notebook.show(place))
+    return f"{seen}; {shown} pictures are shown before and after"
+
+
+def most_telling(cells):
+    """The place of the cell for a picture of the page: of a speedup, if there is one."""
+    places = [place for place, cell in enumerate(cells) if pictures_of(cell)]
+    speedups = [place for place in places if "plot::speedup" in "".join(cells[place]["source"])]
+    return (speedups or places)[0]
+
+
+def cell_by_cell(lab, name):
+    """Runs a lesson with Shift+Enter, each cell when the one before has ended."""
+    notebook = lab.notebook(name)
+    committed = committed_cells(lab, notebook)
+    lab.choose("Edit", "Clear Outputs of All Cells")
+    notebook.click(0)
+    for place, cell in enumerate(committed):
+        ran = notebook.run_active().cells[place]
+        compare(place, ran, cell)
+    check_pictures(notebook, notebook.state().cells)
+    return f"{len(committed)} times Shift+Enter, and each time the next cell had the focus"
+
+
+def from_the_start(lab, name):
+    """Restarts the kernel and runs all cells, by the menu."""
+    notebook = lab.notebook(name)
+    lab.choose("Edit", "Clear Outputs of All Cells")
+    lab.choose("Kernel", "Restart Kernel and Run All Cells…")
+    lab.confirm("Restart")
+    return wait_and_compare(lab, notebook)
+
+
+def and_close(step):
+    """The same step, and then the lesson is closed: each kernel needs most of a gigabyte."""
+
+    def step_and_close(lab, name):
+        seen = step(lab, name)
+        lab.close(lab.notebook(name))
+        return f"{seen}; closed"
+
+    return step_and_close
+
+
+def wait_and_compare(lab, notebook):
+    """Waits while all cells run, and compares the kinds of their outputs with the committed."""
+    cells = notebook.wait_until(
+        lambda state: state.finished, LONGEST_LESSON, "the last cell to end"
+    ).cells
+    committed = committed_cells(lab, notebook)
+    for place, cell in enumerate(committed):
+        compare(place, cells[place], cell)
+    return f"{sum(not is_text(cell) for cell in committed)} cells of code ran"
+
+
+def committed_cells(lab, notebook):
+    return json.loads((lab.clone / notebook.path).read_text(encoding="utf-8"))["cells"]
+
+
+def compare(place, ran, committed):
+    """A cell shows what the committed one shows: text, a picture, both, or nothing."""
+    if kinds(ran) != kinds(committed):
+        raise AssertionError(
+            f"cell {place + 1} shows {kinds(ran)}; in the lesson it is {kinds(committed)}"
+        )
