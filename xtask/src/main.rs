@@ -63,8 +63,10 @@ fn dispatch(command: &str, args: &[String]) -> Result<()> {
         "test" => test::run(&paths, args),
         "bench" => bench::run(&paths, args),
         "doctor" => doctor::run(&paths),
-        // The next two are called by Jupyter and by the kernel launcher, not by people.
+        // The next four are called by Jupyter and by the kernel launcher, not by people.
         "kernel" => kernel::launch(&paths, args),
+        "spare" => kernel::launch_spare(&paths, args),
+        "refresh" => setup::refresh(&paths),
         "janitor" => kernel::janitor(args),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
