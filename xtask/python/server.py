@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from queue import Empty
 
 from jupyter_client import BlockingKernelClient
 
@@ -133,6 +134,22 @@ class ServersKernel(Kernel):
             connection_file=str(server.runtime / f"kernel-{kernel_id}.json")
         )
         self.client.load_connection_file()
+
+    def wait_until_ready(self):
+        self.client.start_channels()
+        self.wait_for_answer()
+
+    def wait_for_answer(self, seconds=LONGEST):
+        """Asks until the kernel answers, also one that is not there yet."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            asked = self.client.kernel_info()
+            with contextlib.suppress(Empty):
+                while True:
+                    answer = self.client.get_shell_msg(timeout=1)
+                    if answer["parent_header"].get("msg_id") == asked:
+                        return
+        raise AssertionError(f"no answer after {seconds} seconds:\n{self.server.said()}")
 
     def restart(self):
         self.server.ask("POST", f"kernels/{self.id}/restart")

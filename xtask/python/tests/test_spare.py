@@ -1,10 +1,8 @@
 """The spare kernel: what a student gets, what goes wrong, and what is left behind."""
 
-import asyncio
 import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -141,13 +139,13 @@ class Handover(unittest.TestCase):
             kernel.restart()
             server.wait_for("is the spare, which was ready", 10, times=times)
             self.assertLess(time.monotonic() - asked, 5)
-            kernel.client.wait_for_ready(timeout=20)
+            kernel.wait_for_answer(20)
             self.assertIn("kept", kernel.problems("kept"))
             self.assertEqual(kernel.run("1 + 1"), "2")
             self.assertEqual(ask_page(page, f"40 + {times}"), str(40 + times))
         # No spare is ready yet, or just is; then a kernel comes to where the spare was.
         kernel.restart()
-        kernel.client.wait_for_ready(timeout=60)
+        kernel.wait_for_answer(60)
         self.assertEqual(kernel.run("1 + 2"), "3")
         self.assertEqual(ask_page(page, "2 + 2"), "4")
 
