@@ -43,7 +43,9 @@ def start(server: "ServerApp") -> None:
         server.log.info("No spare kernel is kept: %s is 0", SWITCH)
         return
     try:
-        spec = server.kernel_spec_manager.get_kernel_spec(KERNEL)
+        specs = server.kernel_spec_manager
+        assert specs is not None
+        spec = specs.get_kernel_spec(KERNEL)
     except Exception as error:
         server.log.warning("No spare kernel is kept: %s", error)
         return

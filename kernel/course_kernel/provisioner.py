@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from . import keeper
 from .forwarder import PORTS, Forwarder
@@ -63,8 +63,10 @@ class CourseProvisioner(LocalProvisioner):
         self, spares: "keeper.SpareKeeper", cmd: list[str], kwargs: dict[str, Any]
     ) -> str | None:
         """Why this kernel cannot be a spare, if so, by how it is to be started."""
-        info = self.connection_info
-        expected = [spares.launcher, "kernel", os.path.realpath(self.parent.connection_file)]
+        info, manager = self.connection_info, self.parent
+        if manager is None:
+            return "nobody manages it"
+        expected = [spares.launcher, "kernel", os.path.realpath(manager.connection_file)]
         if cmd != expected:
             return "its command line is another"
         if Path(kwargs.get("cwd") or os.getcwd()).resolve() != spares.folder:
@@ -74,7 +76,7 @@ class CourseProvisioner(LocalProvisioner):
             return f"it is started with {', '.join(sorted(extra))}"
         if info["transport"] != "tcp" or info["ip"] != "127.0.0.1" or "curve_publickey" in info:
             return "its clients talk another protocol"
-        if info["key"] != spares.key:
+        if manager.session.key != spares.key:
             return "its clients sign with another key"
         if spares.loop is not asyncio.get_running_loop():
             return "it is started from another thread"

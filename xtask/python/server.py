@@ -18,7 +18,7 @@ from jupyter_client import BlockingKernelClient
 from kernels import LONGEST, Kernel
 
 CLONE = Path(__file__).resolve().parents[2]
-READY = re.compile(r"A spare kernel is ready")
+READY = "A spare kernel is ready"
 
 
 class Server:

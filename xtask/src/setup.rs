@@ -106,7 +106,10 @@ fn install_provisioner(paths: &Paths) -> Result<()> {
     }
     files.retain(|file| file.is_file());
     files.sort();
-    let texts: Vec<_> = files.iter().map(fs::read_to_string).collect::<Result<_, _>>()?;
+    let texts: Vec<_> = files
+        .iter()
+        .map(fs::read_to_string)
+        .collect::<Result<_, _>>()?;
     let wanted = texts.concat();
     let mark = paths.venv().join("provisioner");
     if fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
@@ -114,9 +117,20 @@ fn install_provisioner(paths: &Paths) -> Result<()> {
     }
     command::run(
         command::python(paths)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
             // With what is here: the package needs nothing that is not in requirements.txt.
-            .args(["--no-deps", "--no-build-isolation", "--no-index", "--force-reinstall"])
+            .args([
+                "--no-deps",
+                "--no-build-isolation",
+                "--no-index",
+                "--force-reinstall",
+            ])
             .arg(package),
     )?;
     fs::write(mark, wanted)?;

@@ -1,9 +1,11 @@
 """The spare kernel: what a student gets, what goes wrong, and what is left behind."""
 
+import asyncio
 import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,10 @@ from pathlib import Path
 
 import psutil
 import websocket
+from course_kernel import fingerprint
+from course_kernel.forwarder import Forwarder
+from course_kernel.keeper import NoSpare, SpareKeeper
+from course_kernel.provisioner import CourseProvisioner
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
@@ -255,6 +261,8 @@ class Faults(unittest.TestCase):
     def test_crate_broken_by_an_edit_and_clone_moved(self):
         with tempfile.TemporaryDirectory(prefix="course-test-") as folder:
             clone = copy_of_clone(Path(folder, "clone"), warm=True)
+            # What compiles the crates runs a kernel, which Python drives.
+            (clone / ".course/venv").symlink_to(CLONE / ".course/venv")
             path = kernelspec_for(clone)
             with Server(*AT_ONCE, clone=clone, JUPYTER_PATH=str(path)) as server:
                 server.wait_for_spare()
@@ -290,6 +298,140 @@ def kernelspec_for(clone):
     (path / "kernels/rust").mkdir(parents=True)
     (path / "kernels/rust/kernel.json").write_text(json.dumps(spec), encoding="utf-8")
     return path
+
+
+class FakeSpare:
+    """A spare that says what it is told to."""
+
+    def __init__(self, clone):
+        self.environment = {"PATH": "/bin"}
+        self.fingerprint = fingerprint.of_everything(clone)
+        self.is_warming, self.is_well, self.has_ended = False, True, False
+
+    async def answers(self):
+        return self.is_well
+
+    async def end(self):
+        self.has_ended = True
+
+
+class Conditions(unittest.IsolatedAsyncioTestCase):
+    """Who gets the spare, and why not."""
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory(prefix="course-test-")
+        self.addCleanup(temporary.cleanup)
+        self.clone = Path(temporary.name, "clone")
+        (self.clone / "notebooks").mkdir(parents=True)
+        (self.clone / "helpers").mkdir()
+        (self.clone / "helpers/lib.rs").write_text("")
+        self.keeper = SpareKeeper(str(self.clone / ".course/bin/course-kernel"))
+        self.spare = self.keeper._spare = FakeSpare(self.clone)
+
+    async def refused(self, environment):
+        with self.assertRaises(NoSpare) as caught:
+            await self.keeper.take(environment)
+        return str(caught.exception)
+
+    async def test_only_one_gets_it(self):
+        self.assertIs(await self.keeper.take({"PATH": "/bin"}), self.spare)
+        self.assertIn("just been given away", await self.refused({"PATH": "/bin"}))
+
+    async def test_another_environment(self):
+        for other in ({"PATH": "/usr/bin"}, {}, {"PATH": "/bin", "RAYON_NUM_THREADS": "1"}):
+            self.assertIn("environment differs", await self.refused(other))
+        # It is kept for somebody else.
+        self.assertIs(await self.keeper.take({"PATH": "/bin"}), self.spare)
+
+    async def test_spare_that_does_not_answer(self):
+        self.spare.is_well = False
+        self.assertIn("does not answer", await self.refused({"PATH": "/bin"}))
+        self.assertTrue(self.spare.has_ended)
+
+    async def test_crate_edited(self):
+        (self.clone / "helpers/lib.rs").write_text("// edited")
+        self.assertIn("has changed", await self.refused({"PATH": "/bin"}))
+        self.assertTrue(self.spare.has_ended)
+
+    async def test_clone_moved(self):
+        self.clone.rename(self.clone.with_name("moved"))
+        self.assertIn("has changed", await self.refused({"PATH": "/bin"}))
+        self.assertTrue(self.spare.has_ended)
+
+    async def test_rest_after_a_kernel_has_started(self):
+        self.keeper._is_first = False
+        self.keeper.busy = 101.0
+        self.keeper.must_remain = 0.0
+        self.keeper.takes = 0.0
+        self.assertIsNone(self.keeper._obstacle())
+        self.keeper.kernel_started()
+        self.assertEqual(self.keeper._obstacle(), "")
+
+    async def objection(self, **change):
+        """What the provisioner finds to say against giving a spare to a kernel."""
+        manager = KernelManager(
+            connection_file=str(self.clone / "k.json"), ip=change.pop("ip", "127.0.0.1")
+        )
+        provisioner = CourseProvisioner(parent=manager)
+        manager.session.key = change.pop("key", self.keeper.key)
+        provisioner.connection_info = manager.get_connection_info()
+        self.keeper.loop = asyncio.get_running_loop()
+        command = [self.keeper.launcher, "kernel", os.path.realpath(self.clone / "k.json")]
+        command = change.pop("command", command)
+        start = {"env": {}, "cwd": str(self.clone / "notebooks"), **change}
+        return provisioner._objection(self.keeper, command, start)
+
+    async def test_how_a_kernel_is_started(self):
+        self.assertIsNone(await self.objection())
+        self.assertIn("another folder", await self.objection(cwd=str(self.clone)))
+        self.assertIn("command line", await self.objection(command=["python"]))
+        self.assertIn("another key", await self.objection(key=b"another"))
+        self.assertIn("protocol", await self.objection(ip="127.0.0.2"))
+        self.assertIn("stdout", await self.objection(stdout=1))
+
+
+class Ports(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        async def shout(reader, writer):
+            while line := await reader.readline():
+                writer.write(line.upper())
+            writer.close()
+
+        self.there = await asyncio.start_server(shout, "127.0.0.1", 0)
+        self.addAsyncCleanup(self.close)
+        self.port = self.there.sockets[0].getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.here = free.getsockname()[1]
+
+    async def close(self):
+        self.there.close()
+
+    async def test_bytes_pass_both_ways_until_it_closes(self):
+        forwarder = await Forwarder.open("127.0.0.1", {self.here: self.port})
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.here)
+        writer.write(b"hello\n")
+        self.assertEqual(await reader.readline(), b"HELLO\n")
+        await asyncio.wait_for(forwarder.close(), 5)
+        # The client sees the end, and the port is free for a kernel.
+        self.assertEqual(await asyncio.wait_for(reader.read(), 5), b"")
+        writer.close()
+        socket.create_server(("127.0.0.1", self.here)).close()
+
+    async def test_port_that_is_taken(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            ports = {self.here: self.port, taken.getsockname()[1]: self.port}
+            with self.assertRaises(OSError):
+                await Forwarder.open("127.0.0.1", ports)
+        socket.create_server(("127.0.0.1", self.here)).close()
+
+    async def test_kernel_that_is_gone(self):
+        self.there.close()
+        await self.there.wait_closed()
+        forwarder = await Forwarder.open("127.0.0.1", {self.here: self.port})
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.here)
+        self.assertEqual(await asyncio.wait_for(reader.read(), 5), b"")
+        writer.close()
+        await forwarder.close()
 
 
 class Without(unittest.TestCase):
