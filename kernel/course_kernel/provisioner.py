@@ -15,6 +15,9 @@ from .spare import Spare, SpareFailed
 
 # Jupyter sets variables of this prefix anew for each kernel.
 OF_EACH_KERNEL = "JPY_"
+# Seconds after which ZeroMQ has given up what was meant for the kernel that was here before.
+# Jupyter's own socket lingers for 0.1 s. An interrupt that arrives late would hit the wrong one.
+LINGER = 0.2
 
 
 class CourseProvisioner(LocalProvisioner):
@@ -88,6 +91,8 @@ class CourseProvisioner(LocalProvisioner):
 
     async def _adopt(self, spare: Spare, cmd: list[str], kwargs: dict[str, Any]) -> None:
         """Makes the spare this kernel, at the ports where clients look for it."""
+        if self.pid is not None:
+            await asyncio.sleep(LINGER)
         info: dict[str, Any] = dict(self.connection_info)
         ports = {int(info[name]): int(spare.info[name]) for name in PORTS}
         try:

@@ -59,7 +59,7 @@ def kernels_of(server):
 
 def is_kernel(process):
     try:
-        return "evcxr" in process.name() or "course-kernel" in process.name()
+        return "evcxr" in process.name() or process.cmdline()[1:2] in (["kernel"], ["spare"])
     except psutil.Error:
         return False
 
@@ -95,8 +95,7 @@ class Handover(unittest.TestCase):
                 self.is_like_a_fresh_one(server, kernel)
                 self.first_cells(kernel)
                 self.interrupt(kernel)
-                self.restart(server, kernel)
-                self.assertTrue(gone(spare), "the kernel that was restarted still runs")
+                self.restart(server, kernel, spare)
             # Sent away by the student: nothing is left but the next spare.
             self.assertTrue(wait_until(lambda: len(kernels_of(server)) <= 1))
             self.assertFalse(list(server.runtime.glob("kernel-*.json")))
@@ -130,7 +129,7 @@ class Handover(unittest.TestCase):
             pass
         self.assertEqual(kernel.run("6 * 7"), "42")
 
-    def restart(self, server, kernel):
+    def restart(self, server, kernel, running):
         """A restart takes the next spare, and those who talked to the old kernel talk to it."""
         page = websocket.create_connection(
             f"{server.url.replace('http', 'ws')}/api/kernels/{kernel.id}/channels",
@@ -140,15 +139,20 @@ class Handover(unittest.TestCase):
         self.addCleanup(page.close)
         for times in (2, 3):
             server.wait_for_spare(times=times)
+            [spare] = [process for process in kernels_of(server) if process != running]
             kernel.run("let kept = 5;")
-            asked = time.monotonic()
-            kernel.restart()
+            if times == 2:
+                kernel.restart()
+            else:
+                # Killed, say by the system for want of memory: Jupyter starts another by itself.
+                os.killpg(running.pid, signal.SIGKILL)
             server.wait_for("is the spare, which was ready", 10, times=times)
-            self.assertLess(time.monotonic() - asked, 5)
             kernel.wait_for_answer(20)
             self.assertIn("kept", kernel.problems("kept"))
             self.assertEqual(kernel.run("1 + 1"), "2")
             self.assertEqual(ask_page(page, f"40 + {times}"), str(40 + times))
+            self.assertTrue(gone(running), "the kernel that was restarted still runs")
+            running = spare
         # No spare is ready yet, or just is; then a kernel comes to where the spare was.
         kernel.restart()
         kernel.wait_for_answer(60)
