@@ -13,6 +13,7 @@ from traitlets import Float
 from traitlets.config import LoggingConfigurable
 
 from . import fingerprint
+from .lifeline import VARIABLE, Lifeline
 from .spare import Spare, SpareFailed
 
 if TYPE_CHECKING:
@@ -203,14 +204,21 @@ class SpareKeeper(LoggingConfigurable):
 
     async def _refresh(self) -> None:
         """Brings the compiled crates up to date; takes no time if they are."""
-        process = await asyncio.create_subprocess_exec(
-            self.launcher,
-            "refresh",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        _, errors = await process.communicate()
+        lifeline = Lifeline()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                self.launcher,
+                "refresh",
+                stdin=lifeline.far_end,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                env=os.environ | {VARIABLE: "1"},
+                start_new_session=True,
+            )
+            lifeline.hand_over()
+            _, errors = await process.communicate()
+        finally:
+            lifeline.cut()
         if process.returncode:
             lines = errors.decode(errors="replace").strip().splitlines() or ["no reason given"]
             raise SpareFailed(f"the crates could not be compiled: {lines[-1]}")

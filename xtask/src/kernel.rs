@@ -105,19 +105,31 @@ pub fn janitor(args: &[String]) -> Result<()> {
         _ => return Err("`janitor` is called by the kernel launcher, with a lock file".into()),
     };
     if let Some(group) = group {
-        std::thread::spawn(move || {
-            // Nobody writes. An error, like the end, says that nobody is there any more.
-            let _ = io::copy(&mut io::stdin(), &mut io::sink());
-            // The shell's own `kill`, since there may be no other.
-            let mut kill = Command::new("sh");
-            kill.args(["-c", "kill -s KILL -- -$1", "kill", &group]);
-            let _ = kill.stderr(Stdio::null()).status();
-        });
+        signal_at_end_of_input("KILL", group);
     }
     let lock_path = Path::new(lock_path);
     let lock = File::open(lock_path)?;
     lock.lock()?;
     remove_claim(lock_path)
+}
+
+/// Ends this process and its group when who started it has ended, if it gave a lifeline.
+pub fn obey_lifeline() {
+    if env::var_os(LIFELINE).is_some() {
+        signal_at_end_of_input("TERM", std::process::id().to_string());
+    }
+}
+
+/// Sends a signal to a process group as soon as the standard input ends.
+fn signal_at_end_of_input(signal: &'static str, group: String) {
+    std::thread::spawn(move || {
+        // Nobody writes. An error, like the end, says that nobody is there any more.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        // The shell's own `kill`, since there may be no other.
+        let mut kill = Command::new("sh");
+        kill.args(["-c", "kill -s $1 -- -$2", "kill", signal, &group]);
+        let _ = kill.stderr(Stdio::null()).status();
+    });
 }
 
 impl Claim {

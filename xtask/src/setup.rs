@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::Result;
 use crate::build_folder;
 use crate::command;
+use crate::kernel;
 use crate::paths::Paths;
 use crate::tools;
 use crate::warm;
@@ -31,8 +32,9 @@ pub fn run(paths: &Paths) -> Result<()> {
     warm::ensure(paths)
 }
 
-/// Brings only the warm build folder up to date.
+/// Brings only the warm build folder up to date, for a server that prepares a spare kernel.
 pub fn refresh(paths: &Paths) -> Result<()> {
+    kernel::obey_lifeline();
     let _alone = wait_for_other_setups(paths)?;
     warm::ensure(paths)
 }

@@ -19,6 +19,7 @@ import websocket
 from course_kernel import fingerprint
 from course_kernel.forwarder import Forwarder
 from course_kernel.keeper import NoSpare, SpareKeeper
+from course_kernel.lifeline import VARIABLE
 from course_kernel.provisioner import CourseProvisioner
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
@@ -483,3 +484,27 @@ class Without(unittest.TestCase):
             self.assertTrue(wait_until(lambda: "evcxr" in kernel.name(), 20))
             process.kill()
             self.assertTrue(wait_until(lambda: gone(kernel)))
+
+    def test_compiling_in_the_background_ends_with_its_server(self):
+        with tempfile.TemporaryDirectory(prefix="course-test-") as folder:
+            clone = copy_of_clone(Path(folder, "clone"), warm=False)
+            (clone / ".course/venv").symlink_to(CLONE / ".course/venv")
+            far_end, end = os.pipe()
+            refresh = subprocess.Popen(
+                [clone / ".course/bin/course-kernel", "refresh"],
+                stdin=far_end,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=os.environ | {VARIABLE: "1"},
+                start_new_session=True,
+            )
+            os.close(far_end)
+            process = psutil.Process(refresh.pid)
+            compiles = wait_until(
+                lambda: any("cargo" in p.name() for p in process.children(recursive=True)), 60
+            )
+            processes = process.children(recursive=True)
+            os.close(end)
+            self.assertTrue(compiles)
+            refresh.wait(20)
+            self.assertTrue(wait_until(lambda: all(map(gone, processes))), processes)
