@@ -61,9 +61,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Check the answer to an exercise, whatever it does:
+//! ```
+//! use helpers::prelude::*;
+//!
+//! fn answer(numbers: &[u32]) -> u32 {
+//!     numbers[0] // what if there are none?
+//! }
+//!
+//! helpers::init_process_pools();
+//! let verdict = check!(|check| {
+//!     check.on("answer(&[])").equal(0, || answer(&[]));
+//! });
+//! assert!(verdict.to_string().contains("a panic: index out of bounds"));
+//! ```
+//!
 //! # Modules
 //! Each holds one concept and can be read in ten minutes: [`timing`] and [`stats`], [`pool`],
-//! [`reduce`], [`timeline`], [`plot`], [`environment`](mod@environment), [`progress`](mod@progress).
+//! [`reduce`], [`timeline`], [`plot`], [`environment`](mod@environment), [`progress`](mod@progress),
+//! and [`check`](mod@check) for exercises.
 //!
 //! # Limits
 //! Threads cannot be stopped from outside: a task that never returns keeps its worker, and
@@ -71,6 +87,7 @@
 //! can be stopped: see [`ProcessPool::time_limit`]. They run on Linux (with the GNU C library) and
 //! macOS.
 
+pub mod check;
 pub mod environment;
 mod notebook;
 pub mod plot;

@@ -1,5 +1,6 @@
 //! What a lesson needs: `use helpers::prelude::*;`
 
+pub use crate::check;
 pub use crate::environment::environment;
 pub use crate::plot::{self, Figure};
 pub use crate::pool::{

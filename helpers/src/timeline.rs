@@ -119,6 +119,15 @@ impl Timeline {
         self.workers.iter().map(|worker| worker.busy).sum()
     }
 
+    /// How many tasks ran at the same time, at most.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        let runs_at = |moment| move |span: &&Span| span.start <= moment && moment < span.end;
+        let starts = self.spans.iter().map(|span| span.start);
+        let at_once = starts.map(|start| self.spans.iter().filter(runs_at(start)).count());
+        at_once.max().unwrap_or(0)
+    }
+
     /// The share of their time in which the workers ran tasks: busy / (workers × wall), from 0 to 1.
     /// 0 if no task was recorded.
     pub fn utilisation(&self) -> f64 {

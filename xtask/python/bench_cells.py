@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import nbformat
 
@@ -10,6 +11,7 @@ from bench_kernel import PYTHON, Steps
 from bench_rivals import CLONE, Failed, reason
 from bench_suite import Setting, failure_noted
 from bench_table import Entry, Table
+from execute import RAISES
 from kernels import Kernel
 
 TITLE = "Kernels and cells"
@@ -60,10 +62,10 @@ NOTHING_BOUND = {
 def lesson(name: str, steps: Steps, nothing: list[Entry], quick: bool) -> Table:
     """Runs a lesson's cells in both Rust kernels; then all kernels do nothing."""
     path = CLONE / "notebooks" / f"{name}.ipynb"
-    sources = cells_of(nbformat.read(path, as_version=4))[: FEW if quick else None]
+    cells = cells_of(nbformat.read(path, as_version=4))[: FEW if quick else None]
     entries = [Entry(name, bound=NOTHING_BOUND[name]) for name in ["ours", "stock"]]
     table = Table(
-        f"A cell of lesson {name}, median of {len(sources)} cells",
+        f"A cell of lesson {name}, median of {sum(cell.is_timed for cell in cells)} cells",
         entries,
         "The middle of the lesson's cells, and the quarters below and above it: they differ in "
         "what they do. The ratio is that of each cell in one kernel to the same cell in the other.",
@@ -77,24 +79,34 @@ def lesson(name: str, steps: Steps, nothing: list[Entry], quick: bool) -> Table:
         for entry in entries:
             if entry.name not in kernels:
                 entry.problem = "the kernel did not start"
-        for source in sources:
+        for cell in cells:
             for entry in entries:
-                measure(kernels.get(entry.name), source, entry)
+                if cell.is_timed:
+                    measure(kernels.get(entry.name), cell.source, entry)
+                elif entry.name in kernels:
+                    kernels[entry.name].problems(cell.source)
         for _ in range(1 if quick else NOTHING_TIMES):
             for entry in nothing:
                 measure(kernels.get(entry.name), NOTHING, entry)
     return table
 
 
-def cells_of(notebook) -> list[str]:
-    """The cells that can be timed: not the first, which loads the crate, and none that fails."""
+@dataclass
+class Cell:
+    """A cell of a lesson. One that must fail is not timed, but may define what others use."""
+
+    source: str
+    is_timed: bool
+
+
+def cells_of(notebook) -> list[Cell]:
+    """All cells but the first, which loads the crate."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     return [
-        cell.source
+        Cell(cell.source, RAISES.isdisjoint(cell.metadata.get("tags", [])))
         for cell in code[1:]
-        if not any("raises" in tag for tag in cell.metadata.get("tags", []))
         # Here the kernel adds a crate that the stock kernel would have to compile first.
-        and ".await" not in cell.source
+        if ".await" not in cell.source
     ]
 
 

@@ -57,7 +57,7 @@ def build(api: Path, out: Path) -> Path:
 
 
 def gather(clone: Path, sources: Path) -> None:
-    ignore = shutil.ignore_patterns(".*")
+    ignore = shutil.ignore_patterns(".*", "solved")
     shutil.copytree(clone / "book", sources, dirs_exist_ok=True, ignore=ignore)
     for part in PARTS:
         if (clone / part).is_dir():

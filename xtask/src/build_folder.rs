@@ -5,6 +5,7 @@
 //! Cargo.lock    begins as a copy of the course's own
 //! anchor/       an empty crate that depends on `helpers`
 //! cell/         the crate that evcxr writes each cell into (EVCXR_TMPDIR)
+//! config/       evcxr's settings (EVCXR_CONFIG_DIR), and in a spare kernel what warms it up
 //! ```
 //!
 //! Why a workspace: evcxr's first build has no dependency, and cargo would drop every
@@ -20,11 +21,13 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 use crate::paths::Paths;
 
+/// How crates and cells are built; what was built otherwise is of no use.
+///
 /// evcxr's own profile, but optimised as a release build is: the times that a notebook
 /// measures should be those of a release build. Without link-time optimisation, which takes a
 /// third of the time that a cell takes to compile and has little to join in so small a crate. cargo ignores the profile in the cell crate,
 /// because that crate is not the root of its workspace.
-const WORKSPACE: &str = r#"[workspace]
+pub const WORKSPACE: &str = r#"[workspace]
 resolver = "3"
 members = ["anchor", "cell"]
 
@@ -40,9 +43,17 @@ rpath = true
 lto = "off"
 "#;
 
+/// Empty on purpose: a file of this name keeps the reader's own out.
+const EVCXR_TOML: &str = "[evcxr]\n";
+
 /// The crate that evcxr writes: what the kernel is told as `EVCXR_TMPDIR`.
 pub fn cell_crate(folder: &Path) -> PathBuf {
     folder.join("cell")
+}
+
+/// evcxr's settings: what the kernel is told as `EVCXR_CONFIG_DIR`.
+pub fn config(folder: &Path) -> PathBuf {
+    folder.join("config")
 }
 
 /// Writes the files of a build folder; what has been built in it stays.
@@ -50,6 +61,8 @@ pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
     let anchor = folder.join("anchor");
     fs::create_dir_all(&anchor)?;
     fs::create_dir_all(cell_crate(folder).join("src"))?;
+    fs::create_dir_all(config(folder))?;
+    fs::write(config(folder).join("evcxr.toml"), EVCXR_TOML)?;
     fs::write(folder.join("Cargo.toml"), WORKSPACE)?;
     fs::write(anchor.join("Cargo.toml"), anchor_manifest(paths))?;
     fs::write(anchor.join("lib.rs"), "")?;
@@ -58,12 +71,27 @@ pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Everything that decides how a build folder is laid out, for the stamp of the warm one.
-pub fn layout(paths: &Paths) -> String {
-    format!("{WORKSPACE}{}", anchor_manifest(paths))
+/// Makes evcxr run the cells of a spare before it answers anybody.
+///
+/// evcxr runs `init.evcxr` as one cell and `prelude.rs` as another, and neither gets a number. A
+/// cell that does not compile ends the kernel, while one that panics goes on: so the last thing that
+/// the first cell does is to write the mark. The second forgets all variables and imports, and
+/// starts the process that runs the cells anew. What rust-analyzer has read stays.
+pub fn add_warm_up(paths: &Paths, folder: &Path, mark: &Path) -> Result<()> {
+    let cells = fs::read_to_string(paths.spare_cells())?;
+    let first = config(folder).join("init.evcxr");
+    let second = config(folder).join("prelude.rs");
+    // The debug form of a text is a literal of Rust.
+    let write_mark = format!("std::fs::write({mark:?}, \"\").unwrap();\n");
+    fs::write(&first, cells + &write_mark)?;
+    // A reader's `:load_config` should find them gone. No path in a build folder has a space.
+    let forget = format!(":clear\n!rm -f {} {}\n", first.display(), second.display());
+    fs::write(&second, forget)?;
+    Ok(())
 }
 
-fn anchor_manifest(paths: &Paths) -> String {
+/// The crate whose only purpose is to name what cells may depend on.
+pub fn anchor_manifest(paths: &Paths) -> String {
     // A JSON string is a TOML string.
     let helpers = serde_json::Value::from(paths.helpers().to_string_lossy());
     format!(

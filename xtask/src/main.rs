@@ -1,7 +1,7 @@
 //! The course's chores, run as `cargo xtask <command>`.
 //!
-//! `setup` installs everything into `.course/` in the clone; `lab`, `notebooks`, `test` and
-//! `bench` set up what is missing first. A copy of this program in `.course/bin` is also what
+//! `setup` installs everything into `.course/` in the clone; `lab`, `notebooks`, `solutions`,
+//! `test` and `bench` set up what is missing first. A copy of this program in `.course/bin` is also what
 //! Jupyter starts as the course's kernel: see [`kernel`].
 
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ mod book;
 mod build_folder;
 mod command;
 mod doctor;
+mod grade;
 mod kernel;
 mod lab;
 mod notebooks;
@@ -32,15 +33,21 @@ Usage: cargo xtask <command>
   notebooks [names]   set up, then run notebooks (all, or those named) and write their outputs
             --check   write nothing; fail if a notebook fails or is not as it would be written
             --timeout SECONDS   the longest that a cell may take (120)
+  solutions [names]   write exercises (all, or those named) with their solutions filled in, into
+                      notebooks/exercises/solved/
+            --tidy   clear the outputs of exercises and write them in the course's form instead
   test [checks]       set up, then run every check there is, or those named
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
                       measure all (about 20 minutes) and write BENCHMARKS.md and its figure;
-                      suites: threads, processes, work, scaling, cells, kernel
+                      suites: threads, processes, work, scaling, cells, kernel, spare
             --repeat N   turns of each (21; 3 of each kernel)
             --quick      one small turn, only to see whether all can be measured
             --out FOLDER   where to write the page and the figure, instead of the clone
   book                make the book: the lessons with their outputs as pages for a browser,
                       in .course/book/html
+  grade FOLDER        run the exercise notebooks in a folder, each in a kernel of its own, and
+                      write a table of what was solved: grades.csv and grades.html
+            --out FOLDER, --seconds N, --memory GIB, --jobs N
   doctor              say what is installed, what is missing, and the command that mends it
 ";
 
@@ -63,12 +70,16 @@ fn dispatch(command: &str, args: &[String]) -> Result<()> {
         "setup" => setup::run(&paths),
         "lab" => lab::run(&paths, args),
         "notebooks" => notebooks::run(&paths, args),
+        "solutions" => notebooks::solutions(&paths, args),
         "test" => test::run(&paths, args),
         "bench" => bench::run(&paths, args),
         "book" => book::run(&paths),
+        "grade" => grade::run(&paths, args),
         "doctor" => doctor::run(&paths),
-        // The next two are called by Jupyter and by the kernel launcher, not by people.
+        // The next four are called by Jupyter and by the kernel launcher, not by people.
         "kernel" => kernel::launch(&paths, args),
+        "spare" => kernel::launch_spare(&paths, args),
+        "refresh" => setup::refresh(&paths),
         "janitor" => kernel::janitor(args),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

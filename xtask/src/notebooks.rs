@@ -1,5 +1,6 @@
-//! `cargo xtask notebooks`: runs notebooks in the course's kernel. The work is done by
-//! `xtask/python/notebooks.py`.
+//! `cargo xtask notebooks` runs notebooks in the course's kernel, and `cargo xtask solutions` fills
+//! the solutions of exercises in. The work is done by `notebooks.py` and `exercises.py` in
+//! `xtask/python/`.
 
 use crate::Result;
 use crate::command;
@@ -15,4 +16,15 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
             .args(args)
             .current_dir(paths.root()),
     )
+}
+
+/// Writes notebooks of exercises with their solutions filled in.
+pub fn solutions(paths: &Paths, args: &[String]) -> Result<()> {
+    setup::run(paths)?;
+    let mut command = command::python(paths);
+    command.arg(paths.scripts().join("exercises.py"));
+    if args.iter().all(|arg| arg != "--tidy") {
+        command.arg("--solve");
+    }
+    command::run(command.args(args).current_dir(paths.root()))
 }

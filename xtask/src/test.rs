@@ -46,6 +46,12 @@ const CHECKS: &[(&str, Check)] = &[
     ("launcher", |paths| {
         unittest(paths, &["tests.test_setup", "tests.test_launcher"])
     }),
+    ("spare", |paths| {
+        let mypy = ["-m", "mypy", "--strict", "--cache-dir=/dev/null"];
+        let package = paths.provisioner().join("course_kernel");
+        passes(command::python(paths).args(mypy).arg(package))?;
+        unittest(paths, &["tests.test_spare"])
+    }),
     ("cells", |paths| {
         unittest(paths, &["tests.test_cells", "tests.test_process_cells"])
     }),
@@ -53,8 +59,13 @@ const CHECKS: &[(&str, Check)] = &[
         let script = paths.scripts().join("notebooks.py");
         passes(command::python(paths).arg(script).arg("--check"))
     }),
+    ("exercises", |paths| {
+        unittest(paths, &["tests.test_exercises"])?;
+        passes(command::python(paths).arg(paths.scripts().join("exercises.py")))
+    }),
     // Only that all can be measured: figures are for a machine with nothing else to do.
     ("bench", |paths| unittest(paths, &["tests.test_bench"])),
+    ("grade", |paths| unittest(paths, &["tests.test_grade"])),
     ("book", book),
     ("browser", browser),
     ("doctor", |paths| {

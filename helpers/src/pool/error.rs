@@ -152,6 +152,14 @@ impl PoolError {
         matches!(self.0, Kind::Start { .. })
     }
 
+    /// How the worker process ended, where it was lost.
+    pub(crate) fn how_worker_was_lost(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::WorkerLost { how, .. } => Some(how),
+            _ => None,
+        }
+    }
+
     /// The message of the panic, where the task panicked.
     pub fn panic_message(&self) -> Option<&str> {
         match &self.0 {

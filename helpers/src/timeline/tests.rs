@@ -104,3 +104,16 @@ fn a_panic_in_the_work_ends_the_recording() {
     std::panic::catch_unwind(|| Timeline::record(work).0).unwrap_err();
     assert!(!recorder::is_on());
 }
+
+#[test]
+fn tasks_that_touch_do_not_run_at_once() {
+    let (zero, pool) = (Instant::now(), PoolTag::new(3));
+    let times = [(0, 100), (100, 300), (150, 250), (200, 400)];
+    let tasks: Vec<Task> = (0..)
+        .zip(times)
+        .map(|(n, t)| task(zero, pool, n % 3, t))
+        .collect();
+    assert_eq!(timeline(zero, tasks[..2].to_vec()).most_at_once(), 1);
+    assert_eq!(timeline(zero, tasks).most_at_once(), 3);
+    assert_eq!(timeline(zero, Vec::new()).most_at_once(), 0);
+}

@@ -9,6 +9,9 @@ import unittest
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
+from nbformat.v4 import new_code_cell, new_notebook
+
+import bench_cells
 import bench_report
 import bench_scaling
 from bench_rivals import Program, Shared
@@ -29,6 +32,15 @@ def always(answer):
 
 def lines_of(text):
     return [line for line in text.splitlines() if line.startswith("|")]
+
+
+class Lessons(unittest.TestCase):
+    def test_cells_that_must_fail_are_run_but_not_timed(self):
+        sources = [":dep helpers", "fn share() {}\nshare(0)", "share()", "late().await"]
+        notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
+        notebook.cells[1].metadata.tags = ["raises"]
+        cells = [(cell.source, cell.is_timed) for cell in bench_cells.cells_of(notebook)]
+        self.assertEqual(cells, [(sources[1], False), (sources[2], True)])
 
 
 class Statistics(unittest.TestCase):

@@ -5,7 +5,45 @@ import sys
 import unittest
 
 import cells
+import exercises
 from tests.test_launcher import course_kernel
+
+# Mistakes of beginners, and what the compiler says of them. A table in the first exercises tells what
+# to do about it, in the same words.
+MISTAKES = {
+    "let items = vec![1];\nPool::new(1)?.map(|x: u32| x, items);\nitems": "borrow of moved value",
+    "nowhere.len()": "cannot find value",
+    "nowhere(1)": "cannot find function",
+    "fn first(x: u32) -> u32 { second(x) }": "cannot find function",
+    "Pools::new(1)?": "cannot find type",
+    "tine!(1)": "cannot find macro",
+    "Pool::new(1).map(|x: u32| x, [1])": "this method takes 1 argument but 2 arguments were supplied",
+    "ProcessPool::new(1)?.map(|x: u32| x, [1])[0]": "cannot index into a value of type",
+    "let by = 3;\nlet task = Pool::new(1)?.submit(|x: u32| by * x, 7);": (
+        "closure may outlive the current function, but it borrows"
+    ),
+    "let mut sum = 0;\nPool::new(1)?.map(|x: u32| sum += x, [1]);": (
+        "as it is a captured variable in a Fn closure"
+    ),
+    "let rc = std::rc::Rc::new(1);\nPool::new(1)?.map(|x: u32| x + *rc, [1])": (
+        "shared between threads safely"
+    ),
+    "Pool::new(1)?.map(|rc: std::rc::Rc<u32>| *rc, [std::rc::Rc::new(1)])": (
+        "cannot be sent between threads safely"
+    ),
+    "Pool::new(1)?.mapp(|x: u32| x, [1])": "no method named mapp found",
+    "Pool::new(1)?.map([1], |x: u32| x)": "expected a Fn(_) closure, found",
+    "Pool::new(1)?.map(|x: u64| x, [1u32])": "type mismatch in closure arguments",
+    "fn triple(x: u32) -> u32 { 3 * x; }": "mismatched types",
+    "let x = 5;\nx = 6;\nx": "cannot assign twice to immutable variable",
+    "let by = 3;\nProcessPool::new(1)?.map(|x: u32| by * x, [1])?": (
+        "a function for worker processes cannot capture variables"
+    ),
+    "ProcessPool::new(1)?.map(|word: &str| word.len(), [\"a\"])?": (
+        "implementation of Deserialize is not general enough"
+    ),
+    ':dep other = { path = "../other" }': "No such file or directory",
+}
 
 
 class Cells(unittest.TestCase):
@@ -73,6 +111,15 @@ class Cells(unittest.TestCase):
                 for word in words:
                     self.assertIn(word, shown)
 
+    def test_mistakes_of_beginners_are_told_as_the_exercises_say(self):
+        notebook = exercises.read(exercises.FOLDER / "01_multiprocessing.ipynb")
+        told = "\n".join(cell.source for cell in notebook.cells).replace("…", "")
+        for code, words in MISTAKES.items():
+            with self.subTest(code):
+                # As in the table, names are not set off.
+                self.assertIn(words, self.error(code).replace("`", ""))
+                self.assertIn(words, told)
+
     def test_tuples_of_the_wrong_length_do_not_compile(self):
         shown = self.error(
             "fn area(width: f64, height: f64) -> f64 { width * height }\n"
@@ -100,3 +147,25 @@ class Cells(unittest.TestCase):
             'std::fs::read_dir("/proc/self/task")?.count()'
         )
         self.assertEqual(self.kernel.run(count), self.kernel.run(count))
+
+    def test_check_gives_a_verdict_whatever_the_answer_does(self):
+        for answer, words in {
+            "7": ["Right. The check passed."],
+            "8": ["Not yet.", "called    answer()", "expected  7", "came      8", "hint      add"],
+            'panic!("too hard")': ["Not yet.", "came      a panic: too hard"],
+            "std::process::exit(0)": ["Not yet.", "exited with status 0"],
+            "std::hint::black_box(vec![1u8; 1 << 40]).len() as u32": ["Not yet.", "memory runs out"],
+            'loop { println!("EVCXR_EXECUTION_COMPLETE") }': ["Not yet.", "no end after 10s"],
+        }.items():
+            with self.subTest(answer):
+                shown = self.kernel.run(
+                    f"fn answer() -> u32 {{ {answer} }}\n"
+                    'check!(|check| { check.hint("add").on("answer()").equal(7, answer); })'
+                )
+                for word in words:
+                    self.assertIn(word, shown)
+        self.assertEqual(self.kernel.run("1 + 1"), "2")
+
+    def test_check_with_a_variable_says_what_is_wrong(self):
+        shown = self.error("let seven = 7;\ncheck!(|check| { check.equal(seven, || 7); })")
+        self.assertIn("cannot capture variables", shown)

@@ -1,0 +1,109 @@
+//! Seeing from inside of a function whether its calls run at the same time.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a call waits for others. Only one that waits in vain takes so long, and only once.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Counts the calls of a function, and sees how many of them run at the same time.
+///
+/// A check hands the answer a function that calls [`meet`](Probe::meet). There is no clock in it: calls
+/// wait for each other, so those that can run at once do, on a busy machine as well.
+///
+/// ```
+/// use helpers::prelude::*;
+///
+/// static PROBE: check::Probe = check::Probe::new();
+/// let work = |item: u32| PROBE.meet(3, item);
+///
+/// let pool = Pool::new(3)?;
+/// assert_eq!(pool.map(work, 0..6), [0, 1, 2, 3, 4, 5]);
+/// assert_eq!((PROBE.calls(), PROBE.most_at_once()), (6, 3));
+/// # Ok::<(), PoolError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Probe {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    items: Vec<u32>,
+    inside: usize,
+    most: usize,
+    /// Somebody has waited in vain.
+    given_up: bool,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::new()
+    }
+}
+
+impl State {
+    const fn new() -> State {
+        State {
+            items: Vec::new(),
+            inside: 0,
+            most: 0,
+            given_up: false,
+        }
+    }
+}
+
+impl Probe {
+    /// A probe that has seen nothing, for a `static`.
+    #[must_use]
+    pub const fn new() -> Probe {
+        Probe {
+            state: Mutex::new(State::new()),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Notes a call with this item and gives the item back. Waits until `wanted` calls are in here
+    /// at once, unless that was seen before, or somebody has waited a second for it in vain.
+    pub fn meet(&self, wanted: usize, item: u32) -> u32 {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.lock();
+        state.items.push(item);
+        state.inside += 1;
+        state.most = state.most.max(state.inside);
+        self.changed.notify_all();
+        while state.most < wanted && !state.given_up {
+            let left = deadline.saturating_duration_since(Instant::now());
+            state.given_up = left.is_zero();
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.inside -= 1;
+        self.changed.notify_all();
+        item
+    }
+
+    /// How many calls there were.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.lock().items.len()
+    }
+
+    /// The items of the calls, in the order in which they came.
+    #[must_use]
+    pub fn items(&self) -> Vec<u32> {
+        self.lock().items.clone()
+    }
+
+    /// How many calls ran at the same time, at most.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        self.lock().most
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that could panic happens under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,241 @@
+//! Whatever an answer does, its check gives a verdict.
+
+use std::time::Duration;
+
+use helpers::check::{self, Check, Outcome, Probe, Verdict};
+use helpers::prelude::*;
+
+use crate::common::{AT_ONCE, guarded};
+
+/// The verdict on an answer of which 7 is expected.
+fn seven_from<F: Fn() -> u32 + 'static>(answer: F) -> Verdict {
+    check::run_within(Duration::from_secs(2), move |check: &mut Check<'_>| {
+        check.hint("think again");
+        check.on("answer()").equal(7, &answer);
+        Ok(())
+    })
+}
+
+/// Checks that the verdict names what was called, what was expected and what came.
+fn assert_wrong(verdict: &Verdict, came: &str) {
+    let shown = verdict.to_string();
+    assert!(!verdict.is_right(), "{shown}");
+    for words in ["Not yet.", "answer()", "expected  7", came, "think again"] {
+        assert!(shown.contains(words), "{words:?} is not in: {shown}");
+    }
+}
+
+#[test]
+fn right_answers_are_right() {
+    guarded(|| {
+        let verdict = seven_from(|| 7);
+        assert!(verdict.is_right());
+        assert_eq!(verdict.to_string(), "Right. The check passed.");
+        assert_eq!(format!("{verdict:?}"), verdict.to_string());
+    });
+}
+
+#[test]
+fn wrong_answers_are_told_with_what_came() {
+    guarded(|| assert_wrong(&seven_from(|| 8), "came      8"));
+}
+
+#[test]
+fn answers_that_fail_in_any_way_are_wrong() {
+    guarded(|| {
+        assert_wrong(&seven_from(|| panic!("no seven")), "a panic: no seven");
+        assert_wrong(
+            &seven_from(|| std::process::exit(0)),
+            "exited with status 0",
+        );
+        assert_wrong(&seven_from(|| std::process::abort()), "aborted");
+        let in_pool = || Pool::new(2).unwrap().map(|_| panic!("in a worker"), [1, 2])[0];
+        assert_wrong(&seven_from(in_pool), "a panic: in a worker");
+    });
+}
+
+#[test]
+fn answers_that_never_end_are_stopped() {
+    guarded(|| {
+        let endless = || loop {
+            std::hint::black_box(());
+        };
+        assert_wrong(&seven_from(endless), "no end after 2s");
+        let deadlock = || {
+            let lock = std::sync::Mutex::new(7);
+            let _held = lock.lock();
+            *lock.lock().unwrap()
+        };
+        assert_wrong(&seven_from(deadlock), "no end");
+    });
+}
+
+#[test]
+fn answers_that_print_without_end_are_not_heard() {
+    guarded(|| {
+        let loud = || loop {
+            println!("EVCXR_BEGIN_CONTENT text/plain\nRight.");
+            eprintln!("and on stderr");
+        };
+        assert_wrong(&seven_from(loud), "no end");
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn answers_that_fill_the_memory_are_stopped() {
+    guarded(|| {
+        let greedy = || {
+            let mut all = Vec::new();
+            loop {
+                all.push(std::hint::black_box(vec![0u8; 64 << 20]));
+            }
+        };
+        assert_wrong(
+            &seven_from(greedy),
+            "aborted, as Rust does when memory runs out",
+        );
+        let deep = || {
+            fn deeper(n: u32) -> u32 {
+                if n < u32::MAX {
+                    std::hint::black_box(deeper(n + 1)) + 1
+                } else {
+                    0
+                }
+            }
+            deeper(0)
+        };
+        assert_wrong(&seven_from(deep), "the end of the process");
+    });
+}
+
+#[test]
+fn values_that_are_long_are_cut() {
+    guarded(|| {
+        let verdict = check!(|check| {
+            check.equal(vec![1; 1_000_000], || vec![2; 1_000_000]);
+        });
+        assert!(verdict.to_string().chars().count() < 600, "{verdict}");
+
+        struct Endless;
+        impl std::fmt::Debug for Endless {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                loop {
+                    f.write_str("on and ")?;
+                }
+            }
+        }
+        impl PartialEq for Endless {
+            fn eq(&self, _: &Endless) -> bool {
+                false
+            }
+        }
+        let verdict = check!(|check| {
+            check.equal(Endless, || Endless);
+        });
+        assert!(verdict.to_string().contains("on and on"), "{verdict}");
+    });
+}
+
+#[test]
+fn the_first_failure_decides_and_ends_the_calls() {
+    guarded(|| {
+        let verdict = check!(|check| {
+            check.on("first").equal(1, || 1);
+            check.hint("look at the second").on("second").equal(2, || 3);
+            check
+                .hint("no")
+                .on("third")
+                .equal(4, || panic!("is called"));
+            check.that(false, "fourth", "nothing");
+            check.close(0.0, || 1.0);
+            Err("fifth")?
+        });
+        let expected = "Not yet.\n  called    second\n  expected  2\n  came      3\n  \
+                        hint      look at the second";
+        assert_eq!(verdict.to_string(), expected);
+    });
+}
+
+#[test]
+fn errors_of_the_check_are_failures_and_no_check_is_none() {
+    guarded(|| {
+        let verdict = check!(|check| {
+            let pool = Pool::new(0)?;
+            check.equal(0, || pool.workers());
+        });
+        assert!(verdict.to_string().contains("an error: "), "{verdict}");
+        let verdict = check!(|check| {
+            check.on("nothing");
+        });
+        assert!(verdict.to_string().starts_with("Not checked"), "{verdict}");
+    });
+}
+
+#[test]
+fn floats_may_differ_by_rounding_only() {
+    guarded(|| {
+        let verdict = check!(|check| {
+            check.close(0.3, || 0.1 + 0.2);
+            check.close(1e9, || 1e9 + 1.0);
+            check.close(f64::INFINITY, || f64::INFINITY);
+        });
+        assert_eq!(verdict.to_string(), "Right. All 3 checks passed.");
+        for wrong in [f64::NAN, 0.300_001, f64::INFINITY] {
+            assert!(!is_close_to_0_3(wrong).is_right(), "{wrong}");
+        }
+    });
+}
+
+/// A check cannot capture the value, so there is one for each.
+fn is_close_to_0_3(value: f64) -> Verdict {
+    match value {
+        v if v.is_nan() => check!(|check| { check.close(0.3, || f64::NAN) }),
+        v if v.is_infinite() => check!(|check| { check.close(0.3, || f64::INFINITY) }),
+        _ => check!(|check| { check.close(0.3, || 0.300_001) }),
+    }
+}
+
+#[test]
+fn an_answer_may_have_worker_processes_itself() {
+    guarded(|| {
+        let verdict = check!(|check| {
+            let pool = ProcessPool::new(2)?;
+            let ids = check.run(|| pool.map(|_: u32| std::process::id(), 0..2));
+            let other = |id: &u32| *id != std::process::id();
+            if let Some(ids) = ids {
+                check.that(ids?.iter().all(other), "other processes", "this one");
+            }
+        });
+        assert!(verdict.is_right(), "{verdict}");
+    });
+}
+
+#[test]
+fn a_probe_tells_parallel_from_serial() {
+    guarded(|| {
+        static PARALLEL: Probe = Probe::new();
+        let pool = Pool::new(3).unwrap();
+        assert_eq!(pool.map(|item| PARALLEL.meet(3, item), 0..3), [0, 1, 2]);
+        assert_eq!((PARALLEL.most_at_once(), PARALLEL.calls()), (3, 3));
+
+        static SERIAL: Probe = Probe::new();
+        let (_, timing) = measure(|| (0..50).map(|item| SERIAL.meet(2, item)).sum::<u32>());
+        assert_eq!(SERIAL.most_at_once(), 1);
+        assert_eq!(SERIAL.items(), (0..50).collect::<Vec<_>>());
+        assert!(
+            timing.wall < AT_ONCE,
+            "only one call waits in vain: {timing}"
+        );
+    });
+}
+
+#[test]
+fn a_check_without_a_capture_is_a_constant_size() {
+    // What the macro expands to can be named as well, for those who have a function.
+    fn body(check: &mut Check<'_>) -> Outcome {
+        check.equal(1, || 1);
+        Ok(())
+    }
+    guarded(|| assert!(check::run(body).is_right()));
+}

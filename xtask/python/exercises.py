@@ -1,0 +1,206 @@
+"""The exercises: checks that each is unsolved as handed out and right once solved, and solves them.
+
+    exercises.py [names]            runs the notebooks, as `cargo xtask test exercises` does
+    exercises.py --solve [names]    writes them with the solutions filled in
+    exercises.py --tidy [names]     clears their outputs and writes them in the course's form
+
+An exercise is a code cell tagged `exercise`. Before it stands a text that begins with its title
+(`## 2 · Who is done when?`), and behind it its check, a code cell tagged `check`. Its solution is in
+a text at the end, under a `<summary>` with the same title. That is the only place for it.
+"""
+
+import argparse
+import copy
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from execute import execute, read
+from normalise import normalise, to_text
+from notebooks import CLONE, choose, report
+
+FOLDER = CLONE / "notebooks/exercises"
+SOLVED = "solved"
+# What a verdict of the helper crate begins with.
+RIGHT, NOT_YET = "Right.", "Not yet."
+
+TITLE = re.compile(r"^## (\d+ · .+)$", re.MULTILINE)
+SOLUTION = re.compile(
+    r"<details>\n<summary>(?P<title>.+)</summary>\n(?P<body>.*?)</details>", re.DOTALL
+)
+CODE = re.compile(r"^```rust\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+TIDY = "cargo xtask solutions --tidy"
+LOADS_THE_CRATE = 'path = "../../helpers"'
+
+
+class Malformed(Exception):
+    """A notebook that is no notebook of exercises; the message says why."""
+
+
+@dataclass
+class Exercise:
+    """Where an exercise is in its notebook, and its solution."""
+
+    title: str
+    cell: int
+    check: int
+    solution: str
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    paths = choose(options.folder, options.names)
+    work = solve if options.solve else tidy if options.tidy else prove
+    failed = [path.stem for path in paths if not work(path, options)]
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog="exercises.py", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="notebooks; all if none is named")
+    parser.add_argument("--solve", action="store_true", help="fill the solutions in")
+    parser.add_argument("--tidy", action="store_true", help="put the notebooks in form")
+    parser.add_argument("--timeout", type=int, default=120, help="seconds that a cell may take")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def exercises_of(notebook):
+    """The exercises of a notebook; raises `Malformed` if it is not as it must be."""
+    solutions = solutions_of(notebook)
+    exercises, title = [], None
+    for place, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            titles = TITLE.findall(cell.source)
+            title = titles[0] if titles else title
+        elif "exercise" in tags(cell):
+            if title is None:
+                raise Malformed(f"cell {place + 1} is an exercise without a title `## 1 · …`")
+            if title not in solutions:
+                raise Malformed(f"exercise {title!r} has no solution")
+            check = notebook.cells[place + 1] if place + 1 < len(notebook.cells) else None
+            if check is None or "check" not in tags(check) or "check!(" not in check.source:
+                raise Malformed(f"there is no check behind exercise {title!r}")
+            if "TODO" not in cell.source:
+                raise Malformed(f"exercise {title!r} does not say where to write (TODO)")
+            exercises.append(Exercise(title, place, place + 1, solutions.pop(title)))
+            title = None
+    if solutions:
+        raise Malformed(f"there is no exercise {next(iter(solutions))!r}, only its solution")
+    if not exercises:
+        raise Malformed("has no exercises")
+    checks = sum("check" in tags(cell) for cell in notebook.cells)
+    if checks != len(exercises):
+        raise Malformed(f"has {checks} checks for {len(exercises)} exercises")
+    return exercises
+
+
+def solutions_of(notebook):
+    """The code of each solution, by its title."""
+    solutions = {}
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown":
+            continue
+        for solution in SOLUTION.finditer(cell.source):
+            title, code = solution["title"], CODE.findall(solution["body"])
+            if len(code) != 1:
+                raise Malformed(f"solution {title!r} has {len(code)} blocks of ```rust, not one")
+            if title in solutions:
+                raise Malformed(f"there are two solutions {title!r}")
+            solutions[title] = code[0].rstrip("\n")
+    return solutions
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def load(path):
+    """A notebook and its exercises; raises `Malformed`."""
+    try:
+        notebook = read(path)
+    except Exception as error:  # nbformat raises many kinds; all mean the same here
+        raise Malformed(f"cannot be read: {error}") from error
+    if any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells):
+        raise Malformed(f"has outputs; run: {TIDY}")
+    if path.read_text(encoding="utf-8") != to_text(normalise(read(path))):
+        raise Malformed(f"is not in the form of the course; run: {TIDY}")
+    return notebook, exercises_of(notebook)
+
+
+def prove(path, options, report=report):
+    """Runs a notebook as handed out, then each solution and its check; says how it went."""
+    started = time.monotonic()
+    print(f"{path.stem} …", flush=True)
+    try:
+        notebook, exercises = load(path)
+    except Malformed as error:
+        return report(path, str(error))
+    handed_out = len(notebook.cells)
+    for exercise in exercises:
+        for place in (exercise.cell, exercise.check):
+            notebook.cells.append(copy.deepcopy(notebook.cells[place]))
+        notebook.cells[-2].source = exercise.solution
+    run = execute(notebook, path.parent, options.timeout)
+    if run.problem:
+        problem = run.problem
+        solved = (problem.cell - 1 - handed_out) // 2
+        place = f"solution {exercises[solved].title!r}" if solved >= 0 else f"cell {problem.cell}"
+        return report(path, f"{place} (`{problem.first_line}`): {problem.message}")
+    checks = notebook.cells[handed_out + 1 :: 2]
+    for exercise, solved in zip(exercises, checks, strict=True):
+        verdict = result_of(notebook.cells[exercise.check])
+        if not verdict.startswith(NOT_YET):
+            return report(path, f"{exercise.title!r} as handed out gives: {verdict}")
+        verdict = result_of(solved)
+        if not verdict.startswith(RIGHT):
+            return report(path, f"the solution of {exercise.title!r} gives: {verdict}")
+    seconds = time.monotonic() - started
+    print(f"{path.stem}: ok, {len(exercises)} exercises in {seconds:.1f} s", flush=True)
+    return True
+
+
+def result_of(cell):
+    """The text of a cell's result."""
+    for output in cell.outputs:
+        if output.output_type == "execute_result":
+            return output.data.get("text/plain", "")
+    return ""
+
+
+def solve(path, _options):
+    """Writes the notebook with its solutions filled in, beside the others but in a folder of its own."""
+    try:
+        notebook, exercises = load(path)
+    except Malformed as error:
+        return report(path, str(error))
+    for exercise in exercises:
+        notebook.cells[exercise.cell].source = exercise.solution
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            # One folder further down.
+            cell.source = cell.source.replace(LOADS_THE_CRATE, 'path = "../../../helpers"')
+    written = path.parent / SOLVED / path.name
+    written.parent.mkdir(exist_ok=True)
+    written.write_text(to_text(normalise(notebook)), encoding="utf-8")
+    print(written, flush=True)
+    return True
+
+
+def tidy(path, _options):
+    """Writes the notebook without outputs and in the course's form."""
+    notebook = read(path)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    path.write_text(to_text(normalise(notebook)), encoding="utf-8")
+    print(path, flush=True)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
