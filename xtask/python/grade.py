@@ -33,6 +33,8 @@ MARK = "COURSE_GRADE"
 MOST_PROCESSES = 200
 # A notebook that says more than this prints without end.
 MOST_OUTPUT = 1 << 20
+# Many short lines are much, too: each comes in a message of its own.
+SIZE_OF_MESSAGE = 100
 
 
 @dataclass
@@ -295,7 +297,7 @@ class Session:
                 continue
             content = message["content"]
             if message["msg_type"] == "stream":
-                size += len(content["text"])
+                size += len(content["text"]) + SIZE_OF_MESSAGE
                 (said if content["name"] == "stdout" else problems).append(content["text"])
             elif message["msg_type"] == "error":
                 problems.append(content["evalue"])

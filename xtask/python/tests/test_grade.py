@@ -139,7 +139,7 @@ class Grades(unittest.TestCase):
         command = [sys.executable, str(CLONE / "xtask/python/grade.py"), str(hand_in)]
         command += ["--kernel", str(CLONE / ".course/bin/course-kernel"), "--course", str(lessons)]
         command += ["--seconds", "180", "--memory", "2.5", "--jobs", "2"]
-        cls.run = subprocess.run(command, capture_output=True, text=True)
+        cls.graded = subprocess.run(command, capture_output=True, text=True)
         with open(hand_in / "grades.csv", encoding="utf-8", newline="") as file:
             cls.rows = {Path(row["notebook"]).stem: row for row in csv.DictReader(file)}
         cls.page = (hand_in / "grades.html").read_text(encoding="utf-8")
@@ -149,7 +149,7 @@ class Grades(unittest.TestCase):
         return [row["exercise 1"], row["exercise 2"]]
 
     def test_every_notebook_has_its_row(self):
-        self.assertEqual(self.run.returncode, 0, self.run.stderr)
+        self.assertEqual(self.graded.returncode, 0, self.graded.stderr)
         self.assertEqual(len(self.rows), 5 + len(MISBEHAVIOUR), self.rows)
         self.assertEqual(self.page.count("<tr>"), 1 + len(self.rows))
 
