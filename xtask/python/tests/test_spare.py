@@ -268,8 +268,9 @@ class Faults(unittest.TestCase):
             clone = copy_of_clone(Path(folder, "clone"), warm=True)
             # What compiles the crates runs a kernel, which Python drives.
             (clone / ".course/venv").symlink_to(CLONE / ".course/venv")
-            path = kernelspec_for(clone)
-            with Server(*AT_ONCE, clone=clone, JUPYTER_PATH=str(path)) as server:
+            # evcxr would replace a kernelspec in a folder that is all of JUPYTER_PATH.
+            path = f"{kernelspec_for(clone)}:/none"
+            with Server(*AT_ONCE, clone=clone, JUPYTER_PATH=path) as server:
                 server.wait_for_spare()
                 lib = clone / "helpers/src/lib.rs"
                 whole = lib.read_text(encoding="utf-8")
