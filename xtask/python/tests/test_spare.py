@@ -221,7 +221,7 @@ class Faults(unittest.TestCase):
                 self.assertNotIn("restarting kernel", server.said())
 
     def test_spare_that_hangs_and_spare_that_died(self):
-        with Server(*AT_ONCE, "--SpareKeeper.watch_seconds=3") as server:
+        with Server("--SpareKeeper.quiet_seconds=10000") as server:
             server.wait_for_spare()
             os.kill(spare_of(server).pid, signal.SIGSTOP)
             with server.open_notebook() as kernel:
