@@ -214,9 +214,10 @@ class Faults(unittest.TestCase):
             self.assertTrue(wait_until(lambda: kernels_of(server), 60))
             spare = spare_of(server)
             # Given away before it is warm, it is ended when somebody has it.
-            with server.open_notebook() as kernel:
-                os.killpg(spare.pid, signal.SIGKILL)
-                server.wait_for("starts the ordinary way: what warms it up did not run", 20)
+            kernel = server.open_notebook()
+            os.killpg(spare.pid, signal.SIGKILL)
+            server.wait_for("starts the ordinary way: what warms it up did not run", 20)
+            with kernel:
                 self.assertEqual(kernel.run("1 + 1"), "2")
                 self.assertNotIn("restarting kernel", server.said())
 
