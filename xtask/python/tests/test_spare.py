@@ -214,14 +214,15 @@ class Faults(unittest.TestCase):
             self.assertTrue(wait_until(lambda: kernels_of(server), 60))
             spare = spare_of(server)
             # Given away before it is warm, it is ended when somebody has it.
-            with server.open_notebook() as kernel:
-                os.killpg(spare.pid, signal.SIGKILL)
-                server.wait_for("starts the ordinary way: what warms it up did not run", 20)
+            kernel = server.open_notebook()
+            os.killpg(spare.pid, signal.SIGKILL)
+            server.wait_for("starts the ordinary way: what warms it up did not run", 20)
+            with kernel:
                 self.assertEqual(kernel.run("1 + 1"), "2")
                 self.assertNotIn("restarting kernel", server.said())
 
     def test_spare_that_hangs_and_spare_that_died(self):
-        with Server(*AT_ONCE, "--SpareKeeper.watch_seconds=3") as server:
+        with Server("--SpareKeeper.quiet_seconds=10000") as server:
             server.wait_for_spare()
             os.kill(spare_of(server).pid, signal.SIGSTOP)
             with server.open_notebook() as kernel:
@@ -268,8 +269,9 @@ class Faults(unittest.TestCase):
             clone = copy_of_clone(Path(folder, "clone"), warm=True)
             # What compiles the crates runs a kernel, which Python drives.
             (clone / ".course/venv").symlink_to(CLONE / ".course/venv")
-            path = kernelspec_for(clone)
-            with Server(*AT_ONCE, clone=clone, JUPYTER_PATH=str(path)) as server:
+            # evcxr would replace a kernelspec in a folder that is all of JUPYTER_PATH.
+            path = f"{kernelspec_for(clone)}:/none"
+            with Server(*AT_ONCE, clone=clone, JUPYTER_PATH=path) as server:
                 server.wait_for_spare()
                 lib = clone / "helpers/src/lib.rs"
                 whole = lib.read_text(encoding="utf-8")
