@@ -1,6 +1,6 @@
 """Makes the book: the lessons with their outputs as a site, which needs no network to be made or read.
 
-`--check` also looks at the pages in a browser, at the widths of a phone, a tablet and a desk.
+With a browser it also looks at the pages, at the widths of a phone, a tablet and a desk.
 """
 
 import argparse
@@ -29,12 +29,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="cargo xtask book", description=__doc__)
     parser.add_argument("--api", type=Path, required=True, help="what `cargo doc` made")
     parser.add_argument("--out", type=Path, required=True, help="the folder to make it in")
-    parser.add_argument("--check", action="store_true")
     parser.add_argument("--browser", help="the browser to look at it with")
     options = parser.parse_args()
     pages = build(options.api, options.out)
     problems = [problem for page in pages_of(pages) for problem in problems_of(page, pages)]
-    if options.check and options.browser and not problems:
+    if options.browser and not problems:
         problems += look(pages, options.browser, options.out / "screenshots")
     for problem in problems:
         print(problem, file=sys.stderr)

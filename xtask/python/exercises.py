@@ -28,7 +28,7 @@ RIGHT, NOT_YET = "Right.", "Not yet."
 
 TITLE = re.compile(r"^## (\d+ · .+)$", re.MULTILINE)
 SOLUTION = re.compile(
-    r"<details>\n<summary>(?P<title>.+)</summary>\n(?P<body>.*?)</details>", re.DOTALL
+    r"<details>\n<summary>(?P<title>[^\n]+)</summary>\n(?P<body>.*?)</details>", re.DOTALL
 )
 CODE = re.compile(r"^```rust\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TIDY = "cargo xtask solutions --tidy"

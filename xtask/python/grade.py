@@ -25,9 +25,9 @@ import nbformat
 import psutil
 
 import kernels
+from exercises import FOLDER, exercises_of, tags
+from notebooks import CLONE
 
-CLONE = Path(__file__).resolve().parents[2]
-EXERCISES = CLONE / "notebooks/exercises"
 # The variable by which the processes of a notebook are known.
 MARK = "COURSE_GRADE"
 MOST_PROCESSES = 200
@@ -44,15 +44,6 @@ class Limits:
     seconds: float
     cell_seconds: float
     memory: int
-
-
-@dataclass
-class Exercise:
-    """An exercise of the course: its cell and the check behind it."""
-
-    id: str
-    check_id: str
-    check: str
 
 
 @dataclass
@@ -86,7 +77,7 @@ def main() -> int:
     jobs = max(1, (os.cpu_count() or 1) // 2)
     parser.add_argument("--jobs", type=int, default=jobs, help="notebooks at the same time")
     parser.add_argument("--kernel", type=Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--course", type=Path, default=EXERCISES, help=argparse.SUPPRESS)
+    parser.add_argument("--course", type=Path, default=FOLDER, help=argparse.SUPPRESS)
     options = parser.parse_args()
     files = notebooks_in(options.folder)
     if not files:
@@ -121,22 +112,12 @@ def course_notebooks(folder: Path) -> dict[str, nbformat.NotebookNode]:
     return {path.stem: nbformat.read(path, as_version=4) for path in folder.glob("*.ipynb")}
 
 
-def exercises_of(notebook) -> list[Exercise]:
-    """The cells tagged `exercise`, each with the next code cell, which checks it."""
-    codes = code_cells(notebook)
-    return [
-        Exercise(cell.id, check.id, check.source)
-        for cell, check in zip(codes, codes[1:])
-        if is_exercise(cell)
-    ]
-
-
 def code_cells(notebook) -> list:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def is_exercise(cell) -> bool:
-    return "exercise" in cell.metadata.get("tags", [])
+    return "exercise" in tags(cell)
 
 
 def lesson_of(notebook, course: dict) -> str | None:
@@ -168,11 +149,11 @@ def steps_of(notebook, official) -> tuple[list[Step], set[int]]:
     Also which exercises are there at all.
     """
     exercises = exercises_of(official)
-    checks = {exercise.check_id for exercise in exercises}
-    checks |= {exercise.check.strip() for exercise in exercises}
+    official_checks = [official.cells[exercise.check] for exercise in exercises]
+    checks = {check.id for check in official_checks} | {text(check) for check in official_checks}
     # Some editors give cells new names; then the order of the tagged cells tells.
     tagged = [cell.get("id") for cell in code_cells(notebook) if is_exercise(cell)]
-    ids = [exercise.id for exercise in exercises]
+    ids = [official.cells[exercise.cell].id for exercise in exercises]
     named = any(cell.get("id") in ids for cell in notebook.cells)
     first, *_ = code_cells(official)
     steps = [Step(loading(first.source))]
@@ -187,7 +168,7 @@ def steps_of(notebook, official) -> tuple[list[Step], set[int]]:
             number = order.index(id)
             if number not in there:
                 there.add(number)
-                steps.append(Step(exercises[number].check, number))
+                steps.append(Step(official_checks[number].source, number))
     return steps, there
 
 

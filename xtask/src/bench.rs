@@ -38,7 +38,7 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
         return Err(format!("there is no bench `{unknown}`; there are: {known}").into());
     }
     setup::run(paths)?;
-    setup::add_bench_packages(paths)?;
+    setup::add_packages(paths, "bench")?;
     let quick = args.iter().any(|arg| arg == "--quick");
     let benches: Vec<_> = suites.iter().flat_map(|(_, benches)| *benches).collect();
     let mut script = command::python(paths);

@@ -14,13 +14,9 @@ pub fn run(paths: &Paths) -> Result<()> {
     build(paths, None)
 }
 
-/// Makes the book and follows its links; looks at it, if there is a browser to do it with.
-pub fn check(paths: &Paths, browser: Option<&Path>) -> Result<()> {
-    build(paths, Some(browser))
-}
-
-fn build(paths: &Paths, check: Option<Option<&Path>>) -> Result<()> {
-    setup::add_book_packages(paths)?;
+/// Makes the book and follows its links; with a browser, also looks at it.
+pub fn build(paths: &Paths, browser: Option<&Path>) -> Result<()> {
+    setup::add_packages(paths, "book")?;
     // A folder of its own: `target/doc` may hold the documentation of other crates as well.
     let target = paths.root().join("target/book");
     let mut documentation = Command::new("cargo");
@@ -35,11 +31,8 @@ fn build(paths: &Paths, check: Option<Option<&Path>>) -> Result<()> {
         .arg(target.join("doc"))
         .arg("--out")
         .arg(paths.course().join("book"));
-    if let Some(browser) = check {
-        script.arg("--check");
-        if let Some(browser) = browser {
-            script.arg("--browser").arg(browser);
-        }
+    if let Some(browser) = browser {
+        script.arg("--browser").arg(browser);
     }
     command::run(script.current_dir(paths.root()))
 }

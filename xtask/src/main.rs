@@ -1,8 +1,8 @@
 //! The course's chores, run as `cargo xtask <command>`.
 //!
-//! `setup` installs everything into `.course/` in the clone; `lab`, `notebooks`, `solutions`,
-//! `test` and `bench` set up what is missing first. A copy of this program in `.course/bin` is also what
-//! Jupyter starts as the course's kernel: see [`kernel`].
+//! `setup` installs everything into `.course/` in the clone; all others but `doctor` set up what is
+//! missing first. A copy of this program in `.course/bin` is also what Jupyter starts as the
+//! course's kernel: see [`kernel`].
 
 use std::process::ExitCode;
 

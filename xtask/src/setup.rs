@@ -39,22 +39,10 @@ pub fn refresh(paths: &Paths) -> Result<()> {
     warm::ensure(paths)
 }
 
-/// Installs what only the tests need.
-pub fn add_test_packages(paths: &Paths) -> Result<()> {
-    let requirements = paths.root().join("requirements-test.txt");
-    install_packages(paths, &requirements, "test-packages")
-}
-
-/// Installs what only the bench compares with.
-pub fn add_bench_packages(paths: &Paths) -> Result<()> {
-    let requirements = paths.root().join("requirements-bench.txt");
-    install_packages(paths, &requirements, "bench-packages")
-}
-
-/// Installs what only the book needs.
-pub fn add_book_packages(paths: &Paths) -> Result<()> {
-    let requirements = paths.root().join("requirements-book.txt");
-    install_packages(paths, &requirements, "book-packages")
+/// Installs what only the tests, the bench or the book need: `requirements-<user>.txt`.
+pub fn add_packages(paths: &Paths, user: &str) -> Result<()> {
+    let requirements = paths.root().join(format!("requirements-{user}.txt"));
+    install_packages(paths, &requirements, &format!("{user}-packages"))
 }
 
 /// Two set-ups at once would undo each other's work; the lock ends with this process.

@@ -84,7 +84,7 @@ pub fn run(paths: &Paths, names: &[String]) -> Result<()> {
         return Err(format!("there is no check `{unknown}`; there are: {known}").into());
     }
     setup::run(paths)?;
-    setup::add_test_packages(paths)?;
+    setup::add_packages(paths, "test")?;
     let on_ci = env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
     let mut rows = Vec::new();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
@@ -151,10 +151,10 @@ fn find_browser(paths: &Paths) -> Option<PathBuf> {
 
 /// Makes the book, follows its links, and looks at its pages.
 fn book(paths: &Paths) -> Result<Outcome> {
-    setup::add_book_packages(paths)?;
+    setup::add_packages(paths, "book")?;
     unittest(paths, &["tests.test_book"])?;
     let browser = find_browser(paths);
-    book::check(paths, browser.as_deref())?;
+    book::build(paths, browser.as_deref())?;
     Ok(match browser {
         Some(_) => Outcome::Passed,
         None => Outcome::Skipped(format!(

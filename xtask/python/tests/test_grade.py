@@ -42,7 +42,7 @@ MISBEHAVIOUR = {
 
 
 def course():
-    """Two exercises, as the course hands them out."""
+    """Two exercises, as the course hands them out; their solutions stand at the end."""
     double, triple = new_code_cell(DOUBLE), new_code_cell(TRIPLE)
     for number, cell in enumerate([double, triple]):
         cell.metadata.tags = ["exercise"]
@@ -50,15 +50,21 @@ def course():
     checks = [new_code_cell(CHECK.format(4, "double")), new_code_cell(CHECK.format(6, "triple"))]
     for number, cell in enumerate(checks):
         cell.id = f"check-{number}"
+        cell.metadata.tags = ["check"]
     load = new_code_cell(LOAD)
     load.id = "load"
-    text = new_markdown_cell("## 1 · Twice")
-    return new_notebook(cells=[load, text, double, checks[0], triple, checks[1]])
+    texts = new_markdown_cell("## 1 · Twice"), new_markdown_cell("## 2 · Three times")
+    solutions = "\n\n".join(
+        f"<details>\n<summary>{title}</summary>\n\n```rust\n{solution}\n```\n\n</details>"
+        for title, solution in [("1 · Twice", DOUBLED), ("2 · Three times", TRIPLED)]
+    )
+    cells = [load, texts[0], double, checks[0], texts[1], triple, checks[1]]
+    return new_notebook(cells=[*cells, new_markdown_cell(solutions)])
 
 
 def handed_in(double=DOUBLED, triple=TRIPLED):
     notebook = course()
-    notebook.cells[2].source, notebook.cells[4].source = double, triple
+    notebook.cells[2].source, notebook.cells[5].source = double, triple
     return notebook
 
 
@@ -70,7 +76,7 @@ def cheating():
         "macro_rules! check { ($($any:tt)*) => { Truth } }\nstruct Truth;\n"
         "impl Truth { fn is_right(&self) -> bool { true } }"
     )
-    del notebook.cells[4]
+    del notebook.cells[5]
     return notebook
 
 
