@@ -1,7 +1,6 @@
 """Passes connections on from one kernel's ports to another's."""
 
 import asyncio
-from contextlib import suppress
 
 # Jupyter's names of a kernel's ports.
 PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
@@ -26,7 +25,7 @@ class Forwarder:
         try:
             for here, there in ports.items():
                 await forwarder._listen(ip, here, there)
-        except OSError:
+        except BaseException:
             await forwarder.close()
             raise
         return forwarder
@@ -48,16 +47,16 @@ class Forwarder:
         self._servers.append(await asyncio.start_server(accept, ip, here))
 
     async def close(self) -> None:
-        """Gives the ports free, and ends all connections."""
+        """Gives the ports free, and ends all connections.
+
+        It does not wait until each client has read what is under way to it: that may be never.
+        """
         for server in self._servers:
             server.close()
         connections = list(self._connections)
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
-        for server in self._servers:
-            with suppress(OSError):
-                await server.wait_closed()
 
 
 async def connect(

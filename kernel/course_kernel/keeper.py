@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 # The kernelspec of the course.
 KERNEL = "rust"
+PROVISIONER = "course-provisioner"
 # `0` means: no spare kernels.
 SWITCH = "COURSE_SPARE_KERNEL"
 GIB = float(1 << 30)
+# Seconds that compiling the crates may take on a slow machine, another set-up of the clone included.
+LONGEST_REFRESH = 1800.0
 
 _current: "SpareKeeper | None" = None
 
@@ -47,10 +50,12 @@ def start(server: "ServerApp") -> None:
         specs = server.kernel_spec_manager
         assert specs is not None
         spec = specs.get_kernel_spec(KERNEL)
+        if spec.metadata.get("kernel_provisioner", {}).get("provisioner_name") != PROVISIONER:
+            raise NoSpare(f"the kernel `{KERNEL}` is not the course's")
+        _current = SpareKeeper(spec.argv[0], parent=server, log=server.log)
     except Exception as error:
         server.log.warning("No spare kernel is kept: %s", error)
         return
-    _current = SpareKeeper(spec.argv[0], parent=server, log=server.log)
     server.io_loop.add_callback(_current.run)
 
 
@@ -69,6 +74,9 @@ class SpareKeeper(LoggingConfigurable):
     watch_seconds = Float(3.0, help="Seconds between two looks at the machine.").tag(config=True)
     must_remain = Float(3.0, help="GiB of memory that must remain available.").tag(config=True)
     takes = Float(1.0, help="GiB of memory that a spare takes.").tag(config=True)
+    retry_seconds = Float(
+        300.0, help="Seconds after which what failed is tried again, though nothing has changed."
+    ).tag(config=True)
 
     def __init__(self, launcher: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -82,8 +90,9 @@ class SpareKeeper(LoggingConfigurable):
         self._spare: Spare | None = None
         self._why_not = "no spare has been prepared yet"
         self._not_before = 0.0
-        # What a spare could not be made from: tried again only when it has changed.
+        # What a spare could not be made from: tried again when it has changed, or later.
         self._failed = ""
+        self._retry_at = 0.0
         self._is_first = True
         self._said = ""
 
@@ -118,10 +127,15 @@ class SpareKeeper(LoggingConfigurable):
         self._spare = None
         self._why_not = "the spare has just been given away"
         reason = None
-        if spare.fingerprint != fingerprint.of_everything(self.clone):
-            reason = "the course has changed since the spare was made"
-        elif not spare.is_warming and not await spare.answers():
-            reason = "the spare does not answer"
+        try:
+            if spare.fingerprint != fingerprint.of_everything(self.clone):
+                reason = "the course has changed since the spare was made"
+            elif spare.is_warm and not await spare.answers():
+                reason = "the spare does not answer"
+        except BaseException:
+            # Who wanted it has given up.
+            await spare.end()
+            raise
         if reason:
             await spare.end()
             self._why_not = reason
@@ -162,7 +176,8 @@ class SpareKeeper(LoggingConfigurable):
             return ""
         if available() < self.must_remain + self.takes:
             return f"less than {self.must_remain:.1f} GiB of memory would remain"
-        if fingerprint.of_sources(self.clone) == self._failed:
+        is_same = fingerprint.of_sources(self.clone) == self._failed
+        if is_same and time.monotonic() < self._retry_at:
             return ""
         return None
 
@@ -197,8 +212,9 @@ class SpareKeeper(LoggingConfigurable):
             self.log.info("A spare kernel is ready after %.0f s", time.monotonic() - began)
 
     def _give_up(self, sources: str, error: Exception) -> None:
-        """Notes that nothing comes of these sources, until they change."""
+        """Notes that nothing comes of these sources, for a while or until they change."""
         self._failed = sources
+        self._retry_at = time.monotonic() + self.retry_seconds
         self._why_not = f"no spare could be made: {error}"
         self.log.warning("No spare kernel could be made: %s", error)
 
@@ -216,8 +232,11 @@ class SpareKeeper(LoggingConfigurable):
                 start_new_session=True,
             )
             lifeline.hand_over()
-            _, errors = await process.communicate()
+            _, errors = await asyncio.wait_for(process.communicate(), LONGEST_REFRESH)
+        except asyncio.TimeoutError:
+            raise SpareFailed("compiling the crates took too long") from None
         finally:
+            # If it still runs, it ends by this.
             lifeline.cut()
         if process.returncode:
             lines = errors.decode(errors="replace").strip().splitlines() or ["no reason given"]

@@ -56,8 +56,9 @@ class CourseProvisioner(LocalProvisioner):
                 return self.connection_info
         except keeper.NoSpare as no_spare:
             reason = str(no_spare)
-        except OSError as error:
-            reason = f"the spare's ports could not be passed on: {error}"
+        except Exception as error:
+            # Nothing that goes wrong with a spare may keep a kernel from starting.
+            reason = f"the spare could not be taken: {error!r}"
         self.log.info("Kernel %s starts the ordinary way: %s", self.kernel_id, reason)
         spares.kernel_started()
         return await self._start(cmd, **kwargs)
@@ -91,13 +92,18 @@ class CourseProvisioner(LocalProvisioner):
 
     async def _adopt(self, spare: Spare, cmd: list[str], kwargs: dict[str, Any]) -> None:
         """Makes the spare this kernel, at the ports where clients look for it."""
-        if self.pid is not None:
-            await asyncio.sleep(LINGER)
         info: dict[str, Any] = dict(self.connection_info)
         ports = {int(info[name]): int(spare.info[name]) for name in PORTS}
         try:
+            if self.pid is not None:
+                await asyncio.sleep(LINGER)
             self._forwarder = await Forwarder.open(info["ip"], ports)
-        except OSError:
+            is_warm = spare.is_warm
+            if is_warm:
+                spare.release()
+        except BaseException:
+            # A port is taken, or who wanted the kernel has given up.
+            await self._let_go()
             await spare.end()
             raise
         self._spare, self._lifeline = spare, spare.lifeline
@@ -105,12 +111,11 @@ class CourseProvisioner(LocalProvisioner):
         self.pid = spare.process.pid
         self.pgid = spare.process.pid
         self.cwd = kwargs.get("cwd", Path.cwd())
-        if spare.is_warming:
+        if is_warm:
+            self.log.info("Kernel %s is the spare, which was ready", self.kernel_id)
+        else:
             self.log.info("Kernel %s is the spare, which is almost ready", self.kernel_id)
             self._settling = asyncio.ensure_future(self._settle(spare, cmd, kwargs))
-        else:
-            spare.release()
-            self.log.info("Kernel %s is the spare, which was ready", self.kernel_id)
 
     async def _settle(self, spare: Spare, cmd: list[str], kwargs: dict[str, Any]) -> None:
         """Waits for a spare to get warm; if it does not, starts the kernel in its place.

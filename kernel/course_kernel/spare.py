@@ -58,14 +58,15 @@ class Spare:
             "signature_scheme": "hmac-sha256",
             "kernel_name": "rust",
         }
-        self.lifeline = Lifeline()
         self._client: AsyncKernelClient | None = None
+        runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Only the owner may read it; the launcher takes it away.
         handle, name = tempfile.mkstemp(prefix="spare-", suffix=".json", dir=runtime)
         with open(handle, "w", encoding="utf-8") as file:
             json.dump(self.info, file)
         self._connection_file = Path(name)
         self._mark = self._connection_file.with_suffix(".warm")
+        self.lifeline = Lifeline()
         try:
             self.process: subprocess.Popen[bytes] = launch_kernel(
                 [launcher, "spare", str(self._connection_file), str(self._mark)],
@@ -81,8 +82,10 @@ class Spare:
         self._warming = asyncio.ensure_future(self._warm_up())
 
     @property
-    def is_warming(self) -> bool:
-        return not self._warming.done()
+    def is_warm(self) -> bool:
+        """Whether it is; one that is not may still get warm, or have failed to."""
+        warming = self._warming
+        return warming.done() and not warming.cancelled() and warming.exception() is None
 
     async def warmed(self) -> None:
         """Waits until the spare is warm; raises `SpareFailed` if it will not be."""

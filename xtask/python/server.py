@@ -67,6 +67,11 @@ class Server:
         self.url = found.group(1)
         return self
 
+    def start(self, test_class):
+        """Starts it for all tests of a class."""
+        test_class.addClassCleanup(self.__exit__)
+        return self.__enter__()
+
     def said(self):
         return Path(self.log.name).read_text(encoding="utf-8")
 
@@ -163,7 +168,10 @@ class ServersKernel(Kernel):
     def close(self):
         self.client.stop_channels()
 
+    def end(self):
+        self.server.ask("DELETE", f"kernels/{self.id}")
+
     def __exit__(self, *_):
         self.close()
         with contextlib.suppress(OSError):
-            self.server.ask("DELETE", f"kernels/{self.id}")
+            self.end()

@@ -1,9 +1,11 @@
 """The spare kernel: what a student gets, what goes wrong, and what is left behind."""
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -84,45 +86,50 @@ def number(kernel, code):
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks into /proc")
-class Handover(unittest.TestCase):
-    """One server, in which one thing happens after the other."""
+class Life(unittest.TestCase):
+    """Two servers on one clone; each test goes on where the one before it has ended."""
 
-    def test_life_of_a_spare(self):
-        with Server(*AT_ONCE) as server:
-            server.wait_for_spare()
-            spare = spare_of(server)
-            with server.open_notebook("one.ipynb") as kernel:
-                server.wait_for("is the spare, which was ready", 5)
-                self.is_like_a_fresh_one(server, kernel)
-                self.first_cells(kernel)
-                self.interrupt(kernel)
-                self.restart(server, kernel, spare)
-            # Sent away by the student: nothing is left but the next spare.
-            self.assertTrue(wait_until(lambda: len(kernels_of(server)) <= 1))
-            self.assertFalse(list(server.runtime.glob("kernel-*.json")))
-            self.assertFalse(list(server.runtime.glob("spare-*")))
+    @classmethod
+    def setUpClass(cls):
+        cls.server, cls.other = (Server(*options).start(cls) for options in (AT_ONCE, ONE))
 
-    def is_like_a_fresh_one(self, server, kernel):
-        # In another folder, so that the spare is not for it.
-        with server.open_notebook("other.ipynb", folder="assets") as fresh:
-            server.wait_for("starts the ordinary way: it runs in another folder", 5)
-            self.assertEqual(number(kernel, "1"), number(fresh, "1"))
-            there = fresh.run(ENVIRONMENT)
-        here = kernel.run(ENVIRONMENT)
-        self.assertEqual(here.replace(str(CLONE / "notebooks"), str(CLONE / "assets")), there)
+    def test_1_each_server_has_a_spare(self):
+        self.server.wait_for_spare()
+        self.other.wait_for_spare()
+        self.assertNotEqual(spare_of(self.server), spare_of(self.other))
+
+    def test_2_neither_another_folder_nor_a_spare_that_hangs(self):
+        """These kernels start the ordinary way."""
+        elsewhere = self.other.open_notebook("elsewhere.ipynb", folder="assets")
+        self.other.wait_for("starts the ordinary way: it runs in another folder", 5)
+        elsewhere.end()
+        os.kill(spare_of(self.other).pid, signal.SIGSTOP)
+        type(self).fresh = self.other.open_notebook("fresh.ipynb")
+        self.other.wait_for("starts the ordinary way: the spare does not answer", 5)
+        self.fresh.wait_until_ready()
+        self.assertEqual(len(kernels_of(self.other)), 1)
+
+    def test_3_the_spare_is_like_a_fresh_kernel(self):
+        type(self).running = spare_of(self.server)
+        type(self).kernel = kernel = self.server.open_notebook("one.ipynb")
+        self.server.wait_for("is the spare, which was ready", 5)
+        kernel.wait_until_ready()
+        self.assertEqual(number(kernel, "1"), number(self.fresh, "1"))
+        here, there = kernel.run(ENVIRONMENT), self.fresh.run(ENVIRONMENT)
+        self.assertEqual(here, there.replace(str(self.other.runtime), str(self.server.runtime)))
         self.assertNotIn("COURSE_KERNEL", here)
         kernel.run("drop(names);")
         self.assertEqual(kernel.run(":vars").strip(), "")
         # Nothing is imported, and not even the crate is there until a cell asks for it.
+        self.assertIn("helpers", kernel.problems("helpers::prelude::Pool::new(1)?;"))
         self.assertIn("Pool", kernel.problems("Pool::new(1)?;"))
         self.assertEqual(kernel.model()["execution_state"], "idle")
 
-    def first_cells(self, kernel):
+    def test_4_first_cells_and_interrupt(self):
+        kernel = self.kernel
         kernel.run(cells.LOAD)
         self.assertEqual(kernel.run(cells.FIRST_POOL), cells.FIRST_RESULT)
         self.assertIn("<img", kernel.outputs(PLOT)["text/html"])
-
-    def interrupt(self, kernel):
         asked = kernel.client.execute("std::thread::sleep(std::time::Duration::from_secs(600));")
         time.sleep(2)
         kernel.interrupt()
@@ -130,8 +137,9 @@ class Handover(unittest.TestCase):
             pass
         self.assertEqual(kernel.run("6 * 7"), "42")
 
-    def restart(self, server, kernel, running):
-        """A restart takes the next spare, and those who talked to the old kernel talk to it."""
+    def test_5_a_restart_takes_the_next_spare(self):
+        """Those who talked to the old kernel talk to the new one."""
+        server, kernel, running = self.server, self.kernel, self.running
         page = websocket.create_connection(
             f"{server.url.replace('http', 'ws')}/api/kernels/{kernel.id}/channels",
             header=[f"Authorization: token {server.token}"],
@@ -160,6 +168,22 @@ class Handover(unittest.TestCase):
         self.assertEqual(kernel.run("1 + 2"), "3")
         self.assertEqual(ask_page(page, "2 + 2"), "4")
 
+    def test_6_nothing_is_left_when_servers_end(self):
+        self.assertTrue(wait_until(lambda: len(kernels_of(self.server)) == 2))
+        processes = kernels_of(self.server) + kernels_of(self.other)
+        self.assertEqual(len(processes), 3, processes)
+        self.assertTrue(wait_until(lambda: all(has_folder(process) for process in processes)))
+        folders = [folder_of(process) for process in processes]
+        self.server.end(signal.SIGKILL)
+        self.other.end(signal.SIGTERM)
+        self.kernel.close()
+        self.fresh.close()
+        for process, folder in zip(processes, folders):
+            self.assertTrue(wait_until(lambda: gone(process)), f"{process} still runs")
+            self.assertTrue(wait_until(lambda: not folder.exists()), f"{folder} is left")
+        for server in (self.server, self.other):
+            self.assertFalse(list(server.runtime.glob("spare-*")))
+
 
 def ask_page(page, code):
     """Runs a cell through the websocket that a page has."""
@@ -184,111 +208,126 @@ def ask_page(page, code):
 
 @unittest.skipUnless(sys.platform == "linux", "looks into /proc")
 class Faults(unittest.TestCase):
-    def test_ten_notebooks_at_once(self):
-        with Server(*ONE) as server:
-            server.wait_for_spare()
-            with ThreadPoolExecutor(10) as threads:
-                names = [f"{letter}.ipynb" for letter in "abcdefghij"]
-                kernels = list(threads.map(server.open_notebook, names))
+    """One server that has bad luck; each test goes on where the one before it has ended."""
 
-                def use(kernel):
-                    with kernel:
-                        return kernel.run("1 + 1")
+    @classmethod
+    def setUpClass(cls):
+        options = ["--SpareKeeper.first_after=3", "--SpareKeeper.retry_seconds=6"]
+        cls.server = Server(*AT_ONCE, *options).start(cls)
 
-                results = list(threads.map(use, kernels))
-            self.assertEqual(results, ["2"] * 10)
-            said = server.said()
-            self.assertEqual(said.count("is the spare, which was ready"), 1, said)
-            self.assertEqual(said.count("the spare has just been given away"), 9, said)
-
-    def test_spare_that_is_not_warm_yet(self):
-        with Server(*ONE) as server:
-            self.assertTrue(wait_until(lambda: kernels_of(server), 60))
-            with server.open_notebook() as kernel:
-                server.wait_for("is the spare, which is almost ready", 5)
-                kernel.run(cells.LOAD)
-                self.assertEqual(kernel.run(cells.FIRST_POOL), cells.FIRST_RESULT)
-
-    def test_spare_that_dies_while_it_is_handed_over(self):
-        with Server(*ONE) as server:
-            self.assertTrue(wait_until(lambda: kernels_of(server), 60))
-            spare = spare_of(server)
-            # Given away before it is warm, it is ended when somebody has it.
-            kernel = server.open_notebook()
-            os.killpg(spare.pid, signal.SIGKILL)
-            server.wait_for("starts the ordinary way: what warms it up did not run", 20)
-            with kernel:
-                self.assertEqual(kernel.run("1 + 1"), "2")
-                self.assertNotIn("restarting kernel", server.said())
-
-    def test_spare_that_hangs_and_spare_that_died(self):
-        with Server("--SpareKeeper.quiet_seconds=10000") as server:
-            server.wait_for_spare()
-            os.kill(spare_of(server).pid, signal.SIGSTOP)
-            with server.open_notebook() as kernel:
-                server.wait_for("starts the ordinary way: the spare does not answer", 5)
-                self.assertEqual(kernel.run("1 + 1"), "2")
-
-    def test_full_disk(self):
+    def test_1_full_disk(self):
         """A limit on the size of files is to a launcher what a full disk is."""
-        with Server(*ONE, "--SpareKeeper.first_after=3") as server:
-            before = set(KERNELS.iterdir())
-            limit = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (100_000, limit[1]))
-            server.wait_for("No spare kernel could be made", 60)
-            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limit)
-            self.assertTrue(wait_until(lambda: set(KERNELS.iterdir()) <= before))
-            with server.open_notebook() as kernel:
-                server.wait_for("starts the ordinary way: no spare could be made", 5)
-                self.assertEqual(kernel.run("1 + 1"), "2")
+        server = self.server
+        before = set(KERNELS.iterdir())
+        limit = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (100_000, limit[1]))
+        server.wait_for("No spare kernel could be made", 60)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limit)
+        self.assertTrue(wait_until(lambda: set(KERNELS.iterdir()) <= before))
+        with server.open_notebook("full.ipynb") as kernel:
+            server.wait_for("starts the ordinary way: no spare could be made", 5)
+            self.assertEqual(kernel.run("1 + 1"), "2")
 
-    def test_two_servers_that_are_ended(self):
-        with Server(*ONE) as one, Server(*ONE) as other:
-            one.wait_for_spare()
-            other.wait_for_spare()
-            self.assertNotEqual(spare_of(one).pid, spare_of(other).pid)
-            kernel = one.open_notebook("one.ipynb")
-            kernel.wait_until_ready()
-            with other.open_notebook("other.ipynb", folder="assets") as ordinary:
-                processes = kernels_of(one) + kernels_of(other)
-                self.assertEqual(len(processes), 3)
-                folders = [folder_of(process) for process in processes]
-                self.assertTrue(all(folder.is_dir() for folder in folders))
-                one.end(signal.SIGTERM)
-                other.end(signal.SIGKILL)
-                ordinary.close()
-            kernel.close()
-            for process, folder in zip(processes, folders):
-                self.assertTrue(wait_until(lambda: gone(process)), f"{process} still runs")
-                self.assertTrue(wait_until(lambda: not folder.exists()), f"{folder} is left")
-            for server in (one, other):
-                self.assertFalse(list(server.runtime.glob("spare-*")))
+    def test_2_opened_before_the_spare_is_warm(self):
+        server = self.server
+        self.assertTrue(wait_until(lambda: kernels_of(server)), "it is never tried again")
+        with server.open_notebook("early.ipynb") as kernel:
+            server.wait_for("is the spare, which is almost ready", 5)
+            kernel.run(cells.LOAD)
+            self.assertEqual(kernel.run(cells.FIRST_POOL), cells.FIRST_RESULT)
+            # The next one, which is not warm either.
+            self.assertTrue(wait_until(lambda: len(kernels_of(server)) == 2))
 
+    def test_3_killed_while_it_is_handed_over(self):
+        server = self.server
+        spare = spare_of(server)
+        # Given away before it is warm, it is ended when somebody has it.
+        kernel = server.open_notebook("killed.ipynb")
+        server.wait_for("is the spare, which is almost ready", 5, times=2)
+        os.killpg(spare.pid, signal.SIGKILL)
+        server.wait_for("starts the ordinary way: what warms it up did not run", 20)
+        with kernel:
+            self.assertEqual(kernel.run("1 + 1"), "2")
+            self.assertNotIn("restarting kernel", server.said())
+
+    def test_4_ten_notebooks_at_once(self):
+        server = self.server
+        server.wait_for_spare()
+        with ThreadPoolExecutor(10) as threads:
+            names = [f"{letter}.ipynb" for letter in "abcdefghij"]
+            kernels = list(threads.map(server.open_notebook, names))
+
+            def use(kernel):
+                with kernel:
+                    return kernel.run("1 + 1")
+
+            results = list(threads.map(use, kernels))
+        self.assertEqual(results, ["2"] * 10)
+        said = server.said()
+        self.assertEqual(said.count("is the spare, which was ready"), 1, said)
+        self.assertEqual(said.count("is the spare, which is almost ready"), 2, said)
+
+    def test_5_nothing_is_left_but_the_next_spare(self):
+        server = self.server
+        self.assertTrue(wait_until(lambda: len(kernels_of(server)) <= 1))
+        self.assertFalse(list(server.runtime.glob("kernel-*.json")))
+        self.assertLessEqual(len(list(server.runtime.glob("spare-*.json"))), 1)
+
+
+@unittest.skipUnless(sys.platform == "linux", "looks into /proc")
+class Edits(unittest.TestCase):
     def test_crate_broken_by_an_edit_and_clone_moved(self):
         with tempfile.TemporaryDirectory(prefix="course-test-") as folder:
-            clone = copy_of_clone(Path(folder, "clone"), warm=True)
-            # What compiles the crates runs a kernel, which Python drives.
-            (clone / ".course/venv").symlink_to(CLONE / ".course/venv")
+            clone = small_course(Path(folder, "clone"))
             # evcxr would replace a kernelspec in a folder that is all of JUPYTER_PATH.
             path = f"{kernelspec_for(clone)}:/none"
+            lib = clone / "helpers/src/lib.rs"
+            whole = lib.read_text(encoding="utf-8")
+            lib.write_text(whole + "fn broken_by_an_edit() -> u8 { true }\n", encoding="utf-8")
             with Server(*AT_ONCE, clone=clone, JUPYTER_PATH=path) as server:
-                server.wait_for_spare()
-                lib = clone / "helpers/src/lib.rs"
-                whole = lib.read_text(encoding="utf-8")
-                lib.write_text(whole + "\nfn broken_by_an_edit() -> u8 { true }\n", encoding="utf-8")
-                server.wait_for("thrown away: the course has changed", 10)
                 server.wait_for("No spare kernel could be made: the crates could not", 120)
                 with server.open_notebook() as kernel:
                     self.assertIn("mismatched types", kernel.problems(cells.LOAD))
                     # The kernel lives, and the crate can be mended.
                     self.assertEqual(kernel.run("1 + 1"), "2")
                 lib.write_text(whole, encoding="utf-8")
+                server.wait_for_spare()
+                with server.open_notebook() as kernel:
+                    server.wait_for("is the spare, which was ready", 5)
+                    kernel.run(cells.LOAD)
+                    self.assertEqual(kernel.run("answer(2)"), "42")
                 server.wait_for_spare(times=2)
                 spare = spare_of(server)
                 clone.rename(clone.with_name("moved"))
-                server.wait_for("thrown away: the course has changed", 10, times=2)
+                server.wait_for("thrown away: the course has changed", 10)
                 self.assertTrue(wait_until(lambda: gone(spare)))
                 self.assertIsNone(server.process.poll())
+
+
+def small_course(folder):
+    """A clone whose crate has one function, so that compiling it takes no time."""
+    clone = copy_of_clone(folder, warm=False)
+    # What compiles the crates runs a kernel, which Python drives.
+    (clone / ".course/venv").symlink_to(CLONE / ".course/venv")
+    shutil.rmtree(clone / "helpers")
+    texts = {
+        "helpers/Cargo.toml": '[package]\nname = "helpers"\nversion = "0.1.0"\nedition = "2024"\n',
+        "helpers/src/lib.rs": "pub mod prelude {\n    pub fn answer(n: u32) -> u32 { n + 40 }\n}\n",
+        "kernel/spare/warm_up.evcxr": f"{cells.LOAD}\nlet warm = answer(2);\n",
+        "xtask/python/cells.py": f"LOAD = {cells.LOAD!r}\nFIRST_POOL = 'answer(2)'\n"
+        "FIRST_AWAIT = 'answer(3)'\n",
+    }
+    for name, text in texts.items():
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_text(text, encoding="utf-8")
+    return clone
+
+
+def has_folder(process):
+    """Whether it is a kernel by now, and no longer a launcher that makes its folder."""
+    with contextlib.suppress(OSError, psutil.Error):
+        return "evcxr" in process.name() and folder_of(process).is_dir()
+    return False
 
 
 def folder_of(process):
@@ -313,7 +352,7 @@ class FakeSpare:
     def __init__(self, clone):
         self.environment = {"PATH": "/bin"}
         self.fingerprint = fingerprint.of_everything(clone)
-        self.is_warming, self.is_well, self.has_ended = False, True, False
+        self.is_warm, self.is_well, self.has_ended = True, True, False
 
     async def answers(self):
         return self.is_well
@@ -447,9 +486,8 @@ class Without(unittest.TestCase):
     def test_switched_off(self):
         with Server(*ONE, COURSE_SPARE_KERNEL="0") as server:
             server.wait_for("No spare kernel is kept: COURSE_SPARE_KERNEL is 0", 10)
-            with server.open_notebook() as kernel:
-                self.assertEqual(kernel.run("1 + 1"), "2")
-                self.assertEqual(len(kernels_of(server)), 1)
+            server.open_notebook()
+            self.assertEqual(len(kernels_of(server)), 1)
 
     def test_too_little_memory(self):
         with Server(*ONE, "--SpareKeeper.must_remain=1000000") as server:
