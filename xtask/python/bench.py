@@ -16,6 +16,7 @@ import bench_kernel
 import bench_processes
 import bench_report
 import bench_scaling
+import bench_spare
 import bench_threads
 import bench_work
 from bench_machine import machine
@@ -29,6 +30,7 @@ SUITES = {
     "scaling": bench_scaling,
     "cells": bench_cells,
     "kernel": bench_kernel,
+    "spare": bench_spare,
 }
 # The start of a kernel is also a part of `cells`.
 ALL = [name for name in SUITES if name != "kernel"]

@@ -177,9 +177,8 @@ class Notebook:
 
 def course_kernel() -> tuple[list[str], dict[str, str]]:
     """How Jupyter starts the course's kernel: its command line, and its environment."""
-    config = str(CLONE / ".course/config")
     argv = [str(CLONE / ".course/bin/course-kernel"), "kernel", "{connection_file}"]
-    return argv, os.environ | {"EVCXR_CONFIG_DIR": config}
+    return argv, dict(os.environ)
 
 
 def reason(error: Exception) -> str:

@@ -64,6 +64,8 @@ class Table:
     panel: str | None = None
     # Why nothing was measured.
     skipped: str | None = None
+    # What the numbers are if they are no seconds.
+    unit: str | None = None
 
     def rows(self) -> list[dict]:
         """One row for each entry, with all that is known of it."""
@@ -76,11 +78,13 @@ class Table:
         if not entry.seconds:
             return result | {"problem": entry.problem}
         result["seconds"] = Spread.of(entry.seconds).to_json() | {"all": entry.seconds}
+        if self.unit:
+            result["unit"] = self.unit
         held_against_goal = result["seconds"]["median"]
         if entry is not ours and ours.seconds:
             ratio = Spread.of(paired(ours.seconds, entry.seconds))
             result["ours_to_this"] = ratio.to_json()
-            result["ours_is"] = "(a limit)" if entry.limit else verdict(ratio)
+            result["ours_is"] = "(a limit)" if entry.limit else verdict(ratio, self.unit)
             held_against_goal = ratio.median
         if self.bytes:
             result["bytes_per_second"] = self.bytes / result["seconds"]["median"]
@@ -88,7 +92,8 @@ class Table:
         if share:
             result["share"] = share.to_json()
         if entry.goal is not None and (entry is ours or ours.seconds):
-            goal = show_seconds(entry.goal) if entry is ours else show_ratio(entry.goal)
+            of_ours = entry is ours
+            goal = show(entry.goal, self.unit) if of_ours else show_ratio(entry.goal)
             result["goal"] = f"at most {goal}"
             result["met"] = held_against_goal <= entry.goal
         return result
@@ -134,13 +139,14 @@ def paired(mine: list[float], theirs: list[float]) -> list[float]:
 NOTICEABLE = 0.01
 
 
-def verdict(ours_to_this: Spread) -> str:
+def verdict(ours_to_this: Spread, unit: str | None = None) -> str:
     """Not decided while 1 lies between the quartiles, or while the difference is too small."""
+    less, same, more = ("smaller", "as large", "larger") if unit else ("faster", "as fast", "slower")
     if abs(ours_to_this.median - 1) < NOTICEABLE:
-        return "as fast"
+        return same
     if ours_to_this.high < 1:
-        return "faster"
-    return "**slower**" if ours_to_this.low > 1 else "as fast"
+        return less
+    return f"**{more}**" if ours_to_this.low > 1 else same
 
 
 Row = dict[str, Any]
@@ -154,16 +160,21 @@ class Column:
     right: bool = False
 
 
-def spread_of(key: str, show: Callable[[float], str]) -> list[Callable[[Row], str]]:
+def spread_of(key: str, text: Callable[[float, Row], str]) -> list[Callable[[Row], str]]:
     """The cells for a spread: the median, and the quartiles."""
 
     def median(row: Row) -> str:
-        return show(row[key]["median"]) if key in row else ""
+        return text(row[key]["median"], row) if key in row else ""
 
     def quartiles(row: Row) -> str:
-        return " to ".join(map(show, row[key]["quartiles"])) if key in row else ""
+        return " to ".join(text(n, row) for n in row[key]["quartiles"]) if key in row else ""
 
     return [median, quartiles]
+
+
+def show(number: float, unit: str | None) -> str:
+    """Seconds, or what has another unit."""
+    return f"{digits(number)} {unit}" if unit else show_seconds(number)
 
 
 def show_seconds(seconds: float) -> str:
@@ -198,8 +209,8 @@ def show_met(row: Row) -> str:
     return {True: "yes", False: "NO"}.get(row.get("met"), "")
 
 
-MEDIAN, QUARTILES = spread_of("seconds", show_seconds)
-RATIO, RATIOS = spread_of("ours_to_this", digits)
+MEDIAN, QUARTILES = spread_of("seconds", lambda number, row: show(number, row.get("unit")))
+RATIO, RATIOS = spread_of("ours_to_this", lambda number, _row: digits(number))
 MEASURED = [
     Column("", lambda row: row["name"]),
     Column("median", lambda row: "not measured" if "problem" in row else MEDIAN(row), right=True),

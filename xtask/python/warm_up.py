@@ -3,10 +3,14 @@
 What they compile stays in the build folder that EVCXR_TMPDIR names.
 """
 
+import signal
 import sys
 
 import cells
 from kernels import Kernel
+
+# Who is told to end ends the kernel as well.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
 
 with Kernel([sys.argv[1], "--control_file", "{connection_file}"]) as kernel:
     kernel.run(cells.LOAD)

@@ -19,6 +19,7 @@ const SUITES: &[(&str, &[&str])] = &[
     ("scaling", &["scaling"]),
     ("cells", &[]),
     ("kernel", &[]),
+    ("spare", &[]),
 ];
 
 /// What draws the figure of a run of all suites: an example of the crate.

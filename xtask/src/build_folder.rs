@@ -5,6 +5,7 @@
 //! Cargo.lock    begins as a copy of the course's own
 //! anchor/       an empty crate that depends on `helpers`
 //! cell/         the crate that evcxr writes each cell into (EVCXR_TMPDIR)
+//! config/       evcxr's settings (EVCXR_CONFIG_DIR), and in a spare kernel what warms it up
 //! ```
 //!
 //! Why a workspace: evcxr's first build has no dependency, and cargo would drop every
@@ -13,6 +14,7 @@
 //! `helpers` on a platform that does not exist: a lock file covers all platforms, while
 //! rust-analyzer, which reads the whole workspace when the kernel starts, sees nothing to read.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,11 +22,13 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 use crate::paths::Paths;
 
+/// How crates and cells are built; what was built otherwise is of no use.
+///
 /// evcxr's own profile, but optimised as a release build is: the times that a notebook
 /// measures should be those of a release build. Without link-time optimisation, which takes a
 /// third of the time that a cell takes to compile and has little to join in so small a crate. cargo ignores the profile in the cell crate,
 /// because that crate is not the root of its workspace.
-const WORKSPACE: &str = r#"[workspace]
+pub const WORKSPACE: &str = r#"[workspace]
 resolver = "3"
 members = ["anchor", "cell"]
 
@@ -40,7 +44,10 @@ rpath = true
 lto = "off"
 "#;
 
-/// What evcxr does before the first cell (`init.evcxr`).
+/// The file that evcxr runs before the first cell.
+const INIT: &str = "init.evcxr";
+
+/// What is in it.
 ///
 /// No warnings: evcxr shows them only where a cell fails. Then they are those of all earlier cells
 /// as well, which are compiled again into every cell, and the error drowns in them. The first flag
@@ -48,9 +55,17 @@ lto = "off"
 /// warm folder must be built with the same.
 pub const START_UP: &str = ":build_env RUSTFLAGS=-Cprefer-dynamic -Awarnings\n";
 
+/// Empty on purpose: a file of this name keeps the reader's own out.
+const EVCXR_TOML: &str = "[evcxr]\n";
+
 /// The crate that evcxr writes: what the kernel is told as `EVCXR_TMPDIR`.
 pub fn cell_crate(folder: &Path) -> PathBuf {
     folder.join("cell")
+}
+
+/// evcxr's settings: what the kernel is told as `EVCXR_CONFIG_DIR`.
+pub fn config(folder: &Path) -> PathBuf {
+    folder.join("config")
 }
 
 /// Writes the files of a build folder; what has been built in it stays.
@@ -58,6 +73,9 @@ pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
     let anchor = folder.join("anchor");
     fs::create_dir_all(&anchor)?;
     fs::create_dir_all(cell_crate(folder).join("src"))?;
+    fs::create_dir_all(config(folder))?;
+    fs::write(config(folder).join("evcxr.toml"), EVCXR_TOML)?;
+    fs::write(config(folder).join(INIT), START_UP)?;
     fs::write(folder.join("Cargo.toml"), WORKSPACE)?;
     fs::write(anchor.join("Cargo.toml"), anchor_manifest(paths))?;
     fs::write(anchor.join("lib.rs"), "")?;
@@ -66,12 +84,27 @@ pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Everything that decides how a build folder is laid out, for the stamp of the warm one.
-pub fn layout(paths: &Paths) -> String {
-    format!("{WORKSPACE}{START_UP}{}", anchor_manifest(paths))
+/// Makes evcxr run the cells of a spare before it answers anybody.
+///
+/// evcxr runs `init.evcxr` as one cell and `prelude.rs` as another, and neither gets a number. A
+/// cell that does not compile ends the kernel, while one that panics goes on: so the last thing that
+/// the first cell does is to write the mark. The second forgets all variables and imports, and
+/// starts the process that runs the cells anew. Settings stay, and what rust-analyzer has read.
+pub fn add_warm_up(paths: &Paths, folder: &Path, mark: &Path) -> Result<()> {
+    let cells = fs::read_to_string(paths.spare_cells())?;
+    let first = config(folder).join(INIT);
+    let second = config(folder).join("prelude.rs");
+    // The debug form of a text is a literal of Rust.
+    let write_mark = format!("std::fs::write({mark:?}, \"\").unwrap();\n");
+    fs::write(&first, format!("{START_UP}{cells}{write_mark}"))?;
+    // A reader's `:load_config` should find them gone. No path in a build folder has a space.
+    let forget = format!(":clear\n!rm -f {} {}\n", first.display(), second.display());
+    fs::write(&second, forget)?;
+    Ok(())
 }
 
-fn anchor_manifest(paths: &Paths) -> String {
+/// The crate whose only purpose is to name what cells may depend on.
+pub fn anchor_manifest(paths: &Paths) -> String {
     // A JSON string is a TOML string.
     let helpers = serde_json::Value::from(paths.helpers().to_string_lossy());
     format!(
@@ -96,12 +129,29 @@ tokio = {{ version = "1.34.0", features = ["rt", "rt-multi-thread"] }}
 /// No hard links: cargo's locks are per file, so two kernels would wait for each other, and a
 /// cell's library would be replaced under the feet of the other kernel.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    copy_but(from, to, &|_| false)
+}
+
+/// The same for a kernel, but without what helps the compiler to compile `helpers` once more: that
+/// is a third of the folder, and of the time that a copy takes.
+pub fn copy_for_kernel(from: &Path, to: &Path) -> io::Result<()> {
+    copy_but(from, to, &|path| {
+        let is_of_helpers = |name: &OsStr| name.as_encoded_bytes().starts_with(b"helpers-");
+        path.parent()
+            .is_some_and(|parent| parent.ends_with("incremental"))
+            && path.file_name().is_some_and(is_of_helpers)
+    })
+}
+
+fn copy_but(from: &Path, to: &Path, is_left_out: &dyn Fn(&Path) -> bool) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
+            if !is_left_out(&entry.path()) {
+                copy_but(&entry.path(), &target, is_left_out)?;
+            }
             continue;
         }
         let mut source = File::open(entry.path())?;

@@ -72,6 +72,11 @@ fn examine(paths: &Paths) -> Vec<Finding> {
         output_of(paths.python(), &["-c", about])
             .map(|version| format!("{version} in {}", sized(&paths.venv())))
     };
+    let provisioner = {
+        let about = "import importlib.metadata as m; print(m.version('course_kernel'))";
+        output_of(paths.python(), &["-c", about])
+            .map(|version| format!("course_kernel {version}; COURSE_SPARE_KERNEL=0 turns it off"))
+    };
     let kernel = tools::is_right_kernel(&paths.evcxr()).then(|| {
         let program = fs::canonicalize(paths.evcxr()).unwrap_or_else(|_| paths.evcxr());
         format!(
@@ -114,6 +119,7 @@ fn examine(paths: &Paths) -> Vec<Finding> {
         ),
         required("Python", python.map_err(|error| error.to_string())),
         required("JupyterLab", from_setup(jupyter)),
+        required("spare kernels", from_setup(provisioner)),
         required("kernel", from_setup(kernel)),
         required("launcher", from_setup(size(&paths.launcher()))),
         required(

@@ -9,6 +9,10 @@
 //! open file, passes through `exec`, and is given up by the system when the last process that
 //! has the file open ends, in whatever way. A janitor process waits for the same lock and then
 //! deletes the folder; should it be killed as well, the next kernel sweeps up.
+//!
+//! A Jupyter that has the course's provisioner (`kernel/` in the clone) also gives a lifeline: a
+//! pipe as standard input, whose other end only Jupyter has open. When Jupyter ends, in whatever
+//! way, the janitor finds that pipe at its end, and kills the kernel.
 
 use std::env;
 use std::fs::{self, DirBuilder, File};
@@ -23,6 +27,9 @@ use crate::Result;
 use crate::build_folder;
 use crate::paths::Paths;
 use crate::warm;
+
+/// Set to anything by who gives a lifeline as standard input.
+const LIFELINE: &str = "COURSE_KERNEL_LIFELINE";
 
 /// Held while folders are swept and claimed, so that nobody sweeps a claim half made.
 const GUARD: &str = "guard";
@@ -40,36 +47,89 @@ pub fn launch(paths: &Paths, args: &[String]) -> Result<()> {
     let [connection_file] = args else {
         return Err("`kernel` is called by Jupyter, with a connection file".into());
     };
-    if !paths.evcxr().is_file() {
-        return Err("the kernel is not installed; run: cargo xtask setup".into());
-    }
-    let claim = Claim::new(&paths.kernels()?)?;
-    // Before anything is copied: from here on the folder goes whatever happens.
-    claim.start_janitor()?;
+    let claim = claim_folder(paths)?;
     if let Err(reason) = warm::copy_to(paths, &claim.folder) {
         eprintln!(
             "course-kernel: {reason}; the first cells will take long. Run: cargo xtask setup"
         );
         build_folder::create(paths, &claim.folder)?;
     }
+    become_kernel(paths, claim, Path::new(connection_file))
+}
+
+/// Starts a kernel that warms itself up before it answers, and only then writes the mark.
+///
+/// It takes the connection file away, so that nothing is left of it whatever happens.
+pub fn launch_spare(paths: &Paths, args: &[String]) -> Result<()> {
+    let [connection_file, mark] = args else {
+        return Err("`spare` is called by the provisioner, with two files".into());
+    };
+    let claim = claim_folder(paths)?;
+    let own = claim.folder.join("connection.json");
+    fs::copy(connection_file, &own)?;
+    fs::remove_file(connection_file)?;
+    // Without warm crates it would compile for minutes, behind the student's back.
+    warm::copy_to(paths, &claim.folder)?;
+    build_folder::add_warm_up(paths, &claim.folder, Path::new(mark))?;
+    become_kernel(paths, claim, &own)
+}
+
+fn claim_folder(paths: &Paths) -> Result<Claim> {
+    if !paths.evcxr().is_file() {
+        return Err("the kernel is not installed; run: cargo xtask setup".into());
+    }
+    let claim = Claim::new(&paths.kernels()?)?;
+    // Before anything is copied: from here on the folder goes whatever happens.
+    claim.start_janitor()?;
+    Ok(claim)
+}
+
+fn become_kernel(paths: &Paths, claim: Claim, connection_file: &Path) -> Result<()> {
     let error = Command::new(paths.evcxr())
         .arg("--control_file")
         .arg(connection_file)
         .env("EVCXR_TMPDIR", build_folder::cell_crate(&claim.folder))
+        .env("EVCXR_CONFIG_DIR", build_folder::config(&claim.folder))
+        .env_remove(LIFELINE)
         .stdin(Stdio::from(claim.lock))
         .exec();
     Err(format!("cannot start {}: {error}", paths.evcxr().display()).into())
 }
 
-/// Waits for the owner of a build folder to end, then deletes the folder.
+/// Waits for the owner of a build folder to end, then deletes the folder. With a process group,
+/// kills that one when the standard input ends.
 pub fn janitor(args: &[String]) -> Result<()> {
-    let [lock_path] = args else {
-        return Err("`janitor` is called by the kernel launcher, with a lock file".into());
+    let (lock_path, group) = match args {
+        [lock_path] => (lock_path, None),
+        [lock_path, group] => (lock_path, Some(group.clone())),
+        _ => return Err("`janitor` is called by the kernel launcher, with a lock file".into()),
     };
+    if let Some(group) = group {
+        signal_at_end_of_input("KILL", group);
+    }
     let lock_path = Path::new(lock_path);
     let lock = File::open(lock_path)?;
     lock.lock()?;
     remove_claim(lock_path)
+}
+
+/// Ends this process and its group when who started it has ended, if it gave a lifeline.
+pub fn obey_lifeline() {
+    if env::var_os(LIFELINE).is_some() {
+        signal_at_end_of_input("TERM", std::process::id().to_string());
+    }
+}
+
+/// Sends a signal to a process group as soon as the standard input ends.
+fn signal_at_end_of_input(signal: &'static str, group: String) {
+    std::thread::spawn(move || {
+        // Nobody writes. An error, like the end, says that nobody is there any more.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        // The shell's own `kill`, since there may be no other.
+        let mut kill = Command::new("sh");
+        kill.args(["-c", "kill -s $1 -- -$2", "kill", signal, &group]);
+        let _ = kill.stderr(Stdio::null()).status();
+    });
 }
 
 impl Claim {
@@ -109,10 +169,16 @@ impl Claim {
     }
 
     fn start_janitor(&self) -> Result<()> {
-        Command::new(env::current_exe()?)
-            .arg("janitor")
-            .arg(&self.lock_path)
-            .stdin(Stdio::null())
+        let mut janitor = Command::new(env::current_exe()?);
+        janitor.arg("janitor").arg(&self.lock_path);
+        if env::var_os(LIFELINE).is_some() {
+            // Who gives a lifeline has made this process the leader of its group.
+            janitor.arg(std::process::id().to_string());
+            janitor.stdin(Stdio::inherit());
+        } else {
+            janitor.stdin(Stdio::null());
+        }
+        janitor
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             // Jupyter kills the whole process group of a kernel.

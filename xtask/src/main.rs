@@ -39,8 +39,8 @@ Usage: cargo xtask <command>
   test [checks]       set up, then run every check there is, or those named
   screenshots         make the pictures of README.md anew, in a browser
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
-                      measure all (about 15 minutes) and write BENCHMARKS.md and its figure;
-                      suites: threads, processes, work, scaling, cells, kernel
+                      measure all (about 20 minutes) and write BENCHMARKS.md and its figure;
+                      suites: threads, processes, work, scaling, cells, kernel, spare
             --repeat N   turns of each (21; 3 of each kernel)
             --quick      one small turn, only to see whether all can be measured
             --out FOLDER   where to write the page and the figure, instead of the clone
@@ -78,8 +78,10 @@ fn dispatch(command: &str, args: &[String]) -> Result<()> {
         "book" => book::run(&paths),
         "grade" => grade::run(&paths, args),
         "doctor" => doctor::run(&paths),
-        // The next two are called by Jupyter and by the kernel launcher, not by people.
+        // The next four are called by Jupyter and by the kernel launcher, not by people.
         "kernel" => kernel::launch(&paths, args),
+        "spare" => kernel::launch_spare(&paths, args),
+        "refresh" => setup::refresh(&paths),
         "janitor" => kernel::janitor(args),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -79,6 +79,11 @@ impl Paths {
         self.venv().join("share/jupyter/kernels/rust")
     }
 
+    /// The same for a Jupyter other than the course's own.
+    pub fn plain_kernelspec(&self) -> PathBuf {
+        self.course().join("kernelspec/rust")
+    }
+
     pub fn kernel_install(&self) -> PathBuf {
         self.course().join("kernel")
     }
@@ -94,8 +99,14 @@ impl Paths {
         self.course().join("bin/course-kernel")
     }
 
-    pub fn evcxr_config(&self) -> PathBuf {
-        self.course().join("config")
+    /// The Python package through which Jupyter starts the kernel.
+    pub fn provisioner(&self) -> PathBuf {
+        self.root.join("kernel")
+    }
+
+    /// What a spare kernel runs to get warm.
+    pub fn spare_cells(&self) -> PathBuf {
+        self.provisioner().join("spare/warm_up.evcxr")
     }
 
     pub fn jupyter(&self) -> PathBuf {

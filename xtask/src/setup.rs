@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::Result;
 use crate::build_folder;
 use crate::command;
+use crate::kernel;
 use crate::paths::Paths;
 use crate::tools;
 use crate::warm;
@@ -28,6 +29,13 @@ pub fn run(paths: &Paths) -> Result<()> {
     install_kernel(paths)?;
     install_launcher(paths)?;
     configure(paths)?;
+    warm::ensure(paths)
+}
+
+/// Brings only the warm build folder up to date, for a server that prepares a spare kernel.
+pub fn refresh(paths: &Paths) -> Result<()> {
+    kernel::obey_lifeline();
+    let _alone = wait_for_other_setups(paths)?;
     warm::ensure(paths)
 }
 
@@ -81,7 +89,48 @@ fn make_venv(paths: &Paths) -> Result<()> {
         )?;
         fs::write(&mark, place)?;
     }
-    install_packages(paths, &paths.root().join("requirements.txt"), "packages")
+    install_packages(paths, &paths.root().join("requirements.txt"), "packages")?;
+    install_provisioner(paths)
+}
+
+/// Installs the course's own Python package, `kernel/`, unless the mark says that it is there.
+fn install_provisioner(paths: &Paths) -> Result<()> {
+    let package = paths.provisioner();
+    let mut files = vec![package.join("pyproject.toml")];
+    for entry in fs::read_dir(package.join("course_kernel"))? {
+        files.push(entry?.path());
+    }
+    files.retain(|file| file.is_file());
+    files.sort();
+    let texts: Vec<_> = files
+        .iter()
+        .map(fs::read_to_string)
+        .collect::<Result<_, _>>()?;
+    let wanted = texts.concat();
+    let mark = paths.venv().join("provisioner");
+    if fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    command::run(
+        command::python(paths)
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
+            // With what is here: the package needs nothing that is not in requirements.txt.
+            .args([
+                "--no-deps",
+                "--no-build-isolation",
+                "--no-index",
+                "--force-reinstall",
+            ])
+            .arg(package),
+    )?;
+    fs::write(mark, wanted)?;
+    Ok(())
 }
 
 /// Installs a list of pinned packages, unless the mark says that it was this very list.
@@ -151,18 +200,16 @@ fn install_launcher(paths: &Paths) -> Result<()> {
 }
 
 fn configure(paths: &Paths) -> Result<()> {
-    // Empty on purpose: a file of this name keeps the reader's own out.
-    write(&paths.evcxr_config().join("evcxr.toml"), "[evcxr]\n")?;
-    write(
-        &paths.evcxr_config().join("init.evcxr"),
-        build_folder::START_UP,
-    )?;
-    let kernelspec = json!({
+    let mut kernelspec = json!({
         "argv": [paths.launcher(), "kernel", "{connection_file}"],
         "display_name": "Rust (course)",
         "language": "rust",
         "interrupt_mode": "message",
-        "env": { "EVCXR_CONFIG_DIR": paths.evcxr_config() },
+    });
+    // A Jupyter without our package refuses a kernel that names a provisioner.
+    write_json(&paths.plain_kernelspec().join("kernel.json"), &kernelspec)?;
+    kernelspec["metadata"] = json!({
+        "kernel_provisioner": { "provisioner_name": "course-provisioner" },
     });
     write_json(&paths.kernelspec().join("kernel.json"), &kernelspec)?;
     // No question goes to the network: neither for news, nor for updates, nor for extensions.
@@ -178,7 +225,9 @@ fn configure(paths: &Paths) -> Result<()> {
         &lab,
     )?;
     // It asks npm where language servers are, and npm writes into the reader's home.
-    let server = json!({ "ServerApp": { "jpserver_extensions": { "jupyter_lsp": false } } });
+    let server = json!({
+        "ServerApp": { "jpserver_extensions": { "jupyter_lsp": false, "course_kernel": true } },
+    });
     write_json(
         &paths.jupyter().join("config/jupyter_server_config.json"),
         &server,

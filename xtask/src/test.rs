@@ -46,6 +46,12 @@ const CHECKS: &[(&str, Check)] = &[
     ("launcher", |paths| {
         unittest(paths, &["tests.test_setup", "tests.test_launcher"])
     }),
+    ("spare", |paths| {
+        let mypy = ["-m", "mypy", "--strict", "--cache-dir=/dev/null"];
+        let package = paths.provisioner().join("course_kernel");
+        passes(command::python(paths).args(mypy).arg(package))?;
+        unittest(paths, &["tests.test_spare"])
+    }),
     ("cells", |paths| {
         unittest(paths, &["tests.test_cells", "tests.test_process_cells"])
     }),

@@ -17,19 +17,25 @@ const STAMP: &str = "stamp";
 /// Makes the warm folder unless it is there and nothing that decides about it has changed.
 pub fn ensure(paths: &Paths) -> Result<()> {
     let wanted = stamp(paths)?;
-    if fs::read_to_string(paths.warm().join(STAMP)).is_ok_and(|found| found == wanted) {
+    let found = fs::read_to_string(paths.warm().join(STAMP)).unwrap_or_default();
+    if found == wanted {
         return Ok(());
     }
     println!("Compiling the helpers crate for notebooks (about a minute) …");
     // Built where kernels build, since that path is free of spaces; then moved here.
     let claim = Claim::new(&paths.kernels()?)?;
+    if found.split_once('-').map(|(crates, _)| crates) == wanted.split_once('-').map(|(c, _)| c) {
+        // Only the course's own crate has changed, or moved.
+        build_folder::copy(&paths.warm(), &claim.folder)?;
+        fs::remove_file(claim.folder.join(STAMP))?;
+    }
     build_folder::create(paths, &claim.folder)?;
     let cell = build_folder::cell_crate(&claim.folder);
     command::run(
         command::python(paths)
             .arg(paths.scripts().join("warm_up.py"))
             .arg(paths.evcxr())
-            .env("EVCXR_CONFIG_DIR", paths.evcxr_config())
+            .env("EVCXR_CONFIG_DIR", build_folder::config(&claim.folder))
             .env("EVCXR_TMPDIR", &cell)
             .current_dir(paths.notebooks()),
     )?;
@@ -51,7 +57,7 @@ pub fn ensure(paths: &Paths) -> Result<()> {
 pub fn copy_to(paths: &Paths, folder: &Path) -> Result<()> {
     let found = fs::read_to_string(paths.warm().join(STAMP))
         .map_err(|_| "the crates are not compiled yet")?;
-    build_folder::copy(&paths.warm(), folder)
+    build_folder::copy_for_kernel(&paths.warm(), folder)
         .map_err(|error| format!("cannot copy {}: {error}", paths.warm().display()))?;
     if stamp(paths).is_ok_and(|wanted| wanted == found) {
         return Ok(());
@@ -70,18 +76,22 @@ pub fn is_ready(paths: &Paths) -> bool {
     found.is_some() && stamp(paths).ok() == found
 }
 
-/// A digest of all that decides whether the compiled crates can be used as they are.
+/// A digest of all that decides whether the compiled crates can be used as they are: one half for
+/// the crates of others, one for the course's own.
 fn stamp(paths: &Paths) -> Result<String> {
-    let mut hasher = DefaultHasher::new();
-    tools::rustc_version().hash(&mut hasher);
-    tools::KERNEL_VERSION.hash(&mut hasher);
-    build_folder::layout(paths).hash(&mut hasher);
+    let mut crates = DefaultHasher::new();
+    tools::rustc_version().hash(&mut crates);
+    tools::KERNEL_VERSION.hash(&mut crates);
+    build_folder::WORKSPACE.hash(&mut crates);
+    build_folder::START_UP.hash(&mut crates);
     for file in ["Cargo.toml", "Cargo.lock"] {
-        fs::read(paths.root().join(file))?.hash(&mut hasher);
+        fs::read(paths.root().join(file))?.hash(&mut crates);
     }
-    fs::read(paths.scripts().join("cells.py"))?.hash(&mut hasher);
-    hash_sources(&paths.helpers(), &mut hasher)?;
-    Ok(format!("{:016x}", hasher.finish()))
+    let mut own = DefaultHasher::new();
+    build_folder::anchor_manifest(paths).hash(&mut own);
+    fs::read(paths.scripts().join("cells.py"))?.hash(&mut own);
+    hash_sources(&paths.helpers(), &mut own)?;
+    Ok(format!("{:016x}-{:016x}", crates.finish(), own.finish()))
 }
 
 fn hash_sources(folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {

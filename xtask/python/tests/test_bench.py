@@ -16,7 +16,7 @@ import bench_report
 import bench_scaling
 from bench_rivals import Program, Shared
 from bench_suite import Contestant, Setting, Work, compete
-from bench_table import REPORT, Entry, Table, Yardstick, digits, markdown, show_seconds
+from bench_table import REPORT, Entry, Table, Yardstick, digits, markdown, show, show_seconds
 
 CLONE = Path(__file__).resolve().parents[3]
 
@@ -84,6 +84,15 @@ class Statistics(unittest.TestCase):
         by_number = Table("sleep", entries, yardstick=Yardstick("of 2 s", 2.0))
         self.assertEqual(by_number.rows()[0]["share"]["quartiles"], [0.3125, 0.4375])
         self.assertIn("38 %", by_number.to_markdown())
+
+    def test_what_has_another_unit(self):
+        entries = [Entry("ours", 2.0, [1.5]), Entry("theirs", 1, [1.0]), Entry("big", None, [3.0])]
+        table = Table("memory", entries, unit="GB")
+        text = table.to_markdown()
+        self.assertIn("| 1.5 GB ", text)
+        self.assertEqual(table.row(entries[0])["goal"], "at most 2 GB")
+        verdicts = [table.row(entry)["ours_is"] for entry in entries[1:]]
+        self.assertEqual(verdicts, ["**larger**", "smaller"])
 
     def test_table_has_straight_columns(self):
         entries = [Entry("ours", None, [0.003]), Entry("theirs", 2, [0.0021])]
@@ -219,7 +228,7 @@ class Quick(unittest.TestCase):
         empty = [line for line in lines_of(self.page) if " not measured |" in line]
         self.assertEqual(empty, [])
         names = [suite["name"] for suite in self.results["suites"]]
-        self.assertEqual(names, ["threads", "processes", "work", "scaling", "cells"])
+        self.assertEqual(names, ["threads", "processes", "work", "scaling", "cells", "spare"])
         tables = self.tables()
         self.assertGreaterEqual(len(tables), 20)
         for table in tables:
@@ -229,7 +238,7 @@ class Quick(unittest.TestCase):
                 for row in table.get("rows", []):
                     line = f"| {row['name']} "
                     self.assertIn(line, self.page)
-                    self.assertIn(show_seconds(row["seconds"]["median"]), self.page)
+                    self.assertIn(show(row["seconds"]["median"], row.get("unit")), self.page)
                     self.assertTrue(row["bound"], f"{row['name']}: what is it bound by?")
 
     def test_every_suite_measures_ours_and_peers(self):

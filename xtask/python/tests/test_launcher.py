@@ -28,7 +28,7 @@ def launcher(clone):
 
 def course_kernel(clone=CLONE, **environment):
     """The kernel as Jupyter starts it."""
-    environment = os.environ | {"EVCXR_CONFIG_DIR": str(clone / ".course/config")} | environment
+    environment = os.environ | environment
     argv = [str(launcher(clone)), "kernel", "{connection_file}"]
     return Kernel(argv, cwd=clone / "notebooks", env=environment)
 
@@ -54,13 +54,12 @@ def wait_until(condition, seconds=60):
 def copy_of_clone(folder, warm):
     """A clone elsewhere, set up as far as the launcher needs it."""
     course = folder / ".course"
-    for part in ["helpers", "xtask"]:
+    for part in ["helpers", "kernel", "xtask"]:
         shutil.copytree(CLONE / part, folder / part, ignore=shutil.ignore_patterns("target"))
     for file in ["Cargo.toml", "Cargo.lock"]:
         shutil.copy2(CLONE / file, folder / file)
     (folder / "notebooks").mkdir()
     shutil.copytree(CLONE / ".course/bin", course / "bin")
-    shutil.copytree(CLONE / ".course/config", course / "config")
     (course / "kernel/bin").mkdir(parents=True)
     installed = (CLONE / ".course/kernel/bin/evcxr_jupyter").resolve()
     (course / "kernel/bin/evcxr_jupyter").symlink_to(installed)
