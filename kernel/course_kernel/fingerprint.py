@@ -15,6 +15,8 @@ SOURCES = [
     ".course/bin/course-kernel",
     ".course/kernel/bin/evcxr_jupyter",
 ]
+# Folders of a crate that do not decide what is compiled for notebooks.
+NO_SOURCES = {"benches", "examples", "target", "tests"}
 # What has been compiled. It changes by what we do ourselves, so it is no reason to do it again.
 STAMP = ".course/warm/stamp"
 
@@ -48,6 +50,6 @@ def files(path: Path) -> Iterator[Path]:
         yield path
         return
     for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if name != "target")
+        folders[:] = sorted(set(folders) - NO_SOURCES)
         for name in sorted(names):
             yield Path(folder, name)

@@ -98,6 +98,13 @@ fn hash_sources(folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {
     let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
+        // They are for programs and tests: no reason to compile the crate for notebooks again.
+        if ["benches", "examples", "tests"]
+            .iter()
+            .any(|&name| entry.file_name() == name)
+        {
+            continue;
+        }
         entry.file_name().hash(hasher);
         if entry.file_type()?.is_dir() {
             hash_sources(&entry.path(), hasher)?;
