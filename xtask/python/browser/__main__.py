@@ -34,9 +34,10 @@ STEPS = {
 # Those that make the pictures of `README.md`, and the pictures.
 README_STEPS = ["menu 01", "exercise", "documentation"]
 README_PICTURES = {
-    "01_multiprocessing": "lesson_01",
-    "exercise": "exercise",
-    "documentation": "documentation",
+    "01_multiprocessing_light": "lesson_01_light",
+    "01_multiprocessing_dark": "lesson_01_dark",
+    "exercise_light": "exercise",
+    "documentation_light": "documentation",
 }
 
 
@@ -71,10 +72,9 @@ def main():
     print(f"pictures of the page: {options.pictures}")
     if options.readme:
         for picture, name in README_PICTURES.items():
-            for theme in ["light", "dark"]:
-                file = CLONE / "assets" / f"{name}_{theme}.png"
-                shutil.copyfile(options.pictures / f"{picture}_{theme}.png", file)
-                print(f"{file}: {file.stat().st_size // 1000} kB")
+            file = CLONE / "assets" / f"{name}.png"
+            shutil.copyfile(options.pictures / f"{picture}.png", file)
+            print(f"{file}: {file.stat().st_size // 1000} kB")
 
 
 def notebooks():
