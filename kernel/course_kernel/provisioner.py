@@ -9,6 +9,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from . import keeper
+from .first_answer import first_answer
 from .forwarder import PORTS, Forwarder
 from .lifeline import VARIABLE, Lifeline
 from .spare import Spare, SpareFailed
@@ -18,6 +19,8 @@ OF_EACH_KERNEL = "JPY_"
 # Seconds after which ZeroMQ has given up what was meant for the kernel that was here before.
 # Jupyter's own socket lingers for 0.1 s. An interrupt that arrives late would hit the wrong one.
 LINGER = 0.2
+# Seconds that a kernel may take until it answers, before clients are let near it all the same.
+LONGEST_START = 60.0
 
 
 class CourseProvisioner(LocalProvisioner):
@@ -53,6 +56,7 @@ class CourseProvisioner(LocalProvisioner):
             spare = None if reason else await spares.take(self._environment(kwargs))
             if spare is not None:
                 await self._adopt(spare, cmd, kwargs)
+                await self._first_answer()
                 return self.connection_info
         except keeper.NoSpare as no_spare:
             reason = str(no_spare)
@@ -61,7 +65,26 @@ class CourseProvisioner(LocalProvisioner):
             reason = f"the spare could not be taken: {error!r}"
         self.log.info("Kernel %s starts the ordinary way: %s", self.kernel_id, reason)
         spares.kernel_started()
-        return await self._start(cmd, **kwargs)
+        info = await self._start(cmd, **kwargs)
+        await self._first_answer()
+        return info
+
+    async def _first_answer(self) -> None:
+        async def lives() -> bool:
+            return await self.poll() is None
+
+        try:
+            answered = await first_answer(self.connection_info, lives, LONGEST_START)
+        except asyncio.CancelledError:
+            # Who wanted the kernel has given up.
+            await self.kill()
+            await self.cleanup()
+            raise
+        except Exception as error:
+            self.log.warning("Kernel %s cannot be asked: %r", self.kernel_id, error)
+        else:
+            if not answered:
+                self.log.warning("Kernel %s has not answered", self.kernel_id)
 
     def _objection(
         self, spares: "keeper.SpareKeeper", cmd: list[str], kwargs: dict[str, Any]
