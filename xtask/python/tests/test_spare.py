@@ -420,6 +420,29 @@ class Conditions(unittest.IsolatedAsyncioTestCase):
         self.keeper.kernel_started()
         self.assertEqual(self.keeper._obstacle(), "")
 
+    async def test_what_failed_is_tried_again_later_or_when_it_has_changed(self):
+        self.keeper.busy, self.keeper.must_remain, self.keeper.takes = 101.0, 0.0, 0.0
+        with self.assertLogs(self.keeper.log, "WARNING"):
+            self.keeper._give_up(fingerprint.of_sources(self.clone), OSError("disk full"))
+        self.assertEqual(self.keeper._obstacle(), "")
+        self.keeper._retry_at = time.monotonic()
+        self.assertIsNone(self.keeper._obstacle())
+        self.keeper._retry_at = time.monotonic() + 300
+        (self.clone / "helpers/lib.rs").write_text("// mended")
+        self.assertIsNone(self.keeper._obstacle())
+
+    async def test_who_wanted_it_gives_up(self):
+        async def answers():
+            await asyncio.sleep(60)
+
+        self.spare.answers = answers
+        taking = asyncio.ensure_future(self.keeper.take({"PATH": "/bin"}))
+        await asyncio.sleep(0)
+        taking.cancel()
+        with self.assertRaises(asyncio.CancelledError):
+            await taking
+        self.assertTrue(self.spare.has_ended)
+
     async def objection(self, **change):
         """What the provisioner finds to say against giving a spare to a kernel."""
         manager = KernelManager(
