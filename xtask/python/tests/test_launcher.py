@@ -45,10 +45,11 @@ def build_folder(kernel):
 
 
 def wait_until(condition, seconds=60):
+    """Waits until the condition holds, if only for a moment; tells whether it did."""
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while not (holds := condition()) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return condition()
+    return holds
 
 
 def copy_of_clone(folder, warm):

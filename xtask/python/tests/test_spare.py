@@ -304,6 +304,13 @@ class Edits(unittest.TestCase):
                 self.assertIsNone(server.process.poll())
 
 
+def has_cargo(process):
+    """Whether the process runs cargo just now; its children come and go."""
+    with contextlib.suppress(psutil.Error):
+        return any("cargo" in child.name() for child in process.children(recursive=True))
+    return False
+
+
 def small_course(folder):
     """A clone whose crate has one function, so that compiling it takes no time."""
     clone = copy_of_clone(folder, warm=False)
@@ -412,6 +419,29 @@ class Conditions(unittest.IsolatedAsyncioTestCase):
         self.assertIsNone(self.keeper._obstacle())
         self.keeper.kernel_started()
         self.assertEqual(self.keeper._obstacle(), "")
+
+    async def test_what_failed_is_tried_again_later_or_when_it_has_changed(self):
+        self.keeper.busy, self.keeper.must_remain, self.keeper.takes = 101.0, 0.0, 0.0
+        with self.assertLogs(self.keeper.log, "WARNING"):
+            self.keeper._give_up(fingerprint.of_sources(self.clone), OSError("disk full"))
+        self.assertEqual(self.keeper._obstacle(), "")
+        self.keeper._retry_at = time.monotonic()
+        self.assertIsNone(self.keeper._obstacle())
+        self.keeper._retry_at = time.monotonic() + 300
+        (self.clone / "helpers/lib.rs").write_text("// mended")
+        self.assertIsNone(self.keeper._obstacle())
+
+    async def test_who_wanted_it_gives_up(self):
+        async def answers():
+            await asyncio.sleep(60)
+
+        self.spare.answers = answers
+        taking = asyncio.ensure_future(self.keeper.take({"PATH": "/bin"}))
+        await asyncio.sleep(0)
+        taking.cancel()
+        with self.assertRaises(asyncio.CancelledError):
+            await taking
+        self.assertTrue(self.spare.has_ended)
 
     async def objection(self, **change):
         """What the provisioner finds to say against giving a spare to a kernel."""
@@ -540,9 +570,7 @@ class Without(unittest.TestCase):
             )
             os.close(far_end)
             process = psutil.Process(refresh.pid)
-            compiles = wait_until(
-                lambda: any("cargo" in p.name() for p in process.children(recursive=True)), 60
-            )
+            compiles = wait_until(lambda: has_cargo(process), 120)
             processes = process.children(recursive=True)
             os.close(end)
             self.assertTrue(compiles)
