@@ -14,7 +14,6 @@
 //! `helpers` on a platform that does not exist: a lock file covers all platforms, while
 //! rust-analyzer, which reads the whole workspace when the kernel starts, sees nothing to read.
 
-use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -129,29 +128,12 @@ tokio = {{ version = "1.34.0", features = ["rt", "rt-multi-thread"] }}
 /// No hard links: cargo's locks are per file, so two kernels would wait for each other, and a
 /// cell's library would be replaced under the feet of the other kernel.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    copy_but(from, to, &|_| false)
-}
-
-/// The same for a kernel, but without what helps the compiler to compile `helpers` once more: that
-/// is a third of the folder, and of the time that a copy takes.
-pub fn copy_for_kernel(from: &Path, to: &Path) -> io::Result<()> {
-    copy_but(from, to, &|path| {
-        let is_of_helpers = |name: &OsStr| name.as_encoded_bytes().starts_with(b"helpers-");
-        path.parent()
-            .is_some_and(|parent| parent.ends_with("incremental"))
-            && path.file_name().is_some_and(is_of_helpers)
-    })
-}
-
-fn copy_but(from: &Path, to: &Path, is_left_out: &dyn Fn(&Path) -> bool) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            if !is_left_out(&entry.path()) {
-                copy_but(&entry.path(), &target, is_left_out)?;
-            }
+            copy(&entry.path(), &target)?;
             continue;
         }
         let mut source = File::open(entry.path())?;

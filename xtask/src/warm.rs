@@ -57,7 +57,7 @@ pub fn ensure(paths: &Paths) -> Result<()> {
 pub fn copy_to(paths: &Paths, folder: &Path) -> Result<()> {
     let found = fs::read_to_string(paths.warm().join(STAMP))
         .map_err(|_| "the crates are not compiled yet")?;
-    build_folder::copy_for_kernel(&paths.warm(), folder)
+    build_folder::copy(&paths.warm(), folder)
         .map_err(|error| format!("cannot copy {}: {error}", paths.warm().display()))?;
     if stamp(paths).is_ok_and(|wanted| wanted == found) {
         return Ok(());
