@@ -74,6 +74,9 @@ class CourseProvisioner(LocalProvisioner):
             return await self.poll() is None
 
         try:
+            if self._settling is not None:
+                # Whom to ask is not known before.
+                await asyncio.wait([self._settling], timeout=LONGEST_START)
             answered = await first_answer(self.connection_info, lives, LONGEST_START)
         except asyncio.CancelledError:
             # Who wanted the kernel has given up.

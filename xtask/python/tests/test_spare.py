@@ -242,10 +242,12 @@ class Faults(unittest.TestCase):
         server = self.server
         spare = spare_of(server)
         # Given away before it is warm, it is ended when somebody has it.
-        kernel = server.open_notebook("killed.ipynb")
-        server.wait_for("is the spare, which is almost ready", 5, times=2)
-        os.killpg(spare.pid, signal.SIGKILL)
-        server.wait_for("starts the ordinary way: what warms it up did not run", 20)
+        with ThreadPoolExecutor(1) as threads:
+            opening = threads.submit(server.open_notebook, "killed.ipynb")
+            server.wait_for("is the spare, which is almost ready", 20, times=2)
+            os.killpg(spare.pid, signal.SIGKILL)
+            server.wait_for("starts the ordinary way: what warms it up did not run", 20)
+            kernel = opening.result()
         with kernel:
             self.assertEqual(kernel.run("1 + 1"), "2")
             self.assertNotIn("restarting kernel", server.said())
@@ -322,7 +324,7 @@ def small_course(folder):
         "helpers/src/lib.rs": "pub mod prelude {\n    pub fn answer(n: u32) -> u32 { n + 40 }\n}\n",
         "kernel/spare/warm_up.evcxr": f"{cells.LOAD}\nlet warm = answer(2);\n",
         "xtask/python/cells.py": f"LOAD = {cells.LOAD!r}\nFIRST_POOL = 'answer(2)'\n"
-        "FIRST_AWAIT = 'answer(3)'\n",
+        "FIRST_AWAIT = 'answer(3)'\nFIRST_CLOSURE = 'let f = || answer(4);'\n",
     }
     for name, text in texts.items():
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
