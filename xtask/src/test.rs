@@ -41,7 +41,14 @@ const CHECKS: &[(&str, Check)] = &[
     }),
     ("crate", |paths| cargo(paths, &["test", "--workspace"])),
     ("harness", |paths| {
-        unittest(paths, &["tests.test_normalise", "tests.test_harness"])
+        unittest(
+            paths,
+            &[
+                "tests.test_normalise",
+                "tests.test_browser",
+                "tests.test_harness",
+            ],
+        )
     }),
     ("launcher", |paths| {
         unittest(paths, &["tests.test_setup", "tests.test_launcher"])
