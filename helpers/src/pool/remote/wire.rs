@@ -289,7 +289,7 @@ fn receive_into(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::processes::codec::{Reader, Writer};
+    use crate::pool::remote::codec::{Reader, Writer};
     use std::os::unix::net::UnixStream;
 
     fn body(text: &str) -> Body {
