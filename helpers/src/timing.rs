@@ -139,7 +139,7 @@ impl Stopwatch {
 }
 
 /// User and system time of this process so far, all threads together.
-pub(crate) fn cpu_time() -> (Duration, Duration) {
+pub fn cpu_time() -> (Duration, Duration) {
     let duration = |t: TimeVal| {
         Duration::new(
             u64::try_from(t.tv_sec()).unwrap_or(0),
