@@ -232,7 +232,7 @@ pub struct Builder {
 
 impl Builder {
     /// Has each worker call `f(arg)` once, before its first task. Tasks reach what it gave by
-    /// [`worker_value`].
+    /// [`worker_value`](crate::worker_value).
     ///
     /// Starting the worker and this call may take 30 seconds in all.
     pub fn initializer<A, V, F>(mut self, _f: F, arg: A) -> Builder
