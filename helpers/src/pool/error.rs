@@ -29,6 +29,8 @@ enum Kind {
         worker: String,
         item: Option<usize>,
         how: String,
+        /// What the pool does next.
+        then: &'static str,
     },
     NotSent {
         item: Option<usize>,
@@ -65,7 +67,21 @@ impl PoolError {
     }
 
     pub(crate) fn worker_lost(worker: String, item: Option<usize>, how: String) -> PoolError {
-        PoolError(Kind::WorkerLost { worker, item, how })
+        PoolError(Kind::WorkerLost {
+            worker,
+            item,
+            how,
+            then: "The pool goes on with a fresh worker",
+        })
+    }
+
+    pub(crate) fn rank_lost(worker: String, item: Option<usize>, how: String) -> PoolError {
+        PoolError(Kind::WorkerLost {
+            worker,
+            item,
+            how,
+            then: "An MPI job ends with any of its ranks; the pool goes on with a fresh job",
+        })
     }
 
     pub(crate) fn not_sent(item: Option<usize>, cause: String) -> PoolError {
@@ -187,9 +203,14 @@ impl fmt::Display for PoolError {
                 "{} took longer than its limit of {limit:?}; {worker} was stopped and replaced",
                 Task(*item)
             ),
-            Kind::WorkerLost { worker, item, how } => write!(
+            Kind::WorkerLost {
+                worker,
+                item,
+                how,
+                then,
+            } => write!(
                 f,
-                "{worker} was lost while it was at {}: {how}. The pool goes on with a fresh worker",
+                "{worker} was lost while it was at {}: {how}. {then}",
                 Task(*item)
             ),
             Kind::NotSent { item, cause } => write!(f, "{} {cause}", Task(*item)),

@@ -21,14 +21,14 @@ const READS_AT_ONCE: usize = 16;
 
 /// Where a worker's output goes on.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Out,
     Error,
 }
 
 /// Passes on what comes out of a worker's pipe.
 #[derive(Debug)]
-pub(super) struct Relay {
+pub(crate) struct Relay {
     pipe: Arc<OwnedFd>,
     to: Stream,
     line: Vec<u8>,
@@ -38,7 +38,7 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    pub(super) fn new(pipe: impl Into<OwnedFd>, to: Stream) -> io::Result<Relay> {
+    pub(crate) fn new(pipe: impl Into<OwnedFd>, to: Stream) -> io::Result<Relay> {
         let pipe = pipe.into();
         fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         Ok(Relay {
@@ -51,7 +51,7 @@ impl Relay {
     }
 
     /// The pipe, while more can come out of it.
-    pub(super) fn pipe(&self) -> Option<Arc<OwnedFd>> {
+    pub(crate) fn pipe(&self) -> Option<Arc<OwnedFd>> {
         self.open.then(|| Arc::clone(&self.pipe))
     }
 
@@ -103,7 +103,7 @@ impl Relay {
 }
 
 /// Passes on all lines that are there. With `all`, unfinished last lines as well.
-pub(super) fn pass_on(relays: &mut [Relay; 2], all: bool) {
+pub(crate) fn pass_on(relays: &mut [Relay; 2], all: bool) {
     // Most tasks print nothing, and one question is quicker than two readings in vain.
     let mut about = relays
         .each_ref()
