@@ -1,0 +1,3 @@
+//! Pools of ranks.
+
+pub(crate) mod rank;
