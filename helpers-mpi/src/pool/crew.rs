@@ -159,7 +159,7 @@ impl Ranks {
                     && !std::mem::replace(&mut passed_on, true)
                     && let Some(job) = self.line.job()
                 {
-                    job.pass_on_output(true);
+                    job.pass_on_output();
                 }
                 if let Err(loss) = self.take_report(rank, report, body, completed) {
                     self.lose(loss, completed);

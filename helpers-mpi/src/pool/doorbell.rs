@@ -4,11 +4,10 @@
 //! signal, which a sleeper can listen to beside other things. A rank of another host cannot be
 //! rung, so it looks for messages every now and then; how often, says [`Nap`].
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
@@ -90,6 +89,7 @@ fn sleep_at_most(about: &mut [PollFd<'_>], limit: Duration) {
 
 #[cfg(not(target_os = "linux"))]
 fn sleep_at_most(about: &mut [PollFd<'_>], limit: Duration) {
+    use nix::poll::{PollTimeout, poll};
     let millis = PollTimeout::try_from(limit.as_micros().div_ceil(1000) as u64);
     let _ = poll(about, millis.unwrap_or(PollTimeout::MAX));
 }

@@ -1,7 +1,6 @@
 //! How a pool talks to its ranks: through rank 0 of a job that it has started, or by being rank 0.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use helpers::internals::{Arrival, Body, Bytes, Connection, LOOKING, Watched};
@@ -61,9 +60,10 @@ impl Line {
         let Line::Job { job, link } = self else {
             return Ok(true);
         };
+        job.heard();
         let connection = match link {
             Some(connection) => connection,
-            None => match job.accept()? {
+            None => match job.pool_connection() {
                 Some(socket) => link.insert(Connection::new(socket, true)),
                 None => return Ok(true),
             },
@@ -90,11 +90,7 @@ impl Line {
         let Line::Job { job, link } = self else {
             return Vec::new();
         };
-        let mut watched: Vec<Watched> = job
-            .watched()
-            .into_iter()
-            .map(|(file, events)| Watched { file, events })
-            .collect();
+        let mut watched = vec![Watched::to_read(job.bell())];
         if let Some(link) = link {
             let mut events = PollFlags::POLLIN;
             if !link.is_flushed() {
@@ -123,7 +119,7 @@ impl Line {
     }
 
     /// The job, where it is the pool's own.
-    pub(super) fn job(&mut self) -> Option<&mut Job> {
+    pub(super) fn job(&self) -> Option<&Job> {
         match self {
             Line::Job { job, .. } => Some(job),
             Line::Here(_) => None,

@@ -4,6 +4,7 @@
 //! follows as messages of its own, straight from where it lies to where it will be read.
 //! Nothing that is sent waits for its receiver, who may be at work for long.
 
+use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::raw::c_int;
@@ -31,11 +32,21 @@ const HEADER: usize = 16;
 const FOLLOWS: u32 = 1 << 31;
 
 /// The messages of this rank on a communicator that nobody else uses.
-#[derive(Debug)]
 pub(super) struct Post {
     world: SimpleCommunicator,
     /// Under way, each with the bytes that MPI reads meanwhile.
     outgoing: Vec<(Vec<Request>, Bytes)>,
+}
+
+// SAFETY: communicators and requests are handles that any thread may use, one at a time, as MPI
+// was initialised for calls that come from any thread but one by one (`MPI_THREAD_SERIALIZED`);
+// the pool makes its calls under a lock.
+unsafe impl Send for Post {}
+
+impl fmt::Debug for Post {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Post({} messages under way)", self.outgoing.len())
+    }
 }
 
 impl Post {
@@ -228,10 +239,6 @@ fn length(status: &Status) -> usize {
 /// What MPI knows a message under way by.
 #[derive(Debug)]
 struct Request(ffi::MPI_Request);
-
-// SAFETY: a request is a handle that any thread may use, one at a time, as MPI was initialised for
-// calls that come one at a time from any thread, and the pool's calls come under a lock.
-unsafe impl Send for Request {}
 
 impl Request {
     fn has_ended(&mut self) -> bool {

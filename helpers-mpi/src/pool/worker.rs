@@ -1,13 +1,13 @@
 //! The loop of a rank that works: carries orders out and reports what came of them.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use helpers::internals::{
-    Board, Body, Bytes, Desk, Errand, Place, cpu_time, now, parcels_are_tidy, tidy_parcels,
+    Board, Body, Desk, Errand, Place, cpu_time, now, parcels_are_tidy, tidy_parcels,
 };
 
 use super::doorbell::{Doorbell, LONG_SLEEP, Nap, ring};
