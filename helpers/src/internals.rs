@@ -40,9 +40,9 @@ pub mod error {
         PoolError::invalid_input(message)
     }
 
-    /// A worker, counted from 1, that could not be started.
-    pub fn start(worker: usize, of: usize, cause: String) -> PoolError {
-        PoolError::start(worker, of, cause)
+    /// The job of a pool of so many workers could not be started.
+    pub fn job(workers: usize, cause: String) -> PoolError {
+        PoolError::job(workers, cause)
     }
 
     /// A rank that ended at work, and its job with it.

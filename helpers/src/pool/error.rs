@@ -37,8 +37,7 @@ enum Kind {
         cause: String,
     },
     Start {
-        worker: usize,
-        of: usize,
+        what: String,
         cause: String,
     },
     Taken,
@@ -101,7 +100,17 @@ impl PoolError {
     }
 
     pub(crate) fn start(worker: usize, of: usize, cause: String) -> PoolError {
-        PoolError(Kind::Start { worker, of, cause })
+        PoolError(Kind::Start {
+            what: format!("worker {worker} of {of}"),
+            cause,
+        })
+    }
+
+    pub(crate) fn job(workers: usize, cause: String) -> PoolError {
+        PoolError(Kind::Start {
+            what: format!("the MPI job of a pool of {workers} workers"),
+            cause,
+        })
     }
 
     pub(crate) fn taken() -> PoolError {
@@ -220,9 +229,7 @@ impl fmt::Display for PoolError {
                 f,
                 "no result after {limit:?}; the task goes on, and you can ask again"
             ),
-            Kind::Start { worker, of, cause } => {
-                write!(f, "worker {worker} of {of} could not be started: {cause}")
-            }
+            Kind::Start { what, cause } => write!(f, "{what} could not be started: {cause}"),
             Kind::Taken => f.write_str("the result was already taken by an earlier call"),
             Kind::Deadlock => f.write_str(
                 "this task waits for one that it interrupted, which would take for ever; \

@@ -38,6 +38,21 @@ pub enum Bytes {
     Unreadable(String),
 }
 
+impl Bytes {
+    /// The bytes, wherever they lie.
+    ///
+    /// # Errors
+    /// They cannot be read, for this reason.
+    pub fn as_slice(&self) -> Result<&[u8], String> {
+        match self {
+            Bytes::Inline(bytes) => Ok(bytes),
+            Bytes::Parcel(parcel, len) => Ok(&parcel.bytes()[..*len]),
+            Bytes::Delivery(delivery) => Ok(delivery.bytes()),
+            Bytes::Unreadable(why) => Err(why.clone()),
+        }
+    }
+}
+
 impl Default for Bytes {
     fn default() -> Bytes {
         Bytes::Inline(Vec::new())
@@ -295,12 +310,7 @@ impl Reader {
         &mut self,
         deserialize: &mut dyn FnMut(&mut From<'_>) -> postcard::Result<()>,
     ) -> Result<(), String> {
-        let bytes = match &self.bytes {
-            Bytes::Inline(bytes) => &bytes[..],
-            Bytes::Parcel(parcel, len) => &parcel.bytes()[..*len],
-            Bytes::Delivery(delivery) => delivery.bytes(),
-            Bytes::Unreadable(why) => return Err(why.clone()),
-        };
+        let bytes = self.bytes.as_slice()?;
         let value = bytes[self.at..]
             .split_first_chunk::<LENGTH>()
             .and_then(|(length, rest)| rest.get(..u64::from_le_bytes(*length) as usize))
