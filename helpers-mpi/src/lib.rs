@@ -7,6 +7,7 @@ mod error;
 mod folder;
 mod function;
 mod job;
+mod joined;
 mod launcher;
 mod link;
 mod output;
@@ -20,5 +21,6 @@ mod watch;
 
 pub use error::MpiError;
 pub use mpi;
+pub use pool::{MpiPool, MpiPoolBuilder};
 pub use program::init;
 pub use run::{MpiRun, mpi_run};

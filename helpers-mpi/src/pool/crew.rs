@@ -26,8 +26,8 @@ use super::message::{Order, Report, Whereabouts};
 use super::post::Post;
 use super::switch::Switch;
 use crate::job::Job;
+use crate::joined;
 use crate::link::Role;
-use crate::rank;
 use crate::settings::Settings;
 
 /// A job that is not ready after this time is stopped.
@@ -87,7 +87,7 @@ impl Ranks {
     pub(super) fn start(plan: Plan, bell: Arc<Bell>) -> Result<Ranks, PoolError> {
         let workers = plan.workers();
         let refused = |cause: String| error::job(workers, cause);
-        let line = match rank::begin_pool() {
+        let line = match joined::begin_pool() {
             Some(world) => {
                 let switch = Switch::new(Post::new(world));
                 Line::Here(switch.map_err(|cause| refused(cause.to_string()))?)
@@ -115,9 +115,13 @@ impl Ranks {
             plan,
         };
         if let Some((place, _)) = &ranks.plan.initializer {
-            ranks.functions.push((place.clone(), library::length(place)));
+            ranks
+                .functions
+                .push((place.clone(), library::length(place)));
         }
-        ranks.members = ranks.members().map_err(|cause| refused(cause.to_string()))?;
+        ranks.members = ranks
+            .members()
+            .map_err(|cause| refused(cause.to_string()))?;
         Ok(ranks)
     }
 
@@ -259,7 +263,11 @@ impl Ranks {
 
     fn is_ready(&mut self, rank: usize) {
         self.members[rank - 1].stage = Stage::Ready;
-        if self.members.iter().all(|member| member.stage == Stage::Ready) {
+        if self
+            .members
+            .iter()
+            .all(|member| member.stage == Stage::Ready)
+        {
             self.failed_starts = 0;
         }
     }
@@ -316,7 +324,10 @@ impl Ranks {
             self.lose(Loss::Gone, completed);
             return;
         }
-        let is_up = self.members.iter().all(|member| member.stage == Stage::Ready);
+        let is_up = self
+            .members
+            .iter()
+            .all(|member| member.stage == Stage::Ready);
         if !is_up && self.started.elapsed() > TIME_TO_START {
             self.lose(Loss::Slow, completed);
             return;
@@ -382,7 +393,10 @@ impl Ranks {
         if self.broken.is_some() {
             return;
         }
-        let was_up = self.members.iter().all(|member| member.stage == Stage::Ready);
+        let was_up = self
+            .members
+            .iter()
+            .all(|member| member.stage == Stage::Ready);
         let patience = match loss {
             Loss::Gone => TIME_TO_END,
             _ => Duration::ZERO,

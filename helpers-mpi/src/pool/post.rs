@@ -245,9 +245,7 @@ impl Request {
         let mut ended = 0;
         // SAFETY: the request is one that MPI gave, or, after its end, the null request, which MPI
         // allows and calls ended. No status is asked for.
-        let code = unsafe {
-            ffi::MPI_Test(&mut self.0, &mut ended, ffi::RSMPI_STATUS_IGNORE)
-        };
+        let code = unsafe { ffi::MPI_Test(&mut self.0, &mut ended, ffi::RSMPI_STATUS_IGNORE) };
         code == ffi::MPI_SUCCESS as c_int && ended != 0
     }
 }
