@@ -1,3 +1,24 @@
 //! MPI for the course: pools of ranks, and classic MPI in a cell of a notebook.
 
+mod attendant;
+mod calls;
+mod end;
+mod error;
+mod folder;
+mod function;
+mod job;
+mod launcher;
+mod link;
+mod output;
+mod pool;
 pub mod prelude;
+mod program;
+mod rank;
+mod run;
+mod settings;
+mod watch;
+
+pub use error::MpiError;
+pub use mpi;
+pub use program::init;
+pub use run::{MpiRun, mpi_run};

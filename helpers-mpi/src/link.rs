@@ -247,6 +247,8 @@ pub(crate) enum Report {
         size: u32,
         library: String,
     },
+    /// What the owner gets in place of `Up`.
+    Ready,
     State(State),
     NoLibrary(PathBuf),
     Value(Vec<u8>),
@@ -318,17 +320,36 @@ impl Inbox {
         Ok(Some(message))
     }
 
-    /// What came behind the messages that were taken.
-    pub(crate) fn rest(self) -> Vec<u8> {
-        self.bytes
+    /// Reads no more than one message, without waiting: what follows is for somebody else.
+    pub(crate) fn read_one_from(&mut self, socket: &OwnedFd) -> Arrival {
+        loop {
+            let wanted = match self.bytes.split_first_chunk::<8>() {
+                None => 8,
+                Some((length, _)) => match checked_length(*length) {
+                    Ok(length) => 8 + length,
+                    Err(_) => return Arrival::Closed,
+                },
+            };
+            let missing = wanted - self.bytes.len();
+            if missing == 0 {
+                return Arrival::Some;
+            }
+            match read_at_most(socket, &mut self.bytes, missing) {
+                Arrival::Some => {}
+                other => return other,
+            }
+        }
     }
 }
 
 /// Reads once what is there, without waiting, and appends it.
 pub(crate) fn read_available(socket: &OwnedFd, to: &mut Vec<u8>) -> Arrival {
-    const AT_ONCE: usize = 64 << 10;
+    read_at_most(socket, to, 64 << 10)
+}
+
+fn read_at_most(socket: &OwnedFd, to: &mut Vec<u8>, most: usize) -> Arrival {
     let before = to.len();
-    to.resize(before + AT_ONCE, 0);
+    to.resize(before + most, 0);
     let result = loop {
         match nix::unistd::read(socket, &mut to[before..]) {
             Err(nix::errno::Errno::EINTR) => {}

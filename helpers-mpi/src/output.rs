@@ -1,9 +1,12 @@
 //! What ranks print: whole lines, each behind its rank's name.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
-use helpers::internals::output::{Stream, catch_up, harmless, print};
+use helpers::internals::output::{Stream, catch_up, harmless, is_full, print};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::job::TIME_TO_PRINT;
 use crate::link::{Arrival, read_available};
 
 /// A longer line is broken here, so that it cannot fill the memory.
@@ -28,9 +31,9 @@ pub(crate) enum Showing {
 /// One stream of one rank.
 #[derive(Debug)]
 pub(crate) struct Voice {
-    pub(crate) rank: usize,
+    rank: usize,
     to: Stream,
-    pub(crate) socket: OwnedFd,
+    socket: Arc<OwnedFd>,
     text: Vec<u8>,
 }
 
@@ -39,7 +42,7 @@ impl Voice {
         Voice {
             rank,
             to,
-            socket,
+            socket: Arc::new(socket),
             text: Vec::new(),
         }
     }
@@ -49,6 +52,8 @@ impl Voice {
 #[derive(Debug)]
 pub(crate) struct Chorus {
     showing: Showing,
+    /// The streams that are open.
+    voices: Vec<Voice>,
     parts: Vec<Part>,
     /// The rank whose lines are shown as they come.
     turn: usize,
@@ -58,7 +63,8 @@ pub(crate) struct Chorus {
 struct Part {
     held: Vec<(Stream, String)>,
     held_bytes: usize,
-    is_finished: bool,
+    /// How many of the two streams are closed.
+    closed: usize,
     last_errors: Vec<String>,
 }
 
@@ -68,13 +74,50 @@ impl Chorus {
         parts.resize_with(ranks, Part::default);
         Chorus {
             showing,
+            voices: Vec::new(),
             parts,
             turn: 0,
         }
     }
 
-    /// Takes what a rank has printed; false when no more will come.
-    pub(crate) fn listen(&mut self, voice: &mut Voice) -> bool {
+    /// Adds a stream, whose reading end does not wait.
+    pub(crate) fn add(&mut self, voice: Voice) {
+        self.voices.push(voice);
+    }
+
+    /// The streams that are open.
+    pub(crate) fn sockets(&self) -> Vec<Arc<OwnedFd>> {
+        let sockets = self.voices.iter().map(|voice| Arc::clone(&voice.socket));
+        sockets.collect()
+    }
+
+    /// Takes what ranks have printed so far.
+    pub(crate) fn listen_to_all(&mut self) {
+        // Whoever reads slowly must not have the memory filled.
+        if is_full() {
+            return;
+        }
+        let mut voices = std::mem::take(&mut self.voices);
+        voices.retain_mut(|voice| self.listen(voice));
+        self.voices = voices;
+    }
+
+    /// Takes what ranks have printed so far, and waits until it is shown, but not for long.
+    pub(crate) fn catch_up(&mut self) {
+        // Most tasks print nothing, and one question is quicker than many readings in vain.
+        let mut about: Vec<_> = self
+            .voices
+            .iter()
+            .map(|voice| PollFd::new(voice.socket.as_fd(), PollFlags::POLLIN))
+            .collect();
+        if !matches!(poll(&mut about, PollTimeout::ZERO), Ok(0)) {
+            self.listen_to_all();
+        }
+        catch_up(TIME_TO_PRINT);
+    }
+
+    /// Takes what a stream has to say; false when no more will come.
+    fn listen(&mut self, voice: &mut Voice) -> bool {
         let arrival = read_available(&voice.socket, &mut voice.text);
         if arrival == Arrival::Closed && !voice.text.is_empty() {
             voice.text.push(b'\n');
@@ -84,6 +127,9 @@ impl Chorus {
             let line = line.strip_suffix(b"\n").unwrap_or(&line);
             let line = harmless(line, helpers::internals::is_notebook());
             self.say(voice.rank, voice.to, line);
+        }
+        if arrival == Arrival::Closed {
+            self.close(voice.rank);
         }
         arrival != Arrival::Closed
     }
@@ -113,16 +159,12 @@ impl Chorus {
         }
     }
 
-    /// Notes that a rank will print no more.
-    pub(crate) fn finish(&mut self, rank: usize) {
+    /// Notes that one of a rank's streams is closed.
+    fn close(&mut self, rank: usize) {
         if let Some(part) = self.parts.get_mut(rank) {
-            part.is_finished = true;
+            part.closed += 1;
         }
-        while self
-            .parts
-            .get(self.turn)
-            .is_some_and(|part| part.is_finished)
-        {
+        while self.parts.get(self.turn).is_some_and(|part| part.closed == 2) {
             self.turn += 1;
             self.show_held(self.turn);
         }
@@ -134,7 +176,7 @@ impl Chorus {
             self.show_held(rank);
         }
         self.turn = self.parts.len();
-        catch_up(crate::job::TIME_TO_PRINT);
+        catch_up(TIME_TO_PRINT);
     }
 
     fn show_held(&mut self, rank: usize) {

@@ -14,10 +14,20 @@ pub use crate::pool::remote::engine::{IDLE, LOOKING};
 pub use crate::pool::remote::pace::Pace;
 pub use crate::pool::remote::parcel::{Parcel, is_tidy as parcels_are_tidy, tidy as tidy_parcels};
 pub use crate::pool::remote::queue::Queue;
-pub use crate::pool::remote::ship::{Place, initializer_entry, place as place_of_entry};
+pub use crate::pool::processes::thread_settings;
+pub use crate::pool::remote::chunk_run::caught;
+pub use crate::pool::remote::ship::{
+    Place, address_at, initializer_entry, place as place_of_entry, place_of,
+};
 pub use crate::pool::remote::wire::{Arrival, Connection};
 pub use crate::pool::threads::checked_workers;
 pub use crate::timing::cpu_time;
+
+/// What workers print, on its way to who reads it.
+pub mod output {
+    pub use crate::pool::remote::output::{Stream, harmless};
+    pub use crate::pool::remote::printer::{catch_up, is_full, print};
+}
 
 /// Makes errors, which users cannot.
 pub mod error {

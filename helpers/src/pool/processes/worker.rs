@@ -337,7 +337,7 @@ fn notebook_order() -> io::Result<String> {
 
 /// Variables for workers: the threads that libraries start in each of them together fill the
 /// cores, unless the user has chosen otherwise.
-pub(super) fn thread_settings(workers: usize) -> Vec<(OsString, OsString)> {
+pub fn thread_settings(workers: usize) -> Vec<(OsString, OsString)> {
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
     let threads = (cores / workers).max(1).to_string();
     environment::THREAD_SETTINGS

@@ -1,6 +1,7 @@
 //! What a worker does with a chunk: calls the function on each item.
 
 use std::any::type_name;
+use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -107,12 +108,14 @@ fn run_item(job: &mut Job<'_>, call: &mut Call<'_>) -> Result<(), ItemError> {
             Value::Argument => ItemError::Argument(format!("{name}: {why}")),
             Value::Result => ItemError::Result(format!("{name}: {why}")),
         }),
-        Err(payload) => {
-            let place = PANIC_PLACE.take().unwrap_or_default();
-            let message = panic_message(&*payload);
-            Err(ItemError::Panic(format!("{message}{place}")))
-        }
+        Err(payload) => Err(ItemError::Panic(caught(&*payload))),
     }
+}
+
+/// What is told of a panic that was caught: its message, and where it happened.
+pub fn caught(payload: &(dyn Any + Send)) -> String {
+    let place = PANIC_PLACE.take().unwrap_or_default();
+    format!("{}{place}", panic_message(payload))
 }
 
 thread_local! {

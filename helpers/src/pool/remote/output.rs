@@ -21,8 +21,10 @@ const READS_AT_ONCE: usize = 16;
 
 /// Where a worker's output goes on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Stream {
+pub enum Stream {
+    /// What a program gives.
     Out,
+    /// What it says about itself.
     Error,
 }
 
@@ -136,7 +138,7 @@ fn end_of_characters(line: &[u8]) -> usize {
 /// The kernel takes its orders from the same stream as the text that it shows, as lines that
 /// begin with or hold certain words. A mark that is not seen in the middle of such a word makes
 /// it a word like any other.
-fn harmless(bytes: &[u8], in_notebook: bool) -> String {
+pub fn harmless(bytes: &[u8], in_notebook: bool) -> String {
     const COMMAND: &str = "EVCXR_";
     const DEFUSED: &str = "EVCXR\u{2060}_";
     let text = String::from_utf8_lossy(bytes);

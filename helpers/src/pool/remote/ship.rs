@@ -86,13 +86,18 @@ pub fn place(entry: Entry) -> Option<Place> {
 /// `place` must have been made by [`place`](place()) in a process that runs the same program and
 /// has the same library loaded.
 pub unsafe fn entry_at(place: &Place) -> io::Result<Entry> {
-    let base = base_of(&place.library)?;
-    let address = base.wrapping_add(place.offset as usize) as *const c_void;
+    let address = address_at(place)?;
     // SAFETY: the library is the sender's, byte for byte (the kernel gives each cell's library a
     // name of its own and never writes it again; a program's workers are started from the
     // program's open file), so at this distance from its start lies the sender's function, of
     // this type. Libraries are never unloaded.
     Ok(unsafe { mem::transmute::<*const c_void, Entry>(address) })
+}
+
+/// The address of a place, whose library is loaded first if need be.
+pub fn address_at(place: &Place) -> io::Result<*const c_void> {
+    let base = base_of(&place.library)?;
+    Ok(base.wrapping_add(place.offset as usize) as *const c_void)
 }
 
 /// What the loader tells about a library: the beginning of C's `struct link_map`.
@@ -105,6 +110,7 @@ struct LinkMap {
     name: *const c_char,
 }
 
+/// The place of what lies at an address. `None` if the system cannot tell.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn place_of(address: *const c_void) -> Option<Place> {
     // SAFETY: all-zero bytes are a valid `Dl_info` (null pointers).
@@ -138,6 +144,7 @@ fn base_of(library: &CStr) -> io::Result<usize> {
     Ok(unsafe { (*map).base })
 }
 
+/// The place of what lies at an address. `None` if the system cannot tell.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn place_of(address: *const c_void) -> Option<Place> {
     // SAFETY: all-zero bytes are a valid `Dl_info`; `dladdr` takes any address.

@@ -1,0 +1,95 @@
+//! A function on its way to ranks: the place of its code, found again in another process.
+
+use std::ffi::c_void;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::{fs, io, mem, ptr};
+
+use helpers::pool::Portable;
+use helpers::internals::{Place, address_at, place_of};
+use mpi::topology::SimpleCommunicator;
+
+use crate::link::Function;
+use crate::watch;
+
+/// The code that a rank runs: calls the function, and gives its value as bytes.
+pub(crate) type Entry = fn(&SimpleCommunicator) -> Result<Vec<u8>, String>;
+
+/// The entry that runs `F`.
+pub(crate) fn entry<F, R>() -> Entry
+where
+    F: Fn(&SimpleCommunicator) -> R,
+    R: Portable,
+{
+    const { assert_captures_nothing::<F>() }
+    |world| {
+        // SAFETY: it captures nothing, and the caller of `entry` had one.
+        let f = unsafe { conjure::<F>() };
+        let value = f(world);
+        crate::calls::has_returned();
+        postcard::to_allocvec(&value).map_err(|error| error.to_string())
+    }
+}
+
+/// Checks, when the program is compiled, that the type of a function says everything about it.
+const fn assert_captures_nothing<F>() {
+    assert!(
+        size_of::<F>() == 0 && !mem::needs_drop::<F>(),
+        "a function for ranks cannot capture variables, since a rank is another process, perhaps \
+         on another host, and does not have them: write constants into the function, have each \
+         rank make the value, or make it on one rank and broadcast it"
+    );
+}
+
+/// A function out of nothing but its type.
+///
+/// # Safety
+/// `F` must capture nothing, and a value of it must have been in the hands of the one who asks.
+unsafe fn conjure<'a, F>() -> &'a F {
+    // SAFETY: a value without size is made of nothing, so any aligned address will do.
+    unsafe { &*ptr::dangling::<F>() }
+}
+
+/// Where an entry is.
+pub(crate) fn find(entry: Entry) -> io::Result<Function> {
+    let place = place_of(entry as *const c_void);
+    let place = place.ok_or_else(|| io::Error::other("the system cannot tell where it is"))?;
+    Ok(Function {
+        library: place.library,
+        offset: place.offset,
+    })
+}
+
+/// Finds the entry in this process: in its program, or in a library that is loaded first if need
+/// be, and fetched from the owner where this host does not have it.
+///
+/// # Safety
+/// `function` must have been made by [`find`] in a process that runs the same program.
+pub(crate) unsafe fn load(function: &Function) -> io::Result<Entry> {
+    let mut library = function.library.clone();
+    let path = Path::new(std::ffi::OsStr::from_bytes(library.as_bytes()));
+    if !library.is_empty() && !path.exists() {
+        let copy = fetch(path).map_err(|error| {
+            io::Error::other(format!("the library {}: {error}", path.display()))
+        })?;
+        library = std::ffi::CString::new(copy.into_os_string().into_vec())?;
+    }
+    let offset = function.offset;
+    let address = address_at(&Place { library, offset })?;
+    // SAFETY: the library is the sender's, byte for byte: the very file, or a copy that the sender
+    // sent. At this distance from its start lies the sender's function, of this type. Libraries
+    // are never unloaded.
+    Ok(unsafe { mem::transmute::<*const c_void, Entry>(address) })
+}
+
+/// Asks the owner for a library, and writes it to a file of this rank's own.
+///
+/// The file stays until the next start of the host: the loader has it open by its pages alone,
+/// so it could go, but a backtrace reads it.
+fn fetch(path: &Path) -> io::Result<PathBuf> {
+    let bytes = watch::library(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let copy = std::env::temp_dir().join(format!("helpers-mpi-{}-{name}", std::process::id()));
+    fs::write(&copy, bytes)?;
+    Ok(copy)
+}
