@@ -110,7 +110,11 @@ fn bad_numbers_are_errors_that_name_them() {
         }
         let pool = MpiPool::new(1).unwrap();
         assert!(pool.chunk_size(0).unwrap_err().is_invalid_input());
-        assert!(pool.time_limit(Duration::ZERO).unwrap_err().is_invalid_input());
+        assert!(
+            pool.time_limit(Duration::ZERO)
+                .unwrap_err()
+                .is_invalid_input()
+        );
     });
 }
 
@@ -120,7 +124,8 @@ fn a_timeline_shows_what_each_rank_did_and_its_time_counts() {
         let pool = MpiPool::new(2).unwrap();
         ids(&pool);
         let (_, timeline) = Timeline::record(|| {
-            pool.map(|_: u64| sleep(Duration::from_millis(100)), 0..4).unwrap();
+            pool.map(|_: u64| sleep(Duration::from_millis(100)), 0..4)
+                .unwrap();
         });
         let spans = timeline.spans();
         assert_eq!(spans.len(), 4, "{timeline}");
