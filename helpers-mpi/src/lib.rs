@@ -10,7 +10,7 @@ mod job;
 mod launcher;
 mod link;
 mod output;
-mod pool;
+pub mod pool;
 pub mod prelude;
 mod program;
 mod rank;
@@ -20,5 +20,6 @@ mod watch;
 
 pub use error::MpiError;
 pub use mpi;
+pub use pool::{MpiPool, MpiPoolBuilder};
 pub use program::init;
 pub use run::{MpiRun, mpi_run};

@@ -70,7 +70,7 @@ fn be_rank() -> io::Result<()> {
                 0 => Some(errand.connect(rank, Channel::Pool)?),
                 _ => None,
             };
-            crate::pool::rank::serve(world, caller);
+            crate::pool::serve(world, caller)?;
         }
     }
     outputs.give_back();

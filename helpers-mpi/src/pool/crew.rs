@@ -27,7 +27,6 @@ use super::post::Post;
 use super::switch::Switch;
 use crate::job::Job;
 use crate::link::Role;
-use crate::rank;
 use crate::settings::Settings;
 
 /// A job that is not ready after this time is stopped.
@@ -87,7 +86,7 @@ impl Ranks {
     pub(super) fn start(plan: Plan, bell: Arc<Bell>) -> Result<Ranks, PoolError> {
         let workers = plan.workers();
         let refused = |cause: String| error::job(workers, cause);
-        let line = match rank::begin_pool() {
+        let line = match super::started_elsewhere() {
             Some(world) => {
                 let switch = Switch::new(Post::new(world));
                 Line::Here(switch.map_err(|cause| refused(cause.to_string()))?)

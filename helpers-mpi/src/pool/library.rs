@@ -22,7 +22,7 @@ pub(super) fn here(place: &Place, length: Option<u64>) -> io::Result<Place> {
     if is_here {
         return Ok(place.clone());
     }
-    let copy = crate::rank::library(path)?;
+    let copy = super::fetch(path)?;
     let library = CString::new(copy.into_os_string().into_vec()).map_err(io::Error::other)?;
     Ok(Place {
         library,

@@ -57,11 +57,6 @@ impl Post {
         }
     }
 
-    /// The rank of this process.
-    pub(super) fn rank(&self) -> usize {
-        self.world.rank() as usize
-    }
-
     /// How many ranks there are.
     pub(super) fn size(&self) -> usize {
         self.world.size() as usize

@@ -61,8 +61,8 @@ fn handles_can_be_joined_waited_for_and_cancelled() {
             .collect();
         assert_eq!(order, [1, 200, 400]);
         let handles: Vec<_> = [5, 10_000].map(|ms| pool.submit(nap, ms)).into();
-        let waited = wait(&handles, Until::First, Some(Duration::from_secs(5)));
-        assert_eq!((waited.done.len(), waited.not_done.len()), (1, 1));
+        let waited = wait(&handles, Until::FirstCompleted, Some(Duration::from_secs(5)));
+        assert_eq!((waited.done.len(), waited.pending.len()), (1, 1));
         let mut late = pool.submit(nap, 60_000);
         let error = late.join_timeout(Duration::from_millis(50)).unwrap_err();
         assert!(error.is_timeout() && !late.is_finished());
