@@ -18,7 +18,9 @@ use crate::end::{self, End};
 use crate::error::MpiError;
 use crate::job::{Shared, set_nonblocking};
 use crate::launcher::Launcher;
-use crate::link::{Arrival, Channel, Errand, Hello, Inbox, Listener, Order, Report, read_available, send};
+use crate::link::{
+    Arrival, Channel, Errand, Hello, Inbox, Listener, Order, Report, read_available, send,
+};
 use crate::output::Voice;
 
 /// How often the thread looks whether the launcher has ended, which no connection tells for sure.
@@ -177,7 +179,11 @@ impl Attendant {
         let voices = self.shared.outputs().sockets();
         let mut files: Vec<BorrowedFd<'_>> = vec![self.woken.as_fd(), self.listener.as_fd()];
         files.extend(self.strangers.iter().map(|(socket, _)| socket.as_fd()));
-        files.extend(self.ranks.iter().filter_map(|rank| Some(rank.control.as_ref()?.0.as_fd())));
+        files.extend(
+            self.ranks
+                .iter()
+                .filter_map(|rank| Some(rank.control.as_ref()?.0.as_fd())),
+        );
         files.extend(self.pipes.iter().map(AsFd::as_fd));
         files.extend(voices.iter().map(|socket| socket.as_fd()));
         let mut about: Vec<_> = files
@@ -392,7 +398,10 @@ impl Attendant {
         if let Some(how) = &loss.how {
             return self.of(loss.rank, how.clone());
         }
-        let rank = account.as_ref().and_then(|account| account.rank).or(loss.rank);
+        let rank = account
+            .as_ref()
+            .and_then(|account| account.rank)
+            .or(loss.rank);
         let fatal = rank.and_then(|rank| {
             let outputs = self.shared.outputs();
             end::fatal_error(outputs.last_errors(rank))
@@ -414,7 +423,10 @@ impl Attendant {
         let text = end::without_frames(words);
         let status = status.map_or("it was ended".to_owned(), |status| status.to_string());
         let how = match text.as_str() {
-            "" => format!("{} ({name}) ended without a word: {status}", program.display()),
+            "" => format!(
+                "{} ({name}) ended without a word: {status}",
+                program.display()
+            ),
             text => format!("{} ({name}) said:\n{text}", program.display()),
         };
         match account {

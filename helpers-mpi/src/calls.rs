@@ -38,6 +38,11 @@ static IN_WORLD: AtomicBool = AtomicBool::new(true);
 
 const NONE: i32 = i32::MIN;
 
+/// Notes that a function begins.
+pub(crate) fn begin() {
+    HAS_RETURNED.store(false, Ordering::Relaxed);
+}
+
 /// Notes that the function has come to its end.
 pub(crate) fn has_returned() {
     HAS_RETURNED.store(true, Ordering::Relaxed);
@@ -50,7 +55,10 @@ pub(crate) fn state() -> State {
     let (text, waits) = if HAS_RETURNED.load(Ordering::Relaxed) {
         ("has returned from the function".to_owned(), true)
     } else if call == 0 {
-        ("is in no MPI call: it computes, or waits for something else".to_owned(), false)
+        (
+            "is in no MPI call: it computes, or waits for something else".to_owned(),
+            false,
+        )
     } else {
         (Call::read(call).to_string(), true)
     };

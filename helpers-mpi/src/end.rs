@@ -19,8 +19,10 @@ pub(crate) struct Account {
 
 /// Finds in a launcher's words how a rank ended.
 pub(crate) fn account(words: &str) -> Option<Account> {
+    // Open MPI breaks its lines anywhere.
+    let words = &words.split_whitespace().collect::<Vec<_>>().join(" ");
     let how = signal(words)
-        .map(|number| signal_in_words(number))
+        .map(signal_in_words)
         .or_else(|| exit_code(words).map(exit_in_words))?;
     Some(Account {
         rank: rank(words),
@@ -130,8 +132,8 @@ mod tests {
 
     #[test]
     fn accounts_of_both_families_are_understood() {
-        let open_mpi = "prterun noticed that process rank 2 with PID 123 on node vm exited on \
-                        signal 9 (Killed).";
+        let open_mpi = "prterun noticed that process rank 2 with PID 123 on node vm exited \
+                        on\nsignal 9 (Killed).";
         let told = account(open_mpi).unwrap();
         assert_eq!(told.rank, Some(2));
         assert!(told.how.contains("SIGKILL"), "{told:?}");
@@ -162,7 +164,10 @@ mod tests {
         ]
         .map(str::to_owned);
         let told = fatal_error(&lines[..2]).unwrap();
-        assert!(told.contains("in MPI_Recv") && told.contains("message truncated"), "{told}");
+        assert!(
+            told.contains("in MPI_Recv") && told.contains("message truncated"),
+            "{told}"
+        );
         assert_eq!(fatal_error(&["a panic".to_owned()]), None);
     }
 }

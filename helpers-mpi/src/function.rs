@@ -2,15 +2,15 @@
 
 use std::ffi::c_void;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
-use std::{fs, io, mem, ptr};
+use std::path::Path;
+use std::{io, mem, ptr};
 
-use helpers::pool::Portable;
 use helpers::internals::{Place, address_at, place_of};
+use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
 use crate::link::Function;
-use crate::watch;
+use crate::rank;
 
 /// The code that a rank runs: calls the function, and gives its value as bytes.
 pub(crate) type Entry = fn(&SimpleCommunicator) -> Result<Vec<u8>, String>;
@@ -69,7 +69,7 @@ pub(crate) unsafe fn load(function: &Function) -> io::Result<Entry> {
     let mut library = function.library.clone();
     let path = Path::new(std::ffi::OsStr::from_bytes(library.as_bytes()));
     if !library.is_empty() && !path.exists() {
-        let copy = fetch(path).map_err(|error| {
+        let copy = rank::library(path).map_err(|error| {
             io::Error::other(format!("the library {}: {error}", path.display()))
         })?;
         library = std::ffi::CString::new(copy.into_os_string().into_vec())?;
@@ -80,16 +80,4 @@ pub(crate) unsafe fn load(function: &Function) -> io::Result<Entry> {
     // sent. At this distance from its start lies the sender's function, of this type. Libraries
     // are never unloaded.
     Ok(unsafe { mem::transmute::<*const c_void, Entry>(address) })
-}
-
-/// Asks the owner for a library, and writes it to a file of this rank's own.
-///
-/// The file stays until the next start of the host: the loader has it open by its pages alone,
-/// so it could go, but a backtrace reads it.
-fn fetch(path: &Path) -> io::Result<PathBuf> {
-    let bytes = watch::library(path)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let copy = std::env::temp_dir().join(format!("helpers-mpi-{}-{name}", std::process::id()));
-    fs::write(&copy, bytes)?;
-    Ok(copy)
 }

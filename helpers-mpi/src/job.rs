@@ -163,7 +163,8 @@ impl Job {
     pub(crate) fn heard(&self) {
         let mut sink = [0; 256];
         while matches!(nix::unistd::read(&*self.bell, &mut sink), Ok(count) if count == sink.len())
-        {}
+        {
+        }
     }
 
     /// Rank 0's own connection to a pool, once it is there.

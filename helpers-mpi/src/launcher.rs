@@ -45,7 +45,11 @@ impl Launcher {
                 "there is no program `{}`{}. In the course's clone run: cargo xtask setup; on a \
                  cluster, load the module of an MPI library",
                 program.display(),
-                if program.components().count() > 1 { "" } else { " on PATH" },
+                if program.components().count() > 1 {
+                    ""
+                } else {
+                    " on PATH"
+                },
             ))
         })?;
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,7 @@ mod error;
 mod folder;
 mod function;
 mod job;
+mod joined;
 mod launcher;
 mod link;
 mod output;

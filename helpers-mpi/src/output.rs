@@ -164,7 +164,11 @@ impl Chorus {
         if let Some(part) = self.parts.get_mut(rank) {
             part.closed += 1;
         }
-        while self.parts.get(self.turn).is_some_and(|part| part.closed == 2) {
+        while self
+            .parts
+            .get(self.turn)
+            .is_some_and(|part| part.closed == 2)
+        {
             self.turn += 1;
             self.show_held(self.turn);
         }

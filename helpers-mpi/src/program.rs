@@ -10,6 +10,7 @@ use std::{env, io};
 use helpers::internals::{is_notebook, place_of, thread_settings};
 
 use crate::error::MpiError;
+use crate::joined;
 use crate::link::{Errand, JOB};
 use crate::rank;
 use crate::settings::Settings;
@@ -61,7 +62,7 @@ pub fn init() {
     if env::args_os().nth(1).is_some_and(|arg| arg == RANK) && env::var_os(JOB).is_some() {
         rank::serve();
     }
-    rank::join_started_job();
+    joined::join();
 }
 
 /// Makes jobs of ranks possible in a test program, whose `main` is not yours to write.
@@ -98,6 +99,7 @@ pub(crate) struct Program {
 
 /// The program of ranks: this very one.
 pub(crate) fn of_ranks() -> Result<Program, MpiError> {
+    rank::check_is_none()?;
     if !IS_PREPARED.load(Ordering::Relaxed) && !is_notebook() {
         return Err(MpiError::invalid_input(
             "this program cannot have ranks yet: call helpers_mpi::init() first thing in `main`; \

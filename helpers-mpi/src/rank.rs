@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, process};
 
 use helpers::internals::{Desk, caught};
@@ -10,10 +12,12 @@ use mpi::Threading;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::SigSet;
 
+use crate::error::MpiError;
 use crate::function;
 use crate::link::{Channel, Errand, Function, JOB, Report, Role};
+use crate::pool::RING;
 use crate::watch;
 
 /// The function that the kernel's program is told to run.
@@ -31,6 +35,25 @@ pub(crate) fn notebook_entry() -> *const std::ffi::c_void {
     helpers_mpi_rank as *const std::ffi::c_void
 }
 
+/// Whether this process is a rank that runs functions.
+static IS_RANK: AtomicBool = AtomicBool::new(false);
+
+/// Notes that this process is a rank that runs functions.
+pub(crate) fn is_rank() {
+    IS_RANK.store(true, Ordering::Relaxed);
+}
+
+/// Fails in a rank: its functions cannot start ranks of their own.
+pub(crate) fn check_is_none() -> Result<(), MpiError> {
+    if IS_RANK.load(Ordering::Relaxed) {
+        return Err(MpiError::invalid_input(
+            "this is a rank, which cannot start ranks of its own: start them where the rank's job \
+             was started",
+        ));
+    }
+    Ok(())
+}
+
 /// Turns this process into a rank of the job that its environment names.
 pub(crate) fn serve() -> ! {
     match be_rank() {
@@ -44,8 +67,10 @@ pub(crate) fn serve() -> ! {
 }
 
 fn be_rank() -> io::Result<()> {
+    is_rank();
     let errand = env::var(JOB).ok().and_then(|text| Errand::from_text(&text));
-    let errand = errand.ok_or_else(|| io::Error::other(format!("{JOB} is not set as it must be")))?;
+    let errand =
+        errand.ok_or_else(|| io::Error::other(format!("{JOB} is not set as it must be")))?;
     let universe = initialize()?;
     let world = universe.world();
     let rank = world.rank() as usize;
@@ -55,7 +80,7 @@ fn be_rank() -> io::Result<()> {
         host: host(),
         process: process::id(),
         size: world.size() as u32,
-        library: library(),
+        library: library_name(),
     })?;
     match errand.role {
         Role::Run => {
@@ -81,12 +106,13 @@ fn be_rank() -> io::Result<()> {
 
 /// Initialises MPI, which tells this process its rank.
 pub(crate) fn initialize() -> io::Result<Universe> {
-    // Pools wake a rank that sleeps by this signal, which must not end it. Threads inherit this.
+    // Pools wake a rank that sleeps by it, and it must not end the rank. Threads inherit this.
     let mut signals = SigSet::empty();
-    signals.add(Signal::SIGUSR2);
+    signals.add(RING);
     signals.thread_block()?;
     let initialized = mpi::initialize_with_threading(Threading::Serialized);
-    let (universe, _) = initialized.ok_or_else(|| io::Error::other("MPI is initialised already"))?;
+    let (universe, _) =
+        initialized.ok_or_else(|| io::Error::other("MPI is initialised already"))?;
     Ok(universe)
 }
 
@@ -95,11 +121,24 @@ pub(crate) fn host() -> String {
 }
 
 /// What the MPI library calls itself, in a few words.
-fn library() -> String {
+fn library_name() -> String {
     let text = mpi::environment::library_version().unwrap_or_default();
     let first = text.lines().next().unwrap_or_default();
     let first = first.split(',').next().unwrap_or_default();
-    first.trim_end_matches('\0').split_whitespace().collect::<Vec<_>>().join(" ")
+    first
+        .trim_end_matches('\0')
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// A file of this rank's own that holds a library which this host lacks; the owner sends it.
+pub(crate) fn library(path: &Path) -> io::Result<PathBuf> {
+    let bytes = watch::library(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let copy = env::temp_dir().join(format!("helpers-mpi-{}-{name}", process::id()));
+    std::fs::write(&copy, bytes)?;
+    Ok(copy)
 }
 
 /// Runs the function; gives what there is to report.
@@ -145,6 +184,3 @@ impl Outputs {
         let _ = nix::unistd::dup2_stderr(&self.errors);
     }
 }
-
-/// Makes this process a part of the job that the user has started it in, if there is one.
-pub(crate) fn join_started_job() {}

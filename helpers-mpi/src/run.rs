@@ -7,9 +7,10 @@ use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
 use crate::calls::State;
-use crate::error::MpiError;
+use crate::error::{MpiError, Who};
 use crate::function;
 use crate::job::{Job, Next};
+use crate::joined;
 use crate::link::{Function, Order, Report, Role};
 use crate::settings::{Settings, settings_methods};
 
@@ -124,28 +125,33 @@ impl MpiRun {
         F: Fn(&SimpleCommunicator) -> R,
     {
         let function = function::find(function::entry::<F, R>()).map_err(MpiError::start)?;
-        let (job, values) = self.run_bytes(function)?;
-        let read = |(rank, bytes): (usize, Vec<u8>)| {
+        let read = |(who, bytes): (Who, Vec<u8>)| {
             let value = postcard::from_bytes(&bytes);
-            value.map_err(|error| MpiError::not_sent(job.who(rank), error.to_string()))
+            value.map_err(|error| MpiError::not_sent(who, error.to_string()))
         };
-        values.into_iter().enumerate().map(read).collect()
+        self.run_bytes(function)?.into_iter().map(read).collect()
     }
 
-    /// Only this little is compiled anew for each function: the rest knows bytes.
-    fn run_bytes(&self, function: Function) -> Result<(Job, Vec<Vec<u8>>), MpiError> {
+    /// Only what is around this is compiled anew for each function: the rest knows bytes.
+    fn run_bytes(&self, function: Function) -> Result<Vec<(Who, Vec<u8>)>, MpiError> {
         if self.limit == Some(Duration::ZERO) {
             return Err(MpiError::invalid_input("a time limit of 0 was asked for"));
+        }
+        if let Some(values) = joined::run_on_all(&function, self.settings.ranks, self.limit) {
+            return values;
         }
         let job = Job::start(&self.settings, Role::Run)?;
         let mut run = Run::new(&job, self.settings.ranks);
         run.wait_until_up()?;
         job.order(None, Order::Run(function));
         run.wait_for_values(self.limit)?;
-        let values = run.values.into_iter().map(Option::unwrap_or_default).collect();
+        let values = run.values.into_iter().enumerate();
+        let values = values
+            .map(|(rank, value)| (job.who(rank), value.unwrap_or_default()))
+            .collect();
         // Values are all that was wanted: whatever happens to the processes now is no failure.
         job.end(TIME_TO_END);
-        Ok((job, values))
+        Ok(values)
     }
 }
 

@@ -227,7 +227,10 @@ mod tests {
     fn hosts_are_read_in_both_forms() {
         let text = "# nodes\nnode1 slots=8\nnode2:4   # the small one\n\nnode3\n";
         let hosts = parse_host_file(text, Path::new("hosts")).unwrap();
-        assert_eq!(hosts, [host("node1", 8), host("node2", 4), host("node3", 1)]);
+        assert_eq!(
+            hosts,
+            [host("node1", 8), host("node2", 4), host("node3", 1)]
+        );
         for wrong in ["", "node1:", "node1:0", "node1:many", ":4", "a b"] {
             let error = Host::parse(wrong).unwrap_err();
             assert!(error.to_string().contains(&format!("{wrong:?}")), "{error}");
@@ -241,22 +244,43 @@ mod tests {
         let mut settings = Settings::new(5);
         settings.add_hosts(["a:2", "b:2"]);
         let told = settings.check().unwrap_err().to_string();
-        assert!(told.contains("5 ranks") && told.contains("room for 4: a:2, b:2"), "{told}");
+        assert!(
+            told.contains("5 ranks") && told.contains("room for 4: a:2, b:2"),
+            "{told}"
+        );
         settings.ranks = 3;
         assert_eq!(settings.check(), Ok(()));
         settings.ranks_per_node = Some(1);
-        assert!(settings.check().unwrap_err().to_string().contains("room for 2"));
+        assert!(
+            settings
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("room for 2")
+        );
     }
 
     #[test]
     fn what_no_job_can_be_is_an_error() {
-        assert!(Settings::new(0).check().unwrap_err().to_string().contains("0 ranks"));
+        assert!(
+            Settings::new(0)
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("0 ranks")
+        );
         assert!(Settings::new(usize::MAX).check().is_err());
         let mut settings = Settings::new(1);
         settings.ranks_per_node = Some(0);
         assert!(settings.check().is_err());
         let mut settings = Settings::new(1);
         settings.add_host_file(Path::new("/no/such/file"));
-        assert!(settings.check().unwrap_err().to_string().contains("/no/such/file"));
+        assert!(
+            settings
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("/no/such/file")
+        );
     }
 }

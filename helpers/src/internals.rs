@@ -2,9 +2,11 @@
 //! of. Nothing here is meant for users, and all of it may change.
 
 pub use crate::notebook::{is_notebook, report_panic};
+pub use crate::pool::processes::thread_settings;
 pub use crate::pool::remote::attended::Attended;
 pub use crate::pool::remote::bell::Bell;
 pub use crate::pool::remote::board::{Board, now};
+pub use crate::pool::remote::chunk_run::caught;
 pub use crate::pool::remote::codec::{Body, Bytes, Reader, Writer};
 pub use crate::pool::remote::crew::{
     Completed, Crew, Diary, Finished, LIVENESS, Sink, Task, Watched,
@@ -14,8 +16,6 @@ pub use crate::pool::remote::engine::{IDLE, LOOKING};
 pub use crate::pool::remote::pace::Pace;
 pub use crate::pool::remote::parcel::{Parcel, is_tidy as parcels_are_tidy, tidy as tidy_parcels};
 pub use crate::pool::remote::queue::Queue;
-pub use crate::pool::processes::thread_settings;
-pub use crate::pool::remote::chunk_run::caught;
 pub use crate::pool::remote::ship::{
     Place, address_at, initializer_entry, place as place_of_entry, place_of,
 };

@@ -26,6 +26,7 @@ use super::message::{Order, Report, Whereabouts};
 use super::post::Post;
 use super::switch::Switch;
 use crate::job::Job;
+use crate::joined;
 use crate::link::Role;
 use crate::settings::Settings;
 
@@ -86,7 +87,16 @@ impl Ranks {
     pub(super) fn start(plan: Plan, bell: Arc<Bell>) -> Result<Ranks, PoolError> {
         let workers = plan.workers();
         let refused = |cause: String| error::job(workers, cause);
-        let line = match super::started_elsewhere() {
+        if let Some(others) = joined::others().filter(|&others| others != workers) {
+            return Err(error::invalid_input(format!(
+                "{workers} workers were asked for, but this program was started on {} ranks, of \
+                 which {others} can be workers: start it with `mpiexec -n {}`, or ask for as many \
+                 as there are",
+                others + 1,
+                workers + 1
+            )));
+        }
+        let line = match joined::begin_pool() {
             Some(world) => {
                 let switch = Switch::new(Post::new(world));
                 Line::Here(switch.map_err(|cause| refused(cause.to_string()))?)
@@ -114,9 +124,13 @@ impl Ranks {
             plan,
         };
         if let Some((place, _)) = &ranks.plan.initializer {
-            ranks.functions.push((place.clone(), library::length(place)));
+            ranks
+                .functions
+                .push((place.clone(), library::length(place)));
         }
-        ranks.members = ranks.members().map_err(|cause| refused(cause.to_string()))?;
+        ranks.members = ranks
+            .members()
+            .map_err(|cause| refused(cause.to_string()))?;
         Ok(ranks)
     }
 
@@ -258,7 +272,11 @@ impl Ranks {
 
     fn is_ready(&mut self, rank: usize) {
         self.members[rank - 1].stage = Stage::Ready;
-        if self.members.iter().all(|member| member.stage == Stage::Ready) {
+        if self
+            .members
+            .iter()
+            .all(|member| member.stage == Stage::Ready)
+        {
             self.failed_starts = 0;
         }
     }
@@ -315,7 +333,10 @@ impl Ranks {
             self.lose(Loss::Gone, completed);
             return;
         }
-        let is_up = self.members.iter().all(|member| member.stage == Stage::Ready);
+        let is_up = self
+            .members
+            .iter()
+            .all(|member| member.stage == Stage::Ready);
         if !is_up && self.started.elapsed() > TIME_TO_START {
             self.lose(Loss::Slow, completed);
             return;
@@ -381,7 +402,10 @@ impl Ranks {
         if self.broken.is_some() {
             return;
         }
-        let was_up = self.members.iter().all(|member| member.stage == Stage::Ready);
+        let was_up = self
+            .members
+            .iter()
+            .all(|member| member.stage == Stage::Ready);
         let patience = match loss {
             Loss::Gone => TIME_TO_END,
             _ => Duration::ZERO,

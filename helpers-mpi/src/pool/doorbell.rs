@@ -140,7 +140,10 @@ mod tests {
         assert!(start.elapsed() < Duration::from_secs(10));
         let start = Instant::now();
         bell.sleep(&[], Duration::from_millis(20));
-        assert!(start.elapsed() >= Duration::from_millis(20), "one ring wakes once");
+        assert!(
+            start.elapsed() >= Duration::from_millis(20),
+            "one ring wakes once"
+        );
     }
 
     #[test]

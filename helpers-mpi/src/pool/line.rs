@@ -25,7 +25,9 @@ impl Line {
     pub(super) fn put(&mut self, rank: usize, order: &Order, body: &Body) -> io::Result<()> {
         match self {
             Line::Job { link, .. } => {
-                let link = link.as_mut().ok_or_else(|| io::Error::other("no rank 0 yet"))?;
+                let link = link
+                    .as_mut()
+                    .ok_or_else(|| io::Error::other("no rank 0 yet"))?;
                 link.put(&(rank as u32, order), body)
             }
             Line::Here(switch) => {

@@ -98,7 +98,10 @@ impl Member {
             return usize::from(!self.sent.is_empty());
         }
         let is_last = |sent: &Sent| sent.sequence == last;
-        self.sent.iter().position(is_last).map_or(0, |place| place + 1)
+        self.sent
+            .iter()
+            .position(is_last)
+            .map_or(0, |place| place + 1)
     }
 
     /// Whether it has begun a task that is not done, as far as is known.

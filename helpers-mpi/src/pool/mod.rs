@@ -291,11 +291,3 @@ pub(crate) fn serve(world: SimpleCommunicator, pool: Option<OwnedFd>) -> io::Res
         None => Err(io::Error::other("rank 0 without a pool")),
     }
 }
-
-fn started_elsewhere() -> Option<SimpleCommunicator> {
-    None
-}
-
-fn fetch(_: &std::path::Path) -> io::Result<std::path::PathBuf> {
-    Err(io::Error::other("the library is not on this host"))
-}

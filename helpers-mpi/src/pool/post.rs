@@ -137,13 +137,19 @@ impl Post {
 
     /// Whether a message has come.
     pub(super) fn has_some(&self) -> bool {
-        let next = self.world.any_process().immediate_probe_with_tag(ENVELOPE);
-        next.is_some()
+        self.probe().is_some()
+    }
+
+    /// The next message that has come.
+    fn probe(&self) -> Option<Status> {
+        let probe = || self.world.any_process().immediate_probe_with_tag(ENVELOPE);
+        // Open MPI looks first among what it has taken in, and takes in more then.
+        probe().or_else(probe)
     }
 
     /// Takes the next message from any rank, if one has come.
     pub(super) fn take<M: DeserializeOwned>(&mut self) -> io::Result<Option<Envelope<M>>> {
-        let Some(status) = self.world.any_process().immediate_probe_with_tag(ENVELOPE) else {
+        let Some(status) = self.probe() else {
             return Ok(None);
         };
         let from = self.world.process_at_rank(status.source_rank());
@@ -240,9 +246,7 @@ impl Request {
         let mut ended = 0;
         // SAFETY: the request is one that MPI gave, or, after its end, the null request, which MPI
         // allows and calls ended. No status is asked for.
-        let code = unsafe {
-            ffi::MPI_Test(&mut self.0, &mut ended, ffi::RSMPI_STATUS_IGNORE)
-        };
+        let code = unsafe { ffi::MPI_Test(&mut self.0, &mut ended, ffi::RSMPI_STATUS_IGNORE) };
         code == ffi::MPI_SUCCESS as c_int && ended != 0
     }
 }

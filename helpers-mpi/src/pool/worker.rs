@@ -70,7 +70,7 @@ impl Worker {
 
     /// Waits for orders: awake for a moment, then asleep.
     fn wait(&mut self) -> io::Result<()> {
-        let start = Instant::now();
+        let mut start = Instant::now();
         let mut nap = Nap::new();
         while !self.post.has_some() {
             if start.elapsed() < LOOKING {
@@ -81,8 +81,9 @@ impl Worker {
                 Some(_) => LONG_SLEEP,
                 None => nap.next(),
             };
-            self.bell.sleep(&[], limit);
-            if !parcels_are_tidy() && start.elapsed() >= LONG_SLEEP {
+            if self.bell.sleep(&[], limit) {
+                start = Instant::now();
+            } else if !parcels_are_tidy() && start.elapsed() >= LONG_SLEEP {
                 tidy_parcels();
             }
         }

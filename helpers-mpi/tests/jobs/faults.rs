@@ -15,7 +15,10 @@ fn a_panic_names_the_rank_and_the_message() {
     assert!(error.is_panic(), "{error}");
     assert_eq!(error.rank(), Some(2));
     let told = error.to_string();
-    assert!(told.starts_with("rank 2 on ") && told.contains("bad luck on rank 2"), "{told}");
+    assert!(
+        told.starts_with("rank 2 on ") && told.contains("bad luck on rank 2"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -36,16 +39,21 @@ fn a_killed_rank_ends_the_job() {
 
 #[test]
 fn a_deadlock_ends_at_its_time_limit() {
-    let stuck = MpiRun::new(2).time_limit(Duration::from_millis(500)).run(|world| {
-        let other = world.process_at_rank(1 - world.rank());
-        other.receive::<i32>().0
-    });
+    let stuck = MpiRun::new(2)
+        .time_limit(Duration::from_millis(500))
+        .run(|world| {
+            let other = world.process_at_rank(1 - world.rank());
+            other.receive::<i32>().0
+        });
     let error = stuck.unwrap_err();
     assert!(error.is_timeout(), "{error}");
     let told = error.to_string();
     for rank in 0..2 {
         let wanted = format!("waits in MPI_Recv for a message from rank {}", 1 - rank);
-        assert!(told.contains(&format!("rank {rank} on ")) && told.contains(&wanted), "{told}");
+        assert!(
+            told.contains(&format!("rank {rank} on ")) && told.contains(&wanted),
+            "{told}"
+        );
     }
 }
 
@@ -60,5 +68,8 @@ fn an_abort_names_the_rank_and_the_code() {
     let error = error.unwrap_err();
     assert!(error.is_rank_lost(), "{error}");
     assert_eq!(error.rank(), Some(1), "{error}");
-    assert!(error.to_string().contains("MPI_Abort with error code 7"), "{error}");
+    assert!(
+        error.to_string().contains("MPI_Abort with error code 7"),
+        "{error}"
+    );
 }

@@ -51,7 +51,10 @@ fn a_panic_names_the_rank_the_host_and_the_item() {
         assert_eq!(error.item(), Some(ILL as usize));
         let told = error.to_string();
         let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
-        assert!(told.contains("an ill item") && told.contains(&format!(" on {host}")), "{told}");
+        assert!(
+            told.contains("an ill item") && told.contains(&format!(" on {host}")),
+            "{told}"
+        );
         assert!(told.contains("rank 1") || told.contains("rank 2"), "{told}");
         assert_eq!(ids(&pool), before, "a panic costs no rank");
     });
@@ -69,7 +72,10 @@ fn loses<const FAULT: usize>(words: &'static [&'static str]) {
             assert!(error.is_worker_lost(), "{error}");
             assert_eq!(error.item(), Some(0));
             let told = error.to_string();
-            assert!(told.contains(" on ") && told.contains("fresh job"), "{told}");
+            assert!(
+                told.contains(" on ") && told.contains("fresh job"),
+                "{told}"
+            );
             assert!(words.iter().any(|word| told.contains(word)), "{told}");
             assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
             assert_goes_on(&pool);
@@ -105,7 +111,10 @@ fn what_no_rank_had_begun_goes_to_the_fresh_job() {
         let results: Vec<_> = pool.imap(ill::<KILL>, 0..20).collect();
         let failed: Vec<usize> = (0..20).filter(|&item| results[item].is_err()).collect();
         assert!(failed.contains(&(ILL as usize)), "{failed:?}");
-        assert!(failed.len() <= 2, "at most what each rank was at: {failed:?}");
+        assert!(
+            failed.len() <= 2,
+            "at most what each rank was at: {failed:?}"
+        );
         for (item, result) in results.into_iter().enumerate() {
             match result {
                 Ok(value) => assert_eq!(value, 10 * item as u64),
@@ -190,6 +199,9 @@ fn an_initializer_that_fails_is_the_error_of_the_pool() {
             .initializer(|()| assert!(process::id() == 0, "no luck today"), ())
             .build()
             .unwrap_err();
-        assert!(error.is_start() && error.to_string().contains("no luck today"), "{error}");
+        assert!(
+            error.is_start() && error.to_string().contains("no luck today"),
+            "{error}"
+        );
     });
 }

@@ -29,7 +29,9 @@ fn uses_the_other_ranks() {
         let sums = pool.map(|array: Vec<u64>| array.iter().sum::<u64>(), arrays);
         let expected: Vec<u64> = (0..8).map(|n| n * 300_000).collect();
         assert_eq!(sums, Ok(expected));
-        let error = pool.map(|x: u64| assert!(x < 5, "too large"), 0..9).unwrap_err();
+        let error = pool
+            .map(|x: u64| assert!(x < 5, "too large"), 0..9)
+            .unwrap_err();
         assert!(error.is_panic(), "{error}");
         let view = pool.time_limit(Duration::from_secs(30)).unwrap();
         assert_eq!(view.submit(|x: u64| x + 1, 1).join(), Ok(2));

@@ -12,7 +12,10 @@ fn dropping_a_pool_ends_its_job() {
     guarded(|| {
         let pool = MpiPool::new(2).unwrap();
         let family = family(&pool);
-        assert!(family.len() >= 4, "a launcher, rank 0 and two that work: {family:?}");
+        assert!(
+            family.len() >= 4,
+            "a launcher, rank 0 and two that work: {family:?}"
+        );
         drop(pool);
         assert!(vanish(&family));
     });
@@ -41,7 +44,10 @@ fn a_program_that_ends_takes_its_job_along() {
     guarded(|| {
         let shown = alone("lifetime::exits_with_a_pool");
         let ids = shown.lines().find_map(|line| line.strip_prefix("family: "));
-        let ids = ids.unwrap().split_whitespace().map(|id| id.parse().unwrap());
+        let ids = ids
+            .unwrap()
+            .split_whitespace()
+            .map(|id| id.parse().unwrap());
         assert!(vanish(&ids.collect()));
     });
 }

@@ -26,6 +26,9 @@ fn prints() {
             println!("the task says {number}");
             number
         };
-        println!("the result is {}", pool.submit(task, number).join().unwrap());
+        println!(
+            "the result is {}",
+            pool.submit(task, number).join().unwrap()
+        );
     }
 }

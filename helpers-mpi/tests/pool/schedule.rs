@@ -79,7 +79,11 @@ fn cpu_time(id: u32) -> Duration {
         return Duration::ZERO;
     };
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<u64>().ok());
+    let ticks = |place: usize| {
+        fields
+            .get(place)
+            .and_then(|field| field.parse::<u64>().ok())
+    };
     let ticks = ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0);
     Duration::from_millis(10 * ticks)
 }

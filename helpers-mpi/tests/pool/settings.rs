@@ -7,7 +7,10 @@ use crate::common::{assert_goes_on, guarded};
 #[test]
 fn without_a_launcher_the_error_says_what_is_missing() {
     guarded(|| {
-        let error = MpiPool::builder(2).launcher("/no/such/mpiexec").build().unwrap_err();
+        let error = MpiPool::builder(2)
+            .launcher("/no/such/mpiexec")
+            .build()
+            .unwrap_err();
         assert!(error.is_start(), "{error}");
         assert!(error.to_string().contains("/no/such/mpiexec"), "{error}");
     });
@@ -16,10 +19,16 @@ fn without_a_launcher_the_error_says_what_is_missing() {
 #[test]
 fn more_ranks_than_slots_are_an_error_that_names_both() {
     guarded(|| {
-        let error = MpiPool::builder(4).hosts(["localhost:2"]).build().unwrap_err();
+        let error = MpiPool::builder(4)
+            .hosts(["localhost:2"])
+            .build()
+            .unwrap_err();
         assert!(error.is_invalid_input(), "{error}");
         let told = error.to_string();
-        assert!(told.contains("5 ranks") && told.contains("localhost:2"), "{told}");
+        assert!(
+            told.contains("5 ranks") && told.contains("localhost:2"),
+            "{told}"
+        );
     });
 }
 
@@ -31,7 +40,10 @@ fn a_launcher_that_refuses_is_heard() {
             .build()
             .unwrap_err();
         assert!(error.is_start(), "{error}");
-        assert!(error.to_string().contains("no-such-option-of-mpiexec"), "{error}");
+        assert!(
+            error.to_string().contains("no-such-option-of-mpiexec"),
+            "{error}"
+        );
     });
 }
 

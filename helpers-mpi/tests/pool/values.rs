@@ -10,7 +10,9 @@ fn arrays_of_all_sizes_arrive_as_they_are() {
     guarded(|| {
         let pool = MpiPool::new(2).unwrap();
         // Around what fits into one message, and what several libraries send at once.
-        let mut lengths = vec![0, 1, 511, 512, 513, 4000, 4096, 4100, 8192, 100_000, 1_250_000];
+        let mut lengths = vec![
+            0, 1, 511, 512, 513, 4000, 4096, 4100, 8192, 100_000, 1_250_000,
+        ];
         lengths.extend(4060..4100);
         for len in lengths {
             let numbers: Vec<f64> = (0..len).map(|n| n as f64).collect();
@@ -49,7 +51,10 @@ fn small_questions_with_large_answers_and_the_other_way_round() {
         assert_eq!(lengths, [1 << 24, 3, 1 << 22]);
         assert!(grown.iter().flatten().all(|&byte| byte == 7));
         let sum = |bytes: Vec<u8>| bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>();
-        assert_eq!(pool.map(sum, [vec![1; 1 << 24], vec![2; 10]]), Ok(vec![1 << 24, 20]));
+        assert_eq!(
+            pool.map(sum, [vec![1; 1 << 24], vec![2; 10]]),
+            Ok(vec![1 << 24, 20])
+        );
     });
 }
 
@@ -60,7 +65,10 @@ fn what_cannot_travel_is_an_error_that_says_so() {
         let array = SharedArray::from_slice(&[1.0f64, 2.0, 3.0]).unwrap();
         let sum = |slice: SharedSlice<'_, f64>| slice.iter().sum::<f64>();
         let error = pool.map(sum, [array.slice(0..3)]).unwrap_err();
-        assert!(error.is_not_sent() && error.to_string().contains("SharedArray"), "{error}");
+        assert!(
+            error.is_not_sent() && error.to_string().contains("SharedArray"),
+            "{error}"
+        );
         let bad = |()| std::path::PathBuf::from("a").join(not_unicode());
         let error = pool.submit(bad, ()).join().unwrap_err();
         assert!(error.is_not_sent(), "{error}");

@@ -38,9 +38,9 @@ use super::remote::{RemoteImap, View, ship};
 use super::threads::checked_workers;
 use super::{JoinHandle, PoolError, Portable, StarFn};
 
+pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};
 #[doc(hidden)]
 pub use self::worker::thread_settings;
-pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};
 
 /// A pool of worker processes, with the vocabulary of Python's `multiprocessing.Pool`.
 ///

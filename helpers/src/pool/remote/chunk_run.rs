@@ -1,7 +1,7 @@
 //! What a worker does with a chunk: calls the function on each item.
 
-use std::any::type_name;
 use std::any::Any;
+use std::any::type_name;
 use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
