@@ -126,10 +126,13 @@ fn end() {
     let Some(OneByOne(joined)) = joined().and_then(|mut joined| joined.take()) else {
         return;
     };
-    for rank in 1..joined.orders.size() {
-        send(&joined.orders, rank, ORDER, &Order::End);
+    let Joined { orders, universe } = joined;
+    for rank in 1..orders.size() {
+        send(&orders, rank, ORDER, &Order::End);
     }
-    drop(joined.universe);
+    // Communicators go before MPI does.
+    drop(orders);
+    drop(universe);
 }
 
 /// On rank 0 of such a job: how many other ranks there are.

@@ -45,6 +45,8 @@ use self::switch::Switch;
 use self::worker::Worker;
 use crate::settings::{Settings, settings_methods};
 
+pub(crate) use self::doorbell::RING;
+
 /// A pool whose workers are ranks of an MPI job, on this host or on many.
 ///
 /// It has the vocabulary of the other pools, as Python's `mpi4py.futures.MPIPoolExecutor` has that

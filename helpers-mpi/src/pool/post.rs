@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::raw::c_int;
 
 use helpers::internals::{Body, Bytes, Parcel};
@@ -33,7 +33,9 @@ const FOLLOWS: u32 = 1 << 31;
 
 /// The messages of this rank on a communicator that nobody else uses.
 pub(super) struct Post {
-    world: SimpleCommunicator,
+    world: ManuallyDrop<SimpleCommunicator>,
+    /// Whether a message may still come, so that MPI must keep the communicator.
+    pub(super) is_open: bool,
     /// Under way, each with the bytes that MPI reads meanwhile.
     outgoing: Vec<(Vec<Request>, Bytes)>,
 }
@@ -52,7 +54,8 @@ impl fmt::Debug for Post {
 impl Post {
     pub(super) fn new(world: SimpleCommunicator) -> Post {
         Post {
-            world,
+            world: ManuallyDrop::new(world),
+            is_open: false,
             outgoing: Vec::new(),
         }
     }
@@ -212,6 +215,11 @@ impl Drop for Post {
         for (_, bytes) in self.outgoing.drain(..) {
             // MPI may still read them.
             std::mem::forget(bytes);
+            self.is_open = true;
+        }
+        if !self.is_open {
+            // SAFETY: this is the end of the post, so nobody uses the communicator again.
+            unsafe { ManuallyDrop::drop(&mut self.world) };
         }
     }
 }

