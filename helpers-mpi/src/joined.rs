@@ -126,10 +126,20 @@ fn end() {
     let Some(OneByOne(joined)) = joined().and_then(|mut joined| joined.take()) else {
         return;
     };
-    for rank in 1..joined.orders.size() {
-        send(&joined.orders, rank, ORDER, &Order::End);
+    let Joined { orders, universe } = joined;
+    for rank in 1..orders.size() {
+        send(&orders, rank, ORDER, &Order::End);
     }
-    drop(joined.universe);
+    // Communicators go before MPI does.
+    drop(orders);
+    drop(universe);
+}
+
+/// On rank 0 of such a job: how many other ranks there are.
+pub(crate) fn others() -> Option<usize> {
+    let joined = joined()?;
+    let OneByOne(joined) = joined.as_ref()?;
+    Some(joined.orders.size() as usize - 1)
 }
 
 /// On rank 0 of such a job: a communicator for a pool, whose other ranks serve it from now on.

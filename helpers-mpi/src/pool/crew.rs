@@ -45,6 +45,9 @@ const PATIENCE: Duration = Duration::from_millis(1);
 /// end is known.
 const TIME_TO_END: Duration = Duration::from_millis(300);
 
+/// How long ranks that cannot be ended may take to finish what they are at.
+const TIME_TO_LEAVE: Duration = Duration::from_secs(2);
+
 /// What a pool was asked to be.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -87,6 +90,15 @@ impl Ranks {
     pub(super) fn start(plan: Plan, bell: Arc<Bell>) -> Result<Ranks, PoolError> {
         let workers = plan.workers();
         let refused = |cause: String| error::job(workers, cause);
+        if let Some(others) = joined::others().filter(|&others| others != workers) {
+            return Err(error::invalid_input(format!(
+                "{workers} workers were asked for, but this program was started on {} ranks, of \
+                 which {others} can be workers: start it with `mpiexec -n {}`, or ask for as many \
+                 as there are",
+                others + 1,
+                workers + 1
+            )));
+        }
         let line = match joined::begin_pool() {
             Some(world) => {
                 let switch = Switch::new(Post::new(world));
@@ -623,12 +635,7 @@ impl Crew for Ranks {
             Line::Job { job, .. } => {
                 job.end(Duration::ZERO);
             }
-            Line::Here(switch) => {
-                for rank in 1..=switch.workers() {
-                    // Whoever is gone needs no word of it.
-                    let _ = switch.send(rank, &Order::End, Default::default());
-                }
-            }
+            Line::Here(switch) => switch.close(TIME_TO_LEAVE),
         }
         for member in &mut self.members {
             let waiting = member.leftovers();

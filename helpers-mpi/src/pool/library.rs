@@ -8,6 +8,8 @@ use std::path::Path;
 
 use helpers::internals::Place;
 
+use crate::rank;
+
 /// The length of a library's file, for ranks to know it by. `None` for the program itself.
 pub(super) fn length(place: &Place) -> Option<u64> {
     fs::metadata(path(place)?).ok().map(|about| about.len())
@@ -22,7 +24,7 @@ pub(super) fn here(place: &Place, length: Option<u64>) -> io::Result<Place> {
     if is_here {
         return Ok(place.clone());
     }
-    let copy = crate::rank::library(path)?;
+    let copy = rank::library(path)?;
     let library = CString::new(copy.into_os_string().into_vec()).map_err(io::Error::other)?;
     Ok(Place {
         library,

@@ -88,9 +88,8 @@ pub(super) struct Whereabouts {
 impl Whereabouts {
     /// Those of this process.
     pub(super) fn own(bell: &Doorbell) -> Whereabouts {
-        let host = nix::unistd::gethostname().unwrap_or_default();
         Whereabouts {
-            host: host.to_string_lossy().into_owned(),
+            host: crate::rank::host(),
             machine: machine(),
             process: std::process::id(),
             can_be_rung: bell.can_be_rung(),

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::raw::c_int;
 
 use helpers::internals::{Body, Bytes, Parcel};
@@ -33,7 +33,9 @@ const FOLLOWS: u32 = 1 << 31;
 
 /// The messages of this rank on a communicator that nobody else uses.
 pub(super) struct Post {
-    world: SimpleCommunicator,
+    world: ManuallyDrop<SimpleCommunicator>,
+    /// Whether a message may still come, so that MPI must keep the communicator.
+    pub(super) is_open: bool,
     /// Under way, each with the bytes that MPI reads meanwhile.
     outgoing: Vec<(Vec<Request>, Bytes)>,
 }
@@ -52,14 +54,10 @@ impl fmt::Debug for Post {
 impl Post {
     pub(super) fn new(world: SimpleCommunicator) -> Post {
         Post {
-            world,
+            world: ManuallyDrop::new(world),
+            is_open: false,
             outgoing: Vec::new(),
         }
-    }
-
-    /// The rank of this process.
-    pub(super) fn rank(&self) -> usize {
-        self.world.rank() as usize
     }
 
     /// How many ranks there are.
@@ -142,13 +140,19 @@ impl Post {
 
     /// Whether a message has come.
     pub(super) fn has_some(&self) -> bool {
-        let next = self.world.any_process().immediate_probe_with_tag(ENVELOPE);
-        next.is_some()
+        self.probe().is_some()
+    }
+
+    /// The next message that has come.
+    fn probe(&self) -> Option<Status> {
+        let probe = || self.world.any_process().immediate_probe_with_tag(ENVELOPE);
+        // Open MPI looks first among what it has taken in, and takes in more then.
+        probe().or_else(probe)
     }
 
     /// Takes the next message from any rank, if one has come.
     pub(super) fn take<M: DeserializeOwned>(&mut self) -> io::Result<Option<Envelope<M>>> {
-        let Some(status) = self.world.any_process().immediate_probe_with_tag(ENVELOPE) else {
+        let Some(status) = self.probe() else {
             return Ok(None);
         };
         let from = self.world.process_at_rank(status.source_rank());
@@ -211,6 +215,11 @@ impl Drop for Post {
         for (_, bytes) in self.outgoing.drain(..) {
             // MPI may still read them.
             std::mem::forget(bytes);
+            self.is_open = true;
+        }
+        if !self.is_open {
+            // SAFETY: this is the end of the post, so nobody uses the communicator again.
+            unsafe { ManuallyDrop::drop(&mut self.world) };
         }
     }
 }

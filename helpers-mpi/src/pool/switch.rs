@@ -1,6 +1,8 @@
 //! Rank 0's part: passes orders on to ranks, and knows whom it can wake.
 
 use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use helpers::internals::{Body, Bytes};
 
@@ -47,6 +49,25 @@ impl Switch {
     /// How many ranks work.
     pub(super) fn workers(&self) -> usize {
         self.post.size() - 1
+    }
+
+    /// Sends all ranks back to what they did before, and waits for them, but not for long.
+    pub(super) fn close(&mut self, patience: Duration) {
+        let mut at_work = 0;
+        for rank in 1..=self.workers() {
+            at_work += usize::from(self.send(rank, &Order::End, Bytes::default()).is_ok());
+        }
+        self.post.is_open = true;
+        let deadline = Instant::now() + patience;
+        while at_work > 0 && Instant::now() < deadline {
+            match self.take() {
+                Ok(Some((_, Report::Bye, _))) => at_work -= 1,
+                Ok(Some(_)) => {}
+                Ok(None) => thread::sleep(Duration::from_micros(100)),
+                Err(_) => return,
+            }
+        }
+        self.post.is_open = at_work > 0;
     }
 
     /// Puts an order on its way, and wakes the rank.

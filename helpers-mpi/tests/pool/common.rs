@@ -9,7 +9,6 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use helpers::prelude::*;
 use helpers_mpi::prelude::*;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

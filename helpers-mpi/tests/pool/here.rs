@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::process;
 use std::time::Duration;
 
-use helpers::prelude::*;
 use helpers_mpi::prelude::*;
 
 use crate::common::{as_rank_0, guarded, ids};

@@ -3,7 +3,6 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use helpers::prelude::*;
 use helpers_mpi::prelude::*;
 
 use crate::common::{AT_ONCE, alone, family, guarded, vanish};

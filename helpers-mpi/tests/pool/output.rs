@@ -1,6 +1,5 @@
 //! What ranks print arrives, behind the rank's name, and before the result.
 
-use helpers::prelude::*;
 use helpers_mpi::prelude::*;
 
 use crate::common::{alone, guarded};

@@ -5,7 +5,6 @@ use std::process;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use helpers::prelude::*;
 use helpers_mpi::prelude::*;
 
 use crate::common::{guarded, ids};

@@ -1,6 +1,5 @@
 //! How a job is started, and what is said when it cannot be.
 
-use helpers::prelude::*;
 use helpers_mpi::prelude::*;
 
 use crate::common::{assert_goes_on, guarded};

