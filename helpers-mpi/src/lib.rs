@@ -4,7 +4,8 @@ mod attendant;
 mod calls;
 mod end;
 mod error;
-mod exports;
+#[doc(hidden)]
+pub mod exports;
 mod folder;
 mod function;
 mod job;
