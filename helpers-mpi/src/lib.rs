@@ -11,6 +11,7 @@ mod function;
 mod job;
 mod joined;
 mod launcher;
+mod library;
 mod link;
 mod output;
 pub mod pool;
