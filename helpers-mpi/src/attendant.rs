@@ -27,7 +27,7 @@ use crate::output::Voice;
 const TICK: Duration = Duration::from_millis(100);
 
 /// How long a launcher may take to give its own account of a rank's end, and to end the others.
-const TIME_FOR_ACCOUNT: Duration = Duration::from_millis(400);
+const TIME_FOR_ACCOUNT: Duration = Duration::from_millis(1500);
 
 /// How long a launcher that is told to end may take to do it.
 const TIME_TO_END: Duration = Duration::from_millis(500);
@@ -398,27 +398,19 @@ impl Attendant {
         if let Some(how) = &loss.how {
             return self.of(loss.rank, how.clone());
         }
-        let rank = account
-            .as_ref()
-            .and_then(|account| account.rank)
-            .or(loss.rank);
+        let rank = account.rank.or(loss.rank);
         let fatal = rank.and_then(|rank| {
             let outputs = self.shared.outputs();
             end::fatal_error(outputs.last_errors(rank))
         });
         let how = fatal
-            .or(account.map(|account| account.how))
+            .or(account.how)
             .unwrap_or_else(|| "its process ended before the function returned".to_owned());
         self.of(rank, how)
     }
 
     /// The end of a job of which no rank is known to have ended first.
-    fn of_nobody(
-        &self,
-        words: &str,
-        account: Option<end::Account>,
-        status: Option<ExitStatus>,
-    ) -> End {
+    fn of_nobody(&self, words: &str, account: end::Account, status: Option<ExitStatus>) -> End {
         let Launcher { name, program, .. } = &self.launcher;
         let text = end::without_frames(words);
         let status = status.map_or("it was ended".to_owned(), |status| status.to_string());
@@ -429,8 +421,8 @@ impl Attendant {
             ),
             text => format!("{} ({name}) said:\n{text}", program.display()),
         };
-        match account {
-            Some(account) if account.rank.is_some() => self.of(account.rank, account.how),
+        match (account.rank, account.how) {
+            (Some(rank), Some(how)) => self.of(Some(rank), how),
             _ => self.of(None, how),
         }
     }
