@@ -1,16 +1,14 @@
 //! A function on its way to ranks: the place of its code, found again in another process.
 
 use std::ffi::c_void;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
 use std::{io, mem, ptr};
 
-use helpers::internals::{Place, address_at, place_of};
+use helpers::internals::{address_at, place_of};
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
+use crate::library;
 use crate::link::Function;
-use crate::rank;
 
 /// The code that a rank runs: calls the function, and gives its value as bytes.
 pub(crate) type Entry = fn(&SimpleCommunicator) -> Result<Vec<u8>, String>;
@@ -54,10 +52,8 @@ unsafe fn conjure<'a, F>() -> &'a F {
 pub(crate) fn find(entry: Entry) -> io::Result<Function> {
     let place = place_of(entry as *const c_void);
     let place = place.ok_or_else(|| io::Error::other("the system cannot tell where it is"))?;
-    Ok(Function {
-        library: place.library,
-        offset: place.offset,
-    })
+    let length = library::length(&place);
+    Ok(Function { place, length })
 }
 
 /// Finds the entry in this process: in its program, or in a library that is loaded first if need
@@ -66,16 +62,7 @@ pub(crate) fn find(entry: Entry) -> io::Result<Function> {
 /// # Safety
 /// `function` must have been made by [`find`] in a process that runs the same program.
 pub(crate) unsafe fn load(function: &Function) -> io::Result<Entry> {
-    let mut library = function.library.clone();
-    let path = Path::new(std::ffi::OsStr::from_bytes(library.as_bytes()));
-    if !library.is_empty() && !path.exists() {
-        let copy = rank::library(path).map_err(|error| {
-            io::Error::other(format!("the library {}: {error}", path.display()))
-        })?;
-        library = std::ffi::CString::new(copy.into_os_string().into_vec())?;
-    }
-    let offset = function.offset;
-    let address = address_at(&Place { library, offset })?;
+    let address = address_at(&library::here(&function.place, function.length)?)?;
     // SAFETY: the library is the sender's, byte for byte: the very file, or a copy that the sender
     // sent. At this distance from its start lies the sender's function, of this type. Libraries
     // are never unloaded.

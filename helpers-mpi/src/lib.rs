@@ -4,11 +4,14 @@ mod attendant;
 mod calls;
 mod end;
 mod error;
+#[doc(hidden)]
+pub mod exports;
 mod folder;
 mod function;
 mod job;
 mod joined;
 mod launcher;
+mod library;
 mod link;
 mod output;
 pub mod pool;

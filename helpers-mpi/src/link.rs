@@ -4,7 +4,6 @@
 //! passed on. On one host that is a Unix socket in a private folder, else TCP; whoever connects
 //! shows the token of the job first.
 
-use std::ffi::CString;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,6 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use helpers::internals::Place;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -220,11 +220,11 @@ pub(crate) struct Hello {
     pub(crate) channel: Channel,
 }
 
-/// A function: the library that it is in, and its place there.
+/// A function: its place in a library, and the length of that library's file, to know it by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Function {
-    pub(crate) library: CString,
-    pub(crate) offset: u64,
+    pub(crate) place: Place,
+    pub(crate) length: Option<u64>,
 }
 
 /// What the owner says to a rank.

@@ -19,7 +19,6 @@ use helpers::internals::{
 };
 use nix::sys::signal::{Signal, raise};
 
-use super::library;
 use super::line::Line;
 use super::member::{Member, Stage};
 use super::message::{Order, Report, Whereabouts};
@@ -27,6 +26,7 @@ use super::post::Post;
 use super::switch::Switch;
 use crate::job::Job;
 use crate::joined;
+use crate::library;
 use crate::link::Role;
 use crate::settings::Settings;
 

@@ -10,13 +10,11 @@
 //! | `worker` | a rank that works |
 //! | `post`, `message` | messages between ranks, and what they say |
 //! | `doorbell` | how ranks of one host wake each other |
-//! | `library` | a function's library on a host that lacks it |
 //!
 //! All else is the engine that worker processes have as well: see [`helpers::pool`].
 
 mod crew;
 mod doorbell;
-mod library;
 mod line;
 mod member;
 mod message;

@@ -11,9 +11,9 @@ use helpers::internals::{
 };
 
 use super::doorbell::{Doorbell, LONG_SLEEP, Nap, ring};
-use super::library;
 use super::message::{Order, Report, Whereabouts};
 use super::post::Post;
+use crate::library;
 
 /// How long a rank looks for its next task before it sleeps.
 const LOOKING: Duration = Duration::from_micros(50);

@@ -49,6 +49,13 @@ pub fn alone(test: &str) -> String {
 /// Runs an ignored test of this program on rank 0 of a job that `mpiexec` starts; gives what has
 /// been printed. Fails if it does.
 pub fn as_rank_0(ranks: usize, test: &str) -> String {
+    let mut command = rank_0_of(ranks);
+    command.arg(env::current_exe().unwrap());
+    passed(test, &mut command)
+}
+
+/// An `mpiexec` that starts so many ranks of the program that is appended.
+pub fn rank_0_of(ranks: usize) -> Command {
     let mut command = Command::new("mpiexec");
     command.args(["-n", &ranks.to_string()]);
     if is_open_mpi() {
@@ -56,8 +63,7 @@ pub fn as_rank_0(ranks: usize, test: &str) -> String {
         command.env("OMPI_ALLOW_RUN_AS_ROOT", "1");
         command.env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
     }
-    command.arg(env::current_exe().unwrap());
-    passed(test, &mut command)
+    command
 }
 
 fn is_open_mpi() -> bool {
@@ -77,7 +83,7 @@ fn passed(test: &str, command: &mut Command) -> String {
 }
 
 /// Runs a command; `None` if it does not end in time.
-fn run(command: &mut Command, longest: Duration) -> Option<Output> {
+pub fn run(command: &mut Command, longest: Duration) -> Option<Output> {
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
