@@ -1,0 +1,123 @@
+"""`MpiPool` and `mpi_run` against mpi4py, on the same MPI library."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench_rivals import Program
+from bench_suite import Contestant, Setting, Work, compete
+from bench_table import Table
+
+SCRIPTS = Path(__file__).resolve().parent
+
+TITLE = "MPI"
+TEXT = """\
+`MpiPool` and `mpi_run` beside Python's mpi4py, on the same MPI library and with as many ranks, all
+on this machine. With fewer cores than ranks, ranks take turns; who waits gives its core away in
+ours and in theirs."""
+
+# Everybody has as many: with rank 0, which hands out, they are five ranks.
+WORKERS = 4
+# Ranks of what is not a pool.
+RANKS = 2
+
+
+def tables(setting: Setting) -> Iterator[Table]:
+    for work in works(setting):
+        yield compete(work, setting)
+
+
+def launch(ranks: int) -> list[str]:
+    """How a program is started on ranks; what else it takes is in the environment."""
+    return ["mpiexec", "-n", str(ranks)]
+
+
+def works(setting: Setting) -> Iterator[Work]:
+    """Everything that is measured."""
+    program = setting.programs["mpi"]
+    share = 10 if setting.quick else 1
+    round_trips = 500 // share
+    items = 2_000 // share
+    numbers = 1_250_000 // share
+
+    def ours(measurement: str, size: int, name: str = "MpiPool", **more):
+        command = [program, measurement, str(WORKERS), str(size)]
+        return Contestant(name, lambda: Program(*command), **more)
+
+    def theirs(measurement: str, size: int, name: str = "MPIPoolExecutor", **more):
+        python = [sys.executable, "-m", "mpi4py.futures", str(SCRIPTS / "bench_mpi_peers.py")]
+        command = [*launch(WORKERS + 1), *python, measurement, str(size)]
+        return Contestant(name, lambda: Program(*command), **more)
+
+    yield Work(
+        "One tiny task to a rank and back: `submit(f, x).join()`",
+        [
+            ours(
+                "round-trip",
+                round_trips,
+                bound="messages from process to process: the caller, rank 0, the rank that works",
+            ),
+            theirs(
+                "round-trip",
+                round_trips,
+                goal=1 / 5,
+                bound="pickle, and threads that look for messages and sleep in between",
+            ),
+        ],
+        "The time that a task costs beyond its own work, when the caller waits for each.",
+    )
+    yield Work(
+        f"`map` of {items:,} tiny items to ranks, chunks of 1, for each item",
+        [
+            ours("map-one", items, bound="a message for each item, some of them ahead"),
+            theirs("map-one", items, goal=1 / 5, bound="pickle and a message for each item"),
+        ],
+        "What sending costs when each item is a task of its own, but the caller need not wait for "
+        "one before it sends the next.",
+    )
+    yield Work(
+        f"`map` of {items:,} tiny items to ranks, four chunks for each, for each item",
+        [
+            ours("map-default", items, bound="a few messages; packing and unpacking the items"),
+            theirs("map-chunks", items, bound="a few messages; a call in Python for each item"),
+        ],
+        "As before, with the chunks that ours makes by itself. The executor sends single items "
+        "unless it is told otherwise; here it is told.",
+    )
+    yield Work(
+        f"{8 * numbers / 1e6:g} MB to a rank and back",
+        [
+            ours("there-and-back", numbers, bound="memory: packing, MPI's copy, unpacking"),
+            theirs("there-and-back", numbers, bound="memory: pickle, MPI's copy"),
+        ],
+        "One large array to a rank, and the same array back.",
+    )
+    yield Work(
+        f"Start of {WORKERS} ranks, and a result of each",
+        [
+            ours("start", 1, bound="the launcher"),
+            ours(
+                "empty",
+                1,
+                "mpiexec of an empty program",
+                limit=True,
+                bound="the launcher, to its end",
+            ),
+        ],
+        "From no pool to the first results, beside an MPI program that begins and ends.",
+    )
+    python = [sys.executable, str(SCRIPTS / "bench_mpi_peers.py")]
+    size = numbers // RANKS * RANKS
+    started = [*launch(RANKS), program, "scatter-gather", str(RANKS), str(size)]
+    peer = [*launch(RANKS), *python, "scatter-gather", str(size)]
+    yield Work(
+        f"{8 * size / 1e6:g} MB scattered to {RANKS} ranks and gathered",
+        [
+            Contestant("mpi_run", lambda: Program(*started), bound="MPI's copies"),
+            Contestant(
+                "mpi4py (buffers)", lambda: Program(*peer), goal=1 / 0.9, bound="MPI's copies"
+            ),
+        ],
+        "Classic MPI: `scatter_into_root` and `gather_into_root` of the `mpi` crate beside "
+        "`Scatter` and `Gather` of mpi4py.",
+    )
