@@ -35,7 +35,10 @@ const MEASUREMENTS: &[(&str, SetUp<f64>)] = &[
 const NOTHING: &str = "nothing";
 
 fn main() -> ExitCode {
-    if env::args().nth(1).is_some_and(|argument| argument == NOTHING) {
+    if env::args()
+        .nth(1)
+        .is_some_and(|argument| argument == NOTHING)
+    {
         drop(mpi::initialize());
         return ExitCode::SUCCESS;
     }
