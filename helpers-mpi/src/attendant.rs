@@ -2,7 +2,7 @@
 
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -12,6 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use helpers::internals::is_notebook;
 use helpers::internals::output::Stream;
 
 use crate::end::{self, End};
@@ -54,6 +55,8 @@ pub(crate) struct Attendant {
     loss: Option<Loss>,
     /// When the job is to be ended by force.
     force_at: Option<Instant>,
+    /// The kernel whose cells this process runs, if it does.
+    kernel: Option<u32>,
 }
 
 /// A rank as its control connection shows it.
@@ -96,6 +99,7 @@ impl Attendant {
             words: Vec::new(),
             loss: None,
             force_at: None,
+            kernel: is_notebook().then(parent_id),
         }
     }
 
@@ -158,6 +162,10 @@ impl Attendant {
                 Err(_) => return None,
             }
             let now = Instant::now();
+            if self.kernel.is_some_and(|kernel| kernel != parent_id()) {
+                // It is gone, and with it everybody who could want anything.
+                self.force_by(now);
+            }
             if told_to_end.is_none() && self.force_at.is_some_and(|at| at <= now) {
                 // Ranks end when their connection does. The launcher cleans up after them.
                 self.ranks.iter_mut().for_each(|rank| rank.control = None);
