@@ -27,7 +27,7 @@ use crate::output::Voice;
 const TICK: Duration = Duration::from_millis(100);
 
 /// How long a launcher may take to give its own account of a rank's end, and to end the others.
-const TIME_FOR_ACCOUNT: Duration = Duration::from_millis(400);
+const TIME_FOR_ACCOUNT: Duration = Duration::from_millis(1500);
 
 /// How long a launcher that is told to end may take to do it.
 const TIME_TO_END: Duration = Duration::from_millis(500);
@@ -60,6 +60,8 @@ pub(crate) struct Attendant {
 #[derive(Debug, Default)]
 struct Rank {
     control: Option<(OwnedFd, Inbox)>,
+    /// Whether it has given its value.
+    has_answered: bool,
     /// Whether it has said all, and may end.
     is_done: bool,
 }
@@ -110,7 +112,6 @@ impl Attendant {
         };
         let _ = started.send(Ok(()));
         let status = self.watch(&mut child);
-        self.ranks.clear();
         self.drain();
         let end = self.tell_end(status);
         self.shared.outputs().finish_all();
@@ -265,6 +266,7 @@ impl Attendant {
     }
 
     fn hear_ranks(&mut self) {
+        let mut lost = Vec::new();
         for rank in 0..self.ranks.len() {
             let mut reports = Vec::new();
             let Some((control, inbox)) = &mut self.ranks[rank].control else {
@@ -288,9 +290,15 @@ impl Attendant {
             if is_lost {
                 self.ranks[rank].control = None;
                 if !self.ranks[rank].is_done {
-                    self.lose(Some(rank), None);
+                    lost.push(rank);
                 }
             }
+        }
+        // The launcher may have ended others in the meantime, those that had nothing more to do
+        // among them.
+        let first = lost.iter().find(|&&rank| !self.ranks[rank].has_answered);
+        if let Some(&rank) = first.or(lost.first()) {
+            self.lose(Some(rank), None);
         }
     }
 
@@ -337,7 +345,12 @@ impl Attendant {
                 }
                 return;
             }
-            other => self.shared.lock().reports.push_back((rank, other)),
+            other => {
+                if let (Report::Value(_), Some(rank)) = (&other, self.ranks.get_mut(rank)) {
+                    rank.has_answered = true;
+                }
+                self.shared.lock().reports.push_back((rank, other));
+            }
         }
         self.shared.notify();
     }
@@ -381,9 +394,12 @@ impl Attendant {
         let deadline = Instant::now() + TIME_TO_ARRIVE;
         loop {
             self.accept();
+            self.hear_ranks();
             self.hear_launcher();
             self.shared.outputs().listen_to_all();
-            let is_quiet = self.pipes.is_empty() && self.shared.outputs().sockets().is_empty();
+            let is_quiet = self.pipes.is_empty()
+                && self.ranks.iter().all(|rank| rank.control.is_none())
+                && self.shared.outputs().sockets().is_empty();
             let left = deadline.saturating_duration_since(Instant::now());
             if is_quiet || left.is_zero() {
                 return;
@@ -406,27 +422,22 @@ impl Attendant {
         if let Some(how) = &loss.how {
             return self.of(loss.rank, how.clone());
         }
-        let rank = account
-            .as_ref()
-            .and_then(|account| account.rank)
-            .or(loss.rank);
-        let fatal = rank.and_then(|rank| {
-            let outputs = self.shared.outputs();
-            end::fatal_error(outputs.last_errors(rank))
-        });
-        let how = fatal
-            .or(account.map(|account| account.how))
+        let outputs = self.shared.outputs();
+        let fatal = (0..self.ranks.len())
+            .find_map(|rank| Some((rank, end::fatal_error(outputs.last_errors(rank))?)));
+        drop(outputs);
+        if let Some((rank, how)) = fatal {
+            return self.of(Some(rank), how);
+        }
+        let rank = account.rank.or(loss.rank);
+        let how = account
+            .how
             .unwrap_or_else(|| "its process ended before the function returned".to_owned());
         self.of(rank, how)
     }
 
     /// The end of a job of which no rank is known to have ended first.
-    fn of_nobody(
-        &self,
-        words: &str,
-        account: Option<end::Account>,
-        status: Option<ExitStatus>,
-    ) -> End {
+    fn of_nobody(&self, words: &str, account: end::Account, status: Option<ExitStatus>) -> End {
         let Launcher { name, program, .. } = &self.launcher;
         let text = end::without_frames(words);
         let status = status.map_or("it was ended".to_owned(), |status| status.to_string());
@@ -437,8 +448,15 @@ impl Attendant {
             ),
             text => format!("{} ({name}) said:\n{text}", program.display()),
         };
-        match account {
-            Some(account) if account.rank.is_some() => self.of(account.rank, account.how),
+        let is_up = self.shared.lock().hosts.iter().any(Option::is_some);
+        match (account.rank, account.how) {
+            // An MPI library that cannot even begin.
+            _ if !is_up && text.contains("MPI") && text.contains("Init") => {
+                let hint = "It may be that the launcher and the MPI library that this program is \
+                            built with do not belong together";
+                self.of(None, format!("{how}\n{hint}"))
+            }
+            (Some(rank), Some(how)) => self.of(Some(rank), how),
             _ => self.of(None, how),
         }
     }

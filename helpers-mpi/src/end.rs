@@ -11,23 +11,26 @@ pub(crate) struct End {
 }
 
 /// What a launcher says about a rank that ended badly.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) rank: Option<usize>,
-    pub(crate) how: String,
+    pub(crate) how: Option<String>,
 }
 
-/// Finds in a launcher's words how a rank ended.
-pub(crate) fn account(words: &str) -> Option<Account> {
-    // Open MPI breaks its lines anywhere.
+/// Finds in a launcher's words which rank ended badly, and how.
+pub(crate) fn account(words: &str) -> Account {
+    // Open MPI passes on what its ranks say about errors of MPI.
+    let lines: Vec<_> = words.lines().map(str::to_owned).collect();
+    let fatal = fatal_error(&lines);
+    // It breaks its own lines anywhere.
     let words = &words.split_whitespace().collect::<Vec<_>>().join(" ");
-    let how = signal(words)
-        .map(signal_in_words)
-        .or_else(|| exit_code(words).map(exit_in_words))?;
-    Some(Account {
+    let how = fatal
+        .or_else(|| signal(words).map(signal_in_words))
+        .or_else(|| exit_code(words).map(exit_in_words));
+    Account {
         rank: rank(words),
         how,
-    })
+    }
 }
 
 /// `process rank 2 with PID …` and `Process name: [prterun-host-1@1,2]` say Open MPI's launchers,
@@ -134,19 +137,19 @@ mod tests {
     fn accounts_of_both_families_are_understood() {
         let open_mpi = "prterun noticed that process rank 2 with PID 123 on node vm exited \
                         on\nsignal 9 (Killed).";
-        let told = account(open_mpi).unwrap();
+        let told = account(open_mpi);
         assert_eq!(told.rank, Some(2));
-        assert!(told.how.contains("SIGKILL"), "{told:?}");
+        assert!(told.how.clone().unwrap().contains("SIGKILL"), "{told:?}");
         let code = "   Process name: [prterun-vm-123@1,1]\n   Exit code:    3\n";
-        let told = account(code).unwrap();
+        let told = account(code);
         assert_eq!(told.rank, Some(1));
-        assert!(told.how.contains("status 3"), "{told:?}");
+        assert!(told.how.clone().unwrap().contains("status 3"), "{told:?}");
         let hydra = "=   RANK 1 PID 456 RUNNING AT vm\n=   EXIT CODE: 9\nYOUR APPLICATION \
                      TERMINATED WITH THE EXIT STRING: Killed (signal 9)";
-        let told = account(hydra).unwrap();
+        let told = account(hydra);
         assert_eq!(told.rank, Some(1));
-        assert!(told.how.contains("SIGKILL"), "{told:?}");
-        assert_eq!(account("all is well"), None);
+        assert!(told.how.clone().unwrap().contains("SIGKILL"), "{told:?}");
+        assert_eq!(account("all is well"), Account::default());
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod notebooks;
 mod paths;
 mod setup;
 mod test;
+mod test_mpi;
 mod tools;
 mod warm;
 

@@ -154,6 +154,11 @@ impl Mpi {
         }
     }
 
+    /// The program that starts ranks.
+    pub fn launcher(&self) -> PathBuf {
+        self.bin.join("mpiexec")
+    }
+
     /// What decides whether something that was built with it can still be used.
     pub fn identity(&self) -> String {
         let library = fs::metadata(self.bin.join("mpicc")).and_then(|about| about.modified());
@@ -162,7 +167,7 @@ impl Mpi {
 
     /// Its `mpiexec`, with its own words about its version.
     pub fn describe(&self) -> String {
-        let program = self.bin.join("mpiexec");
+        let program = self.launcher();
         let version = command::output_of(&program, &["--version"]).unwrap_or_default();
         let is_version = |line: &&str| line.contains("Open MPI") || line.contains("Version:");
         let version = version.lines().find(is_version).unwrap_or_default();
