@@ -58,6 +58,10 @@ def launch(ranks: int) -> list[str]:
 
 def works(setting: Setting) -> Iterator[Work]:
     """Everything that is measured."""
+    if "mpi" not in setting.programs:
+        why = "there is no MPI library; run: cargo xtask setup"
+        yield Work("MpiPool and mpi4py", [], skipped=why)
+        return
     program = setting.programs["mpi"]
     share = 10 if setting.quick else 1
     round_trips = 500 // share
