@@ -15,11 +15,11 @@
 mod serve;
 
 use std::hint::black_box;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{self, Command, ExitCode, Stdio};
 use std::time::Instant;
 use std::{env, iter};
 
-use helpers_mpi::MpiPool;
+use helpers_mpi::prelude::*;
 use serve::{Given, Measure, Result, SetUp};
 
 const MEASUREMENTS: &[(&str, SetUp<f64>)] = &[
@@ -29,10 +29,15 @@ const MEASUREMENTS: &[(&str, SetUp<f64>)] = &[
     ("there-and-back", there_and_back),
     ("start", start),
     ("empty", empty),
+    ("scatter-gather", scatter_gather),
 ];
 
 /// How this program is told to do nothing but begin and end MPI.
 const NOTHING: &str = "nothing";
+
+/// The line after which nothing more is to be measured: launchers may keep the end of their input
+/// for themselves.
+const END: &str = "end";
 
 fn main() -> ExitCode {
     if env::args()
@@ -149,5 +154,40 @@ fn empty(Given { workers, .. }: Given) -> Result<Measure<f64>> {
         let seconds = seconds_since(start);
         assert!(status.success(), "{status}");
         Ok(seconds)
+    }))
+}
+
+/// How many numbers are scattered.
+const SCATTERED: usize = 1_250_000;
+
+/// An array scattered to all ranks of the job that this program is started in, and gathered again.
+fn scatter_gather(Given { workers, .. }: Given) -> Result<Measure<f64>> {
+    Ok(Box::new(move |order| {
+        if order == END {
+            process::exit(0);
+        }
+        let seconds = mpi_run(workers, |world| {
+            let size = SCATTERED / world.size() as usize;
+            let mut part = vec![0.0; size];
+            let root = world.process_at_rank(0);
+            if world.rank() > 0 {
+                world.barrier();
+                root.scatter_into(&mut part[..]);
+                root.gather_into(&part[..]);
+                return 0.0;
+            }
+            let numbers: Vec<f64> = (0..size * world.size() as usize)
+                .map(|n| n as f64)
+                .collect();
+            let mut returned = vec![1.0; numbers.len()];
+            world.barrier();
+            let start = Instant::now();
+            root.scatter_into_root(&numbers[..], &mut part[..]);
+            root.gather_into_root(&part[..], &mut returned[..]);
+            let seconds = seconds_since(start);
+            assert!(returned == numbers);
+            seconds
+        })?;
+        Ok(seconds[0])
     }))
 }

@@ -339,6 +339,14 @@ impl Attendant {
                 self.lose(Some(rank), Some(how));
                 return;
             }
+            Report::Exits(code) => {
+                // When all is said it exits as it should.
+                if self.ranks.get(rank).is_some_and(|rank| rank.is_done) {
+                    return;
+                }
+                self.lose(Some(rank), Some(end::exit_in_words(code)));
+                return;
+            }
             Report::Done => {
                 if let Some(rank) = self.ranks.get_mut(rank) {
                     rank.is_done = true;

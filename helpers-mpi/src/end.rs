@@ -94,7 +94,7 @@ fn signal_in_words(number: i32) -> String {
     format!("its process was ended by {signal}{why}")
 }
 
-fn exit_in_words(code: i32) -> String {
+pub(crate) fn exit_in_words(code: i32) -> String {
     format!("its process exited with status {code} before the function returned")
 }
 

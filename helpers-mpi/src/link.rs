@@ -259,6 +259,8 @@ pub(crate) enum Report {
     Failed(String),
     /// The rank calls `MPI_Abort`.
     Aborts(i32),
+    /// The rank's process exits with this status, before all is said.
+    Exits(i32),
     /// All is said; whatever happens to the process now is no loss.
     Done,
 }

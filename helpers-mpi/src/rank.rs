@@ -82,6 +82,7 @@ fn be_rank() -> io::Result<()> {
         size: world.size() as u32,
         library: library_name(),
     })?;
+    watch::tell_of_exit();
     match errand.role {
         Role::Run => {
             // The error will tell of a panic, so it is not reported here.

@@ -253,7 +253,11 @@ impl<'j> Run<'j> {
                 return Err(MpiError::rank_lost(Some(self.job.who(rank)), how));
             }
             // The job itself hears these.
-            Report::Up { .. } | Report::NoLibrary(_) | Report::Aborts(_) | Report::Done => {}
+            Report::Up { .. }
+            | Report::NoLibrary(_)
+            | Report::Aborts(_)
+            | Report::Exits(_)
+            | Report::Done => {}
         }
         Ok(())
     }

@@ -70,6 +70,27 @@ pub(crate) fn tell_of_abort(code: i32) {
     let _ = report(&Report::Aborts(code));
 }
 
+/// Has the owner hear of it when something in this process calls `exit`, whose status not every
+/// launcher tells.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn tell_of_exit() {
+    use std::ffi::{c_int, c_void};
+    use std::ptr;
+
+    unsafe extern "C" {
+        fn on_exit(tell: extern "C" fn(c_int, *mut c_void), of: *mut c_void) -> c_int;
+    }
+    extern "C" fn tell(status: c_int, _: *mut c_void) {
+        let _ = report(&Report::Exits(status));
+    }
+    // SAFETY: the function is one of the C library's, declared as there; what it is given does
+    // not unwind and uses nothing of the pointer.
+    unsafe { on_exit(tell, ptr::null_mut()) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn tell_of_exit() {}
+
 /// The bytes of a library that this host does not have.
 pub(crate) fn library(path: &Path) -> io::Result<Vec<u8>> {
     let missing = || io::Error::other("it is not on this host, and could not be fetched");

@@ -11,6 +11,15 @@ import time
 import bench_tasks
 
 
+# The line after which nothing more is to be measured.
+END = "end"
+
+
+def is_wanted() -> bool:
+    line = sys.stdin.readline()
+    return bool(line) and line.strip() != END
+
+
 def round_trip(executor, calls):
     for x in range(calls):
         executor.submit(bench_tasks.add_one, x).result()
@@ -47,7 +56,7 @@ def pool(measurement, size):
 
     with MPIPoolExecutor() as executor:
         executor.bootup()
-        for _ in sys.stdin:
+        while is_wanted():
             started = time.perf_counter()
             count = POOL[measurement](executor, size)
             print((time.perf_counter() - started) / count, flush=True)
@@ -64,8 +73,16 @@ def scatter_gather(size):
     returned = numpy.zeros(size) if is_root else None
     part = numpy.zeros(size // world.size)
     while True:
-        wanted = bool(sys.stdin.readline()) if is_root else None
-        if not world.bcast(wanted):
+        if is_root:
+            wanted = is_wanted()
+            for rank in range(1, world.size):
+                world.send(wanted, rank)
+        else:
+            # While it waits inside of MPI it would take a core from others.
+            while not world.Iprobe():
+                time.sleep(0.001)
+            wanted = world.recv()
+        if not wanted:
             break
         world.Barrier()
         started = time.perf_counter()

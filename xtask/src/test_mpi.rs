@@ -41,7 +41,10 @@ pub fn run(paths: &Paths) -> Result<Outcome> {
     test.arg("test").args(package).args(["--lib", "--tests"]);
     test.env("CARGO_TARGET_DIR", paths.root().join("target/mpich"));
     passes(test.env(OTHER, usual.launcher()))?;
-    unittest(paths, &["tests.test_mpi_cells"])
+    unittest(
+        paths,
+        &["tests.test_mpi_cells", "tests.test_mpi_pool_cells"],
+    )
 }
 
 fn cargo(paths: &Paths, mpi: &Mpi) -> Command {
