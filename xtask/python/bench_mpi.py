@@ -93,6 +93,7 @@ def works(setting: Setting) -> Iterator[Work]:
             ),
         ],
         "The time that a task costs beyond its own work, when the caller waits for each.",
+        panel="A tiny task to an MPI rank and back",
     )
     yield Work(
         f"`map` of {items:,} tiny items to ranks, chunks of 1, for each item",
