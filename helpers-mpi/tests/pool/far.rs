@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use helpers::prelude::*;
 use helpers_mpi::prelude::*;
 
-use crate::common::{AT_ONCE, assert_goes_on, family, guarded, ids, vanish};
+use crate::common::{AT_ONCE, assert_goes_on, family, guarded, ids, spin_for, vanish};
 
 /// Starts each rank behind a name of the machine that only it sees.
 const SCRIPT: &str = r#"#!/bin/bash
@@ -59,19 +59,12 @@ fn far_ranks_do_what_near_ones_do() {
         let arrays = (0..8).map(|n| vec![n; 300_000]);
         let sums = view.map(|array: Vec<u64>| array.iter().sum::<u64>(), arrays);
         assert_eq!(sums, Ok((0..8).map(|n| n * 300_000).collect()));
-        let (results, timing) = measure(|| pool.map(spin_for, [200, 200]));
+        let (results, timing) = measure(|| pool.map(spin_for, [100, 100]));
         assert!(
             results.is_ok() && timing.workers >= Duration::from_millis(100),
             "{timing}"
         );
     });
-}
-
-fn spin_for(ms: u64) {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(ms) {
-        std::hint::spin_loop();
-    }
 }
 
 #[test]
