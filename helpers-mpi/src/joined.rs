@@ -142,6 +142,23 @@ pub(crate) fn others() -> Option<usize> {
     Some(joined.orders.size() as usize - 1)
 }
 
+/// On how many ranks this program was started, as by `mpiexec -n 8 program`; `None` if it was
+/// started by itself.
+///
+/// A program that runs either way asks for it after [`init`](crate::init):
+///
+/// ```no_run
+/// use helpers_mpi::prelude::*;
+///
+/// helpers_mpi::init();
+/// let ranks = helpers_mpi::ranks().unwrap_or(4);
+/// let sizes = mpi_run(ranks, |world| world.size())?;
+/// # Ok::<(), MpiError>(())
+/// ```
+pub fn ranks() -> Option<usize> {
+    Some(others()? + 1)
+}
+
 /// On rank 0 of such a job: a communicator for a pool, whose other ranks serve it from now on.
 pub(crate) fn begin_pool() -> Option<SimpleCommunicator> {
     let joined = joined()?;
