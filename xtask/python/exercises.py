@@ -19,7 +19,7 @@ from pathlib import Path
 
 from execute import execute, read
 from normalise import normalise, to_text
-from notebooks import CLONE, choose, report
+from notebooks import CLONE, choose, failures, report
 
 FOLDER = CLONE / "notebooks/exercises"
 SOLVED = "solved"
@@ -53,7 +53,7 @@ def main(arguments=None):
     options = parse(arguments)
     paths = choose(options.folder, options.names)
     work = solve if options.solve else tidy if options.tidy else prove
-    failed = [path.stem for path in paths if not work(path, options)]
+    failed = failures(work, paths, options, at_once=2)
     if failed:
         print(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
