@@ -89,6 +89,8 @@
 
 pub mod check;
 pub mod environment;
+#[doc(hidden)]
+pub mod internals;
 mod notebook;
 pub mod plot;
 pub mod pool;

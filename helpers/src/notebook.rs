@@ -12,7 +12,7 @@ use std::{env, fs, thread};
 const RUNNING_IN_A_CELL: &str = "EVCXR_IS_RUNTIME";
 
 /// Whether this code runs in a notebook's kernel.
-pub(crate) fn is_notebook() -> bool {
+pub fn is_notebook() -> bool {
     env::var_os(RUNNING_IN_A_CELL).is_some()
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn wait_for_reports() {
 }
 
 /// Writes the message and the line of code that panicked, and nothing else.
-pub(crate) fn report_panic(info: &PanicHookInfo<'_>) {
+pub fn report_panic(info: &PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("a panic without a message");
     let worker = match thread::current().name() {
         Some(name) if name != "main" => format!(" in {name}"),

@@ -10,7 +10,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 use crate::plot::Value;
-use crate::pool::processes::cpu_time_of_workers;
+use crate::pool::remote::board::cpu_time_of_workers;
 use crate::stats::{Stats, format_seconds};
 
 /// The time that a piece of work took, as [`time!`](crate::time) prints it.
@@ -139,7 +139,7 @@ impl Stopwatch {
 }
 
 /// User and system time of this process so far, all threads together.
-pub(crate) fn cpu_time() -> (Duration, Duration) {
+pub fn cpu_time() -> (Duration, Duration) {
     let duration = |t: TimeVal| {
         Duration::new(
             u64::try_from(t.tv_sec()).unwrap_or(0),

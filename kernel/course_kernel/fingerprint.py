@@ -8,12 +8,14 @@ from pathlib import Path
 # In the clone: what is compiled, what it is compiled with, and what is done with it.
 SOURCES = [
     "helpers",
+    "helpers-mpi",
     "Cargo.toml",
     "Cargo.lock",
     "kernel/spare",
     "xtask/python/cells.py",
     ".course/bin/course-kernel",
     ".course/kernel/bin/evcxr_jupyter",
+    ".course/mpi/packages",
 ]
 # Folders of a crate that do not decide what is compiled for notebooks.
 NO_SOURCES = {"benches", "examples", "target", "tests"}

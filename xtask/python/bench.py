@@ -13,6 +13,7 @@ from pathlib import Path
 
 import bench_cells
 import bench_kernel
+import bench_mpi
 import bench_processes
 import bench_report
 import bench_scaling
@@ -26,6 +27,7 @@ from bench_suite import TURNS, Setting
 SUITES = {
     "threads": bench_threads,
     "processes": bench_processes,
+    "mpi": bench_mpi,
     "work": bench_work,
     "scaling": bench_scaling,
     "cells": bench_cells,

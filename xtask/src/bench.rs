@@ -8,15 +8,21 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::command;
+use crate::mpi::{self, Mpi, Which};
 use crate::paths::Paths;
 use crate::setup;
 
-/// Names the suites, and the benches of the crate that each needs.
-const SUITES: &[(&str, &[&str])] = &[
-    ("threads", &["threads"]),
-    ("processes", &["processes"]),
-    ("work", &["work"]),
-    ("scaling", &["scaling"]),
+/// The crates that have benches. The second needs an MPI library.
+const HELPERS: &str = "helpers";
+const HELPERS_MPI: &str = "helpers-mpi";
+
+/// Names the suites, and the benches that each needs, with their crates.
+const SUITES: &[(&str, &[(&str, &str)])] = &[
+    ("threads", &[(HELPERS, "threads")]),
+    ("processes", &[(HELPERS, "processes")]),
+    ("mpi", &[(HELPERS_MPI, "mpi")]),
+    ("work", &[(HELPERS, "work")]),
+    ("scaling", &[(HELPERS, "scaling")]),
     ("cells", &[]),
     ("kernel", &[]),
     ("spare", &[]),
@@ -40,18 +46,26 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     setup::run(paths)?;
     setup::add_packages(paths, "bench")?;
     let quick = args.iter().any(|arg| arg == "--quick");
-    let benches: Vec<_> = suites.iter().flat_map(|(_, benches)| *benches).collect();
+    let benches = suites.iter().flat_map(|(_, benches)| *benches);
     let mut script = command::python(paths);
+    let mpi = mpi::find(paths, Which::Usual);
+    if let Some(mpi) = &mpi {
+        mpi.lend_to(&mut script);
+    }
     script.arg(paths.scripts().join("bench.py")).args(args);
-    for name in benches {
-        let program = build(paths, "bench", name, !quick)?;
+    for &(package, name) in benches {
+        // Without a library the suite says so.
+        if package == HELPERS_MPI && mpi.is_none() {
+            continue;
+        }
+        let program = build(paths, mpi.as_ref(), (package, "bench", name), !quick)?;
         script.arg("--program");
         script.arg(format!("{name}={}", program.display()));
     }
     if named.is_none() {
         script
             .arg("--draw")
-            .arg(build(paths, "example", DRAW, false)?);
+            .arg(build(paths, None, (HELPERS, "example", DRAW), false)?);
     }
     let cores = thread::available_parallelism()?.to_string();
     script.arg("--evcxr").arg(paths.evcxr());
@@ -59,10 +73,15 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     command::run(script.current_dir(paths.root()))
 }
 
-/// Compiles a bench or an example of the crate, and tells where cargo put the program.
+/// Compiles a bench or an example of a crate, and tells where cargo put the program.
 ///
 /// Without `optimise` it uses what `cargo test` has compiled.
-fn build(paths: &Paths, kind: &str, name: &str, optimise: bool) -> Result<PathBuf> {
+fn build(
+    paths: &Paths,
+    mpi: Option<&Mpi>,
+    (package, kind, name): (&str, &str, &str),
+    optimise: bool,
+) -> Result<PathBuf> {
     let subcommand: &[&str] = if optimise {
         &["bench", "--no-run"]
     } else {
@@ -71,10 +90,15 @@ fn build(paths: &Paths, kind: &str, name: &str, optimise: bool) -> Result<PathBu
     let mut command = Command::new("cargo");
     command
         .args(subcommand)
-        .args(["-p", "helpers", &format!("--{kind}"), name])
+        .args(["-p", package, &format!("--{kind}"), name])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(paths.root())
         .stderr(Stdio::inherit());
+    if package == HELPERS_MPI
+        && let Some(mpi) = mpi
+    {
+        mpi.lend_to(&mut command);
+    }
     command::announce(&command);
     let output = command.output()?;
     if !output.status.success() {

@@ -3,15 +3,15 @@
 //! ```text
 //! Cargo.toml    the workspace, and the profile that cells and crates are built with
 //! Cargo.lock    begins as a copy of the course's own
-//! anchor/       an empty crate that depends on `helpers`
+//! anchor/       an empty crate that depends on the course's crates
 //! cell/         the crate that evcxr writes each cell into (EVCXR_TMPDIR)
 //! config/       evcxr's settings (EVCXR_CONFIG_DIR), and in a spare kernel what warms it up
 //! ```
 //!
 //! Why a workspace: evcxr's first build has no dependency, and cargo would drop every
 //! version from a lock file of the cell crate alone. The next `:dep` would then choose versions
-//! anew, and could not do even that without a network. The anchor keeps them, and asks for
-//! `helpers` on a platform that does not exist: a lock file covers all platforms, while
+//! anew, and could not do even that without a network. The anchor keeps them, and asks
+//! for them on a platform that does not exist: a lock file covers all platforms, while
 //! rust-analyzer, which reads the whole workspace when the kernel starts, sees nothing to read.
 
 use std::fs::{self, File, FileTimes};
@@ -115,6 +115,7 @@ pub fn add_warm_up(paths: &Paths, folder: &Path, mark: &Path) -> Result<()> {
 pub fn anchor_manifest(paths: &Paths) -> String {
     // A JSON string is a TOML string.
     let helpers = serde_json::Value::from(paths.helpers().to_string_lossy());
+    let helpers_mpi = serde_json::Value::from(paths.helpers_mpi().to_string_lossy());
     format!(
         r#"[package]
 name = "anchor"
@@ -126,6 +127,7 @@ path = "lib.rs"
 
 [target.'cfg(any())'.dependencies]
 helpers = {{ path = {helpers} }}
+helpers-mpi = {{ path = {helpers_mpi} }}
 # The kernel adds it to a notebook whose cells use `.await`, with these very words.
 tokio = {{ version = "1.34.0", features = ["rt", "rt-multi-thread"] }}
 "#

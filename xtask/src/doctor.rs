@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::Result;
 use crate::command::output_of;
+use crate::mpi::{self, Which};
 use crate::paths::Paths;
 use crate::{tools, warm};
 
@@ -89,6 +90,9 @@ fn examine(paths: &Paths) -> Vec<Finding> {
     let browser = tools::browser(paths)
         .map(|program| program.display().to_string())
         .ok_or_else(|| "only `cargo xtask test` uses one; install chromium".to_owned());
+    let mpi = mpi::find(paths, Which::Usual)
+        .map(|mpi| mpi.describe())
+        .ok_or_else(|| format!("only lesson 05 needs it; {}", mpi::REMEDY));
     let linker = crate::command::find_program(&["mold", "lld"])
         .map(|program| program.display().to_string())
         .ok_or_else(|| "cells would build a little faster with mold".to_owned());
@@ -128,6 +132,7 @@ fn examine(paths: &Paths) -> Vec<Finding> {
         ),
         required("compiled crates", from_setup(crates)),
         required("build folders", running),
+        optional("MPI library", mpi),
         optional("browser", browser),
         optional("fast linker", linker),
     ]

@@ -25,6 +25,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::Result;
 use crate::build_folder;
+use crate::mpi::{self, Which};
 use crate::paths::Paths;
 use crate::warm;
 
@@ -85,7 +86,9 @@ fn claim_folder(paths: &Paths) -> Result<Claim> {
 }
 
 fn become_kernel(paths: &Paths, claim: Claim, connection_file: &Path) -> Result<()> {
-    let error = Command::new(paths.evcxr())
+    let mut command = Command::new(paths.evcxr());
+    lend_mpi(paths, &mut command);
+    let error = command
         .arg("--control_file")
         .arg(connection_file)
         .env("EVCXR_TMPDIR", build_folder::cell_crate(&claim.folder))
@@ -94,6 +97,15 @@ fn become_kernel(paths: &Paths, claim: Claim, connection_file: &Path) -> Result<
         .stdin(Stdio::from(claim.lock))
         .exec();
     Err(format!("cannot start {}: {error}", paths.evcxr().display()).into())
+}
+
+/// Lets cells build and run what needs MPI, or say what to do where there is none.
+pub fn lend_mpi(paths: &Paths, command: &mut Command) {
+    match mpi::find(paths, Which::Usual) {
+        Some(mpi) => mpi.lend_to(command),
+        // In vain only where nothing can be written, and then much else is.
+        None => drop(mpi::lend_refusal(paths, command)),
+    }
 }
 
 /// Waits for the owner of a build folder to end, then deletes the folder. With a process group,

@@ -58,6 +58,10 @@ impl Paths {
         self.root.join("helpers")
     }
 
+    pub fn helpers_mpi(&self) -> PathBuf {
+        self.root.join("helpers-mpi")
+    }
+
     /// The folder of a Python script of the xtask package.
     pub fn scripts(&self) -> PathBuf {
         self.root.join("xtask/python")

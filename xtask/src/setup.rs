@@ -14,6 +14,7 @@ use crate::Result;
 use crate::build_folder;
 use crate::command;
 use crate::kernel;
+use crate::mpi::{self, Which};
 use crate::paths::Paths;
 use crate::tools;
 use crate::warm;
@@ -26,6 +27,7 @@ pub fn run(paths: &Paths) -> Result<()> {
     tools::check_c_compiler()?;
     add_rust_src()?;
     make_venv(paths)?;
+    mpi::install(paths, Which::Usual)?;
     install_kernel(paths)?;
     install_launcher(paths)?;
     configure(paths)?;

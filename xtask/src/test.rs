@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::command;
 use crate::paths::Paths;
-use crate::{book, doctor, setup, tools};
+use crate::{book, doctor, setup, test_mpi, tools};
 
-enum Outcome {
+/// What came of a check that did not fail.
+#[derive(Debug)]
+pub enum Outcome {
     Passed,
     Skipped(String),
 }
@@ -20,26 +22,16 @@ type Check = fn(&Paths) -> Result<Outcome>;
 const CHECKS: &[(&str, Check)] = &[
     ("format", |paths| cargo(paths, &["fmt", "--check"])),
     ("clippy", |paths| {
-        cargo(
-            paths,
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ],
-        )
+        cargo(paths, &["clippy", "--all-targets", "--", "-D", "warnings"])
     }),
     ("docs", |paths| {
         let mut command = Command::new("cargo");
         command
-            .args(["doc", "--workspace", "--no-deps"])
+            .args(["doc", "--no-deps"])
             .env("RUSTDOCFLAGS", "-D warnings");
         passes(command.current_dir(paths.root()))
     }),
-    ("crate", |paths| cargo(paths, &["test", "--workspace"])),
+    ("crate", |paths| cargo(paths, &["test"])),
     ("harness", |paths| {
         unittest(
             paths,
@@ -62,6 +54,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("cells", |paths| {
         unittest(paths, &["tests.test_cells", "tests.test_process_cells"])
     }),
+    ("mpi", test_mpi::run),
     ("notebooks", |paths| {
         let script = paths.scripts().join("notebooks.py");
         passes(command::python(paths).arg(script).arg("--check"))
@@ -144,7 +137,7 @@ fn cargo(paths: &Paths, args: &[&str]) -> Result<Outcome> {
     passes(Command::new("cargo").args(args).current_dir(paths.root()))
 }
 
-fn unittest(paths: &Paths, modules: &[&str]) -> Result<Outcome> {
+pub fn unittest(paths: &Paths, modules: &[&str]) -> Result<Outcome> {
     let mut command = command::python(paths);
     command.args(["-m", "unittest", "--verbose"]).args(modules);
     passes(command.current_dir(paths.scripts()))
@@ -210,6 +203,6 @@ fn download_browser(paths: &Paths) -> Option<PathBuf> {
     tools::browser(paths)
 }
 
-fn passes(command: &mut Command) -> Result<Outcome> {
+pub fn passes(command: &mut Command) -> Result<Outcome> {
     command::run(command).map(|()| Outcome::Passed)
 }

@@ -1,4 +1,5 @@
-//! The warm build folder: `helpers` and all that it depends on, compiled once at set-up.
+//! The warm build folder: the course's crates and all that they depend on, compiled once at
+//! set-up.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,6 +10,7 @@ use crate::Result;
 use crate::build_folder;
 use crate::command;
 use crate::kernel::Claim;
+use crate::mpi::{self, Which};
 use crate::paths::Paths;
 use crate::tools;
 
@@ -21,7 +23,7 @@ pub fn ensure(paths: &Paths) -> Result<()> {
     if found == wanted {
         return Ok(());
     }
-    println!("Compiling the helpers crate for notebooks (about a minute) …");
+    println!("Compiling the course's crates for notebooks (a minute or two) …");
     // Built where kernels build, since that path is free of spaces; then moved here.
     let claim = Claim::new(&paths.kernels()?)?;
     if found.split_once('-').map(|(crates, _)| crates) == wanted.split_once('-').map(|(c, _)| c) {
@@ -31,14 +33,17 @@ pub fn ensure(paths: &Paths) -> Result<()> {
     }
     build_folder::create(paths, &claim.folder)?;
     let cell = build_folder::cell_crate(&claim.folder);
-    command::run(
-        command::python(paths)
-            .arg(paths.scripts().join("warm_up.py"))
-            .arg(paths.evcxr())
-            .env("EVCXR_CONFIG_DIR", build_folder::config(&claim.folder))
-            .env("EVCXR_TMPDIR", &cell)
-            .current_dir(paths.notebooks()),
-    )?;
+    let mut warm_up = command::python(paths);
+    warm_up
+        .arg(paths.scripts().join("warm_up.py"))
+        .arg(paths.evcxr())
+        .env("EVCXR_CONFIG_DIR", build_folder::config(&claim.folder))
+        .env("EVCXR_TMPDIR", &cell)
+        .current_dir(paths.notebooks());
+    if let Some(mpi) = mpi::find(paths, Which::Usual) {
+        mpi.lend_to(warm_up.arg("--mpi"));
+    }
+    command::run(&mut warm_up)?;
     check_versions(paths, &claim.folder)?;
     remove_leftovers(&cell)?;
 
@@ -87,10 +92,13 @@ fn stamp(paths: &Paths) -> Result<String> {
     for file in ["Cargo.toml", "Cargo.lock"] {
         fs::read(paths.root().join(file))?.hash(&mut crates);
     }
+    let mpi = mpi::find(paths, Which::Usual);
+    mpi.map(|mpi| mpi.identity()).hash(&mut crates);
     let mut own = DefaultHasher::new();
     build_folder::anchor_manifest(paths).hash(&mut own);
     fs::read(paths.scripts().join("cells.py"))?.hash(&mut own);
     hash_sources(&paths.helpers(), &mut own)?;
+    hash_sources(&paths.helpers_mpi(), &mut own)?;
     Ok(format!("{:016x}-{:016x}", crates.finish(), own.finish()))
 }
 
@@ -152,7 +160,7 @@ fn remove_leftovers(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if is_incremental && name.starts_with("helpers-") {
+        if is_incremental && name.starts_with("helpers") {
             build_folder::remove(&entry.path())?;
         } else if entry.file_type()?.is_dir() {
             remove_leftovers(&entry.path())?;

@@ -16,7 +16,8 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{dup2_stderr, dup2_stdout};
 
-use crate::pool::processes::{ProcessPool, SharedArray, SharedSliceMut, View};
+use crate::pool::processes::{ProcessPool, SharedArray, SharedSliceMut};
+use crate::pool::remote::View;
 use crate::pool::{PoolError, threads::panic_message};
 
 pub use probe::Probe;

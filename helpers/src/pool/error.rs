@@ -29,14 +29,15 @@ enum Kind {
         worker: String,
         item: Option<usize>,
         how: String,
+        /// What the pool does next.
+        then: &'static str,
     },
     NotSent {
         item: Option<usize>,
         cause: String,
     },
     Start {
-        worker: usize,
-        of: usize,
+        what: String,
         cause: String,
     },
     Taken,
@@ -65,7 +66,21 @@ impl PoolError {
     }
 
     pub(crate) fn worker_lost(worker: String, item: Option<usize>, how: String) -> PoolError {
-        PoolError(Kind::WorkerLost { worker, item, how })
+        PoolError(Kind::WorkerLost {
+            worker,
+            item,
+            how,
+            then: "The pool goes on with a fresh worker",
+        })
+    }
+
+    pub(crate) fn rank_lost(worker: String, item: Option<usize>, how: String) -> PoolError {
+        PoolError(Kind::WorkerLost {
+            worker,
+            item,
+            how,
+            then: "An MPI job ends with any of its ranks; the pool goes on with a fresh job",
+        })
     }
 
     pub(crate) fn not_sent(item: Option<usize>, cause: String) -> PoolError {
@@ -85,7 +100,17 @@ impl PoolError {
     }
 
     pub(crate) fn start(worker: usize, of: usize, cause: String) -> PoolError {
-        PoolError(Kind::Start { worker, of, cause })
+        PoolError(Kind::Start {
+            what: format!("worker {worker} of {of}"),
+            cause,
+        })
+    }
+
+    pub(crate) fn job(workers: usize, cause: String) -> PoolError {
+        PoolError(Kind::Start {
+            what: format!("the MPI job of a pool of {workers} workers"),
+            cause,
+        })
     }
 
     pub(crate) fn taken() -> PoolError {
@@ -187,9 +212,14 @@ impl fmt::Display for PoolError {
                 "{} took longer than its limit of {limit:?}; {worker} was stopped and replaced",
                 Task(*item)
             ),
-            Kind::WorkerLost { worker, item, how } => write!(
+            Kind::WorkerLost {
+                worker,
+                item,
+                how,
+                then,
+            } => write!(
                 f,
-                "{worker} was lost while it was at {}: {how}. The pool goes on with a fresh worker",
+                "{worker} was lost while it was at {}: {how}. {then}",
                 Task(*item)
             ),
             Kind::NotSent { item, cause } => write!(f, "{} {cause}", Task(*item)),
@@ -199,9 +229,7 @@ impl fmt::Display for PoolError {
                 f,
                 "no result after {limit:?}; the task goes on, and you can ask again"
             ),
-            Kind::Start { worker, of, cause } => {
-                write!(f, "worker {worker} of {of} could not be started: {cause}")
-            }
+            Kind::Start { what, cause } => write!(f, "{what} could not be started: {cause}"),
             Kind::Taken => f.write_str("the result was already taken by an earlier call"),
             Kind::Deadlock => f.write_str(
                 "this task waits for one that it interrupted, which would take for ever; \

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`threads`] | [`Pool`]: workers that are threads and share the caller's memory |
 //! | [`processes`] | [`ProcessPool`]: workers that are processes, each with memory of its own |
+//! | [`remote`] | what pools share whose workers have memory of their own |
 //! | [`handle`] | [`JoinHandle`]: the result of a submitted task, before it is there |
 //! | [`completion`] | [`as_completed`] and [`wait`]: many handles at once |
 //! | [`imap`] | lazy iterators over results |
@@ -21,6 +22,7 @@ pub mod handle;
 pub mod imap;
 pub mod portable;
 pub mod processes;
+pub mod remote;
 pub mod star;
 pub mod threads;
 
@@ -29,6 +31,7 @@ pub use error::PoolError;
 pub use handle::JoinHandle;
 pub use imap::Imap;
 pub use portable::Portable;
-pub use processes::{ProcessPool, SharedArray, SharedSlice, SharedSliceMut, worker_value};
+pub use processes::{ProcessPool, SharedArray, SharedSlice, SharedSliceMut};
+pub use remote::worker_value;
 pub use star::StarFn;
 pub use threads::{Chunked, Pool};

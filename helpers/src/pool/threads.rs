@@ -451,7 +451,7 @@ impl Drop for StopOnPanic<'_> {
 }
 
 /// Checks a number of workers that the user gave.
-pub(crate) fn checked_workers(workers: usize) -> Result<usize, PoolError> {
+pub fn checked_workers(workers: usize) -> Result<usize, PoolError> {
     if workers == 0 || workers > MOST_WORKERS {
         return Err(PoolError::invalid_input(format!(
             "a pool of {workers} workers was asked for; give a number from 1 to {MOST_WORKERS}"

@@ -55,7 +55,7 @@ def wait_until(condition, seconds=60):
 def copy_of_clone(folder, warm):
     """A clone elsewhere, set up as far as the launcher needs it."""
     course = folder / ".course"
-    for part in ["helpers", "kernel", "xtask"]:
+    for part in ["helpers", "helpers-mpi", "kernel", "xtask"]:
         shutil.copytree(CLONE / part, folder / part, ignore=shutil.ignore_patterns("target"))
     for file in ["Cargo.toml", "Cargo.lock"]:
         shutil.copy2(CLONE / file, folder / file)

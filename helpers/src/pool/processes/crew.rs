@@ -2,7 +2,6 @@
 //! what. Everything here happens under the engine's lock. It waits for no worker but one that has
 //! closed its connection, and for that one not long.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
@@ -12,73 +11,30 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, raise};
 
-use super::bell::Bell;
-use super::board::now;
-use super::codec::Body;
 use super::message::{Order, Report};
-use super::ship::Place;
-use super::wire::Arrival;
 use super::worker::{Stage, Worker};
 use crate::notebook;
 use crate::pool::PoolError;
-use crate::timeline::recorder::{self, Items, PoolTag};
+use crate::pool::remote::bell::Bell;
+use crate::pool::remote::codec::Body;
+use crate::pool::remote::crew::{Completed, Crew, Diary, Finished, LIVENESS, Sink, Task, Watched};
+use crate::pool::remote::engine::LOOKING;
+use crate::pool::remote::pace::Pace;
+use crate::pool::remote::queue::Queue;
+use crate::pool::remote::ship::Place;
+use crate::pool::remote::wire::Arrival;
 
-/// How often the processes are looked at, since not every death closes a connection.
-pub(super) const LIVENESS: Duration = Duration::from_millis(300);
 /// A worker that is not ready after this time is stopped.
 const TIME_TO_START: Duration = Duration::from_secs(30);
 /// So many starts in a row may fail before the pool gives up.
 const FAILED_STARTS: usize = 3;
 /// Tasks that take less than this are sent ahead, so that a worker need not wait for the next.
 const SHORT_TASK: Duration = Duration::from_micros(50);
-/// Work that may lie ahead of a worker, and the most tasks that this may be.
+/// Work that may lie ahead of a worker.
 const WORK_AHEAD: Duration = Duration::from_micros(200);
-const MOST_AHEAD: usize = 32;
 /// Tasks that were sent ahead are taken back for a free worker after their worker has been at
 /// another task for so long.
 const PATIENCE: Duration = Duration::from_micros(500);
-/// A chunk of items for a worker, and whom its results go to.
-pub(crate) struct Task {
-    pub(crate) function: u32,
-    pub(crate) body: Body,
-    pub(crate) items: usize,
-    /// The place of the first item in the caller's list, where there is a list.
-    pub(crate) first_item: Option<usize>,
-    pub(crate) stop_at_failure: bool,
-    /// For each item.
-    pub(crate) time_limit: Option<Duration>,
-    pub(crate) sink: Arc<dyn Sink>,
-    /// The place among all tasks of the pool; the queue sets it.
-    pub(crate) order: u64,
-    /// What the sink knows the task by.
-    pub(crate) place: usize,
-}
-
-impl fmt::Debug for Task {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Task({} items from {:?})", self.items, self.first_item)
-    }
-}
-
-/// Where results go.
-pub(crate) trait Sink: Send + Sync {
-    /// A worker is about to get the task. `false` if nobody wants it any more: it is dropped
-    /// then, without a call of `done`.
-    fn begin(&self, place: usize) -> bool;
-
-    /// The task was taken back from its worker, who had not begun it.
-    fn recalled(&self, _place: usize) {}
-
-    /// The task is done, or never will be.
-    fn done(&self, place: usize, result: Result<Finished, PoolError>);
-}
-
-/// What a worker sent back.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) body: Body,
-    pub(crate) worker: usize,
-}
 
 /// What a pool was asked to be.
 #[derive(Debug, Default)]
@@ -90,35 +46,28 @@ pub(crate) struct Settings {
     pub(crate) initializer: Option<(Place, Body)>,
 }
 
-/// Results to be handed over once the lock is free.
-pub(super) type Completed = Vec<(Arc<dyn Sink>, usize, Result<Finished, PoolError>)>;
-
-/// The state of a pool.
-pub(super) struct Crew {
+/// The workers of a pool that are processes, and the tasks that wait for them.
+pub(super) struct Processes {
     settings: Settings,
     bell: Arc<Bell>,
-    pub(super) workers: Vec<Worker>,
-    pub(super) queue: VecDeque<Task>,
+    workers: Vec<Worker>,
+    queue: Queue,
     /// Tasks name functions by their place here; an initializer is the first one.
-    pub(super) functions: Vec<Place>,
-    /// How long tasks take, of late.
-    typical: Option<Duration>,
+    functions: Vec<Place>,
+    pace: Pace,
     /// How many starts have failed in a row.
     failed_starts: usize,
     last_liveness: Instant,
     /// Why nothing goes on: every task ends with this error.
-    pub(super) broken: Option<PoolError>,
-    next_order: u64,
+    broken: Option<PoolError>,
     /// The process that started this one.
     parent: u32,
-    tag: PoolTag,
-    /// Calls without a list that were recorded.
-    calls: usize,
+    diary: Diary,
 }
 
-impl Crew {
+impl Processes {
     /// Starts the workers; they are not ready yet.
-    pub(super) fn start(settings: Settings, bell: Arc<Bell>) -> Result<Crew, PoolError> {
+    pub(super) fn start(settings: Settings, bell: Arc<Bell>) -> Result<Processes, PoolError> {
         let count = settings.workers;
         let workers = (0..count)
             .map(|number| {
@@ -127,89 +76,20 @@ impl Crew {
             })
             .collect::<Result<_, _>>()?;
         let functions = settings.initializer.iter().map(|(place, _)| place.clone());
-        Ok(Crew {
+        Ok(Processes {
             functions: functions.collect(),
             settings,
             bell,
             workers,
-            queue: VecDeque::new(),
-            typical: None,
+            queue: Queue::default(),
+            pace: Pace::new(SHORT_TASK, WORK_AHEAD),
             // While none has succeeded, the first start that fails is an error at once.
             failed_starts: FAILED_STARTS - 1,
             last_liveness: Instant::now(),
             broken: None,
-            next_order: 0,
             parent: parent_id(),
-            tag: PoolTag::new(count),
-            calls: 0,
+            diary: Diary::new(count),
         })
-    }
-
-    /// Whether all workers are ready, or never will be.
-    pub(super) fn is_up(&self) -> bool {
-        let ready = |worker: &Worker| worker.stage == Stage::Ready;
-        self.broken.is_some() || self.workers.iter().all(ready)
-    }
-
-    pub(super) fn is_busy(&self) -> bool {
-        !self.queue.is_empty() || self.workers.iter().any(|worker| !worker.sent.is_empty())
-    }
-
-    /// How many tasks a worker may have at once.
-    pub(super) fn depth(&self) -> usize {
-        match self.typical {
-            Some(typical) if typical < SHORT_TASK => {
-                let ahead = WORK_AHEAD.as_nanos() / typical.as_nanos().max(1);
-                (ahead as usize).clamp(1, MOST_AHEAD)
-            }
-            _ => 1,
-        }
-    }
-
-    /// Whether all messages have gone.
-    pub(super) fn is_flushed(&self) -> bool {
-        self.workers.iter().all(|worker| worker.link.is_flushed())
-    }
-
-    /// Whether some worker has little to do. Others get their next tasks with their next results,
-    /// several at a time.
-    pub(super) fn wants_more(&self) -> bool {
-        let depth = self.depth();
-        let has_little = |worker: &Worker| worker.sent.len() <= depth / 2;
-        self.workers.iter().any(has_little)
-    }
-
-    /// The longest time until something is to be done though no worker says anything.
-    pub(super) fn patience(&self) -> Duration {
-        let someone_idle = self.workers.iter().any(Worker::is_idle);
-        let of_worker = |worker: &Worker| {
-            let limit = worker.sent.front().and_then(|sent| sent.task.time_limit);
-            let limit = limit.map(|limit| worker.time_left(limit));
-            let share = (someone_idle && worker.sent.len() > 1).then_some(PATIENCE);
-            limit.into_iter().chain(share).min()
-        };
-        self.workers
-            .iter()
-            .filter_map(of_worker)
-            .fold(LIVENESS, Duration::min)
-    }
-
-    /// Takes in all that workers have said, and gives them what they may do next. A look at
-    /// workers that are not expected to say anything is only taken if `all`.
-    pub(super) fn progress(&mut self, all: bool, completed: &mut Completed) {
-        if self.broken.is_some() {
-            return;
-        }
-        for place in 0..self.workers.len() {
-            let worker = &self.workers[place];
-            if all || worker.stage != Stage::Ready || !worker.sent.is_empty() {
-                self.take_in(place, completed);
-            }
-        }
-        if all {
-            self.check_limits(completed);
-        }
-        self.hand_out(completed);
     }
 
     /// Takes in all that one worker has said.
@@ -257,10 +137,11 @@ impl Crew {
                             worker.last_used = Instant::now();
                             let finished = Finished {
                                 body,
-                                worker: worker.number,
+                                worker: worker.name(),
                             };
-                            self.note_time(&sent.task, finished.worker, began, ended);
-                            completed.push((sent.task.sink, sent.task.place, Ok(finished)));
+                            let number = worker.number;
+                            self.note_time(&sent.task, number, began, ended);
+                            completed.push(sent.task.end(Ok(finished)));
                         }
                         other => {
                             worker.sent.extend(other);
@@ -287,33 +168,8 @@ impl Crew {
     /// Notes how long a task took, in nanoseconds on the clock that processes share.
     fn note_time(&mut self, task: &Task, worker: usize, began: u64, ended: u64) {
         let took = Duration::from_nanos(ended.saturating_sub(began));
-        self.typical = Some(match self.typical {
-            Some(typical) => (typical * 3 + took) / 4,
-            None => took,
-        });
-        if recorder::is_on() {
-            let ago = now().saturating_sub(Duration::from_nanos(ended));
-            let end = Instant::now() - ago;
-            let items = match task.first_item {
-                Some(first) => Items::Chunk {
-                    first,
-                    count: task.items,
-                },
-                None => {
-                    self.calls += 1;
-                    Items::Submitted {
-                        number: self.calls - 1,
-                    }
-                }
-            };
-            recorder::add(recorder::Task {
-                pool: self.tag,
-                worker,
-                items,
-                start: end - took,
-                end,
-            });
-        }
+        self.pace.note(took);
+        self.diary.note(task, worker, took, ended);
     }
 
     /// Tells a new worker what it needs to know.
@@ -389,53 +245,12 @@ impl Crew {
 
     /// Gives up the first task, which its worker has not begun in time, and the worker.
     fn fail_first(&mut self, limit: Duration, place: usize, completed: &mut Completed) {
-        if let Some(task) = self.queue.pop_front() {
+        if let Some(task) = self.queue.pop() {
             let name = format!("worker {}", self.workers[place].number);
             let error = PoolError::time_limit(name, task.first_item, limit);
-            completed.push((task.sink, task.place, Err(error)));
+            completed.push(task.end(Err(error)));
         }
         self.lose(place, Loss::Slow, completed);
-    }
-
-    /// Gives free workers the next tasks, the first in the queue first.
-    pub(super) fn hand_out(&mut self, completed: &mut Completed) {
-        self.share_again();
-        let depth = self.depth();
-        while !self.queue.is_empty() {
-            // The one with least to do, and of those the one that is most likely still awake.
-            let free = (0..self.workers.len())
-                .filter(|&place| {
-                    let worker = &self.workers[place];
-                    let is_free = worker.stage == Stage::Ready && worker.sent.len() < depth;
-                    is_free && (worker.sent.is_empty() || !self.is_worn_out(worker))
-                })
-                .min_by_key(|&place| {
-                    let worker = &self.workers[place];
-                    (worker.sent.len(), std::cmp::Reverse(worker.last_used))
-                });
-            let Some(place) = free else {
-                break;
-            };
-            if self.is_worn_out(&self.workers[place]) {
-                self.retire(place, completed);
-                continue;
-            }
-            let Some(task) = self.queue.pop_front() else {
-                break;
-            };
-            if task.sink.begin(task.place) {
-                self.send(place, task);
-            }
-        }
-        for place in 0..self.workers.len() {
-            let worker = &mut self.workers[place];
-            if !worker.link.is_flushed() && worker.link.flush(false).is_err() {
-                // What it has said before its end still counts, so the loss is dealt with where
-                // its connection is read, which shows the end as well.
-                worker.kill();
-                worker.link.forget_outgoing();
-            }
-        }
     }
 
     fn send(&mut self, place: usize, task: Task) {
@@ -458,38 +273,16 @@ impl Crew {
             if worker.sent.len() > 1 && worker.busy_for() > PATIENCE {
                 self.recall(place);
                 // Tasks are not as short as they seemed.
-                self.typical = None;
+                self.pace.forget();
             }
         }
     }
 
     /// Takes back what a worker has not begun, to the head of the queue.
     fn recall(&mut self, place: usize) {
-        for sent in self.workers[place].recall().into_iter().rev() {
-            sent.task.sink.recalled(sent.task.place);
-            self.queue.push_front(sent.task);
-        }
-        self.put_in_order();
-    }
-
-    /// Tasks start in the order in which they came, also those that were taken back.
-    fn put_in_order(&mut self) {
-        let queue = self.queue.make_contiguous();
-        queue.sort_by_key(|task| task.order);
-    }
-
-    /// Puts a task at the end of the queue.
-    pub(super) fn enqueue(&mut self, mut task: Task) {
-        task.order = self.next_order;
-        self.next_order += 1;
-        self.queue.push_back(task);
-    }
-
-    /// Takes back all that no worker has begun.
-    pub(super) fn recall_all(&mut self) {
-        for place in (0..self.workers.len()).rev() {
-            self.recall(place);
-        }
+        let waiting = self.workers[place].recall();
+        self.queue
+            .take_back(waiting.into_iter().map(|sent| sent.task));
     }
 
     fn is_worn_out(&self, worker: &Worker) -> bool {
@@ -528,19 +321,17 @@ impl Crew {
             Loss::Stopped => PoolError::stopped("another item of the same call failed"),
             _ => PoolError::worker_lost(name, item, how.clone()),
         };
-        for sent in begun {
-            completed.push((sent.task.sink, sent.task.place, Err(error.clone())));
+        let ends = begun
+            .into_iter()
+            .map(|sent| sent.task.end(Err(error.clone())));
+        completed.extend(ends);
+        let waiting = waiting.into_iter().map(|sent| sent.task);
+        if let Loss::Refused(_) = loss {
+            // Another worker would refuse it as well.
+            completed.extend(waiting.map(|task| task.end(Err(error.clone()))));
+        } else {
+            self.queue.take_back(waiting);
         }
-        for sent in waiting.into_iter().rev() {
-            if let Loss::Refused(_) = loss {
-                // Another worker would refuse it as well.
-                completed.push((sent.task.sink, sent.task.place, Err(error.clone())));
-            } else {
-                sent.task.sink.recalled(sent.task.place);
-                self.queue.push_front(sent.task);
-            }
-        }
-        self.put_in_order();
         if stage != Stage::Ready {
             self.failed_starts += 1;
             if self.failed_starts >= FAILED_STARTS {
@@ -565,10 +356,149 @@ impl Crew {
         // Whoever sleeps watches the old one.
         self.bell.ring();
     }
+}
 
-    /// Lets everything that is still to do fail with `error`, now and in future.
-    /// Tasks that run are stopped.
-    pub(super) fn give_up(&mut self, error: PoolError, completed: &mut Completed) {
+impl Crew for Processes {
+    fn is_up(&self) -> bool {
+        let ready = |worker: &Worker| worker.stage == Stage::Ready;
+        self.broken.is_some() || self.workers.iter().all(ready)
+    }
+
+    fn broken(&self) -> Option<&PoolError> {
+        self.broken.as_ref()
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.queue.is_empty() || self.workers.iter().any(|worker| !worker.sent.is_empty())
+    }
+
+    fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn depth(&self) -> usize {
+        self.pace.depth()
+    }
+
+    fn wants_more(&self) -> bool {
+        let depth = self.depth();
+        let has_little = |worker: &Worker| worker.sent.len() <= depth / 2;
+        self.workers.iter().any(has_little)
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.workers.iter().all(|worker| worker.link.is_flushed())
+    }
+
+    fn patience(&self) -> Duration {
+        let someone_idle = self.workers.iter().any(Worker::is_idle);
+        let of_worker = |worker: &Worker| {
+            let limit = worker.sent.front().and_then(|sent| sent.task.time_limit);
+            let limit = limit.map(|limit| worker.time_left(limit));
+            let share = (someone_idle && worker.sent.len() > 1).then_some(PATIENCE);
+            limit.into_iter().chain(share).min()
+        };
+        self.workers
+            .iter()
+            .filter_map(of_worker)
+            .fold(LIVENESS, Duration::min)
+    }
+
+    fn looking(&self) -> Duration {
+        LOOKING
+    }
+
+    fn watched(&self) -> Vec<Watched> {
+        self.workers.iter().flat_map(Worker::watched).collect()
+    }
+
+    fn learn(&mut self, place: Place) -> u32 {
+        self.functions.push(place);
+        self.functions.len() as u32 - 1
+    }
+
+    fn enqueue(&mut self, task: Task) {
+        self.queue.push(task);
+    }
+
+    fn progress(&mut self, all: bool, completed: &mut Completed) {
+        if self.broken.is_some() {
+            return;
+        }
+        for place in 0..self.workers.len() {
+            let worker = &self.workers[place];
+            if all || worker.stage != Stage::Ready || !worker.sent.is_empty() {
+                self.take_in(place, completed);
+            }
+        }
+        if all {
+            self.check_limits(completed);
+        }
+        self.hand_out(completed);
+    }
+
+    fn hand_out(&mut self, completed: &mut Completed) {
+        self.share_again();
+        let depth = self.depth();
+        while !self.queue.is_empty() {
+            // The one with least to do, and of those the one that is most likely still awake.
+            let free = (0..self.workers.len())
+                .filter(|&place| {
+                    let worker = &self.workers[place];
+                    let is_free = worker.stage == Stage::Ready && worker.sent.len() < depth;
+                    is_free && (worker.sent.is_empty() || !self.is_worn_out(worker))
+                })
+                .min_by_key(|&place| {
+                    let worker = &self.workers[place];
+                    (worker.sent.len(), std::cmp::Reverse(worker.last_used))
+                });
+            let Some(place) = free else {
+                break;
+            };
+            if self.is_worn_out(&self.workers[place]) {
+                self.retire(place, completed);
+                continue;
+            }
+            let Some(task) = self.queue.pop() else {
+                break;
+            };
+            if task.sink.begin(task.place) {
+                self.send(place, task);
+            }
+        }
+        for place in 0..self.workers.len() {
+            let worker = &mut self.workers[place];
+            if !worker.link.is_flushed() && worker.link.flush(false).is_err() {
+                // What it has said before its end still counts, so the loss is dealt with where
+                // its connection is read, which shows the end as well.
+                worker.kill();
+                worker.link.forget_outgoing();
+            }
+        }
+    }
+
+    fn recall_all(&mut self) {
+        for place in (0..self.workers.len()).rev() {
+            self.recall(place);
+        }
+    }
+
+    fn stop(&mut self, sink: &Arc<dyn Sink>, completed: &mut Completed) {
+        for place in (0..self.workers.len()).rev() {
+            self.recall(place);
+            self.take_in_all(place, completed);
+            if self.workers[place]
+                .sent
+                .front()
+                .is_some_and(|sent| sent.task.is_for(sink))
+            {
+                self.lose(place, Loss::Stopped, completed);
+            }
+        }
+        self.queue.stop(sink, completed);
+    }
+
+    fn give_up(&mut self, error: PoolError, completed: &mut Completed) {
         for worker in &mut self.workers {
             worker.kill();
         }
@@ -577,36 +507,13 @@ impl Crew {
             self.recall(place);
             for sent in self.workers[place].sent.drain(..) {
                 let error = PoolError::stopped("its pool was dropped or is broken");
-                completed.push((sent.task.sink, sent.task.place, Err(error)));
+                completed.push(sent.task.end(Err(error)));
             }
         }
-        let waiting = self.queue.drain(..);
-        completed.extend(waiting.map(|task| (task.sink, task.place, Err(error.clone()))));
+        self.queue.fail_all(&error, completed);
         // What failed first is the reason for what fails then.
         self.broken.get_or_insert(error);
         self.bell.ring();
-    }
-
-    /// Ends the tasks of `sink`, those that run as well: their workers are replaced.
-    pub(super) fn stop(&mut self, sink: &Arc<dyn Sink>, completed: &mut Completed) {
-        let is_its = |task: &Task| std::ptr::addr_eq(Arc::as_ptr(&task.sink), Arc::as_ptr(sink));
-        for place in (0..self.workers.len()).rev() {
-            self.recall(place);
-            self.take_in_all(place, completed);
-            if self.workers[place]
-                .sent
-                .front()
-                .is_some_and(|sent| is_its(&sent.task))
-            {
-                self.lose(place, Loss::Stopped, completed);
-            }
-        }
-        let (stopped, others): (Vec<Task>, Vec<Task>) = self.queue.drain(..).partition(is_its);
-        self.queue = others.into();
-        completed.extend(stopped.into_iter().map(|task| {
-            let error = PoolError::cancelled("another item of the same call failed");
-            (task.sink, task.place, Err(error))
-        }));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ship::Place;
+use crate::pool::remote::ship::Place;
 
 /// From the pool to a worker.
 #[derive(Debug, Serialize, Deserialize)]

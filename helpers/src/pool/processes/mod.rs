@@ -3,16 +3,13 @@
 //! | module | holds |
 //! | --- | --- |
 //! | this one | [`ProcessPool`]: the calls that users make |
-//! | `call` | what becomes of one call: its results, their order, its errors |
-//! | `engine` | who waits for results, and who sees to them |
 //! | `crew` | which worker gets which task, and what happens when it dies |
 //! | `worker`, `serve` | one worker, seen from the pool and from inside |
-//! | `board`, `output`, `printer` | what a worker writes down and what it prints |
-//! | `wire`, `message`, `codec` | the connection, what is said, and values as bytes |
-//! | `ship` | how a function reaches another process |
-//! | `memory`, `mapped` | memory that several processes see |
-//! | `parcel`, [`shared_array`] | what they use it for: large messages, and arrays that stay where they are |
+//! | `message` | what they say to each other |
+//! | [`shared_array`] | arrays that stay where they are |
 //! | [`program`] | what a program (not a notebook) calls first |
+//!
+//! What is not peculiar to processes is in [`remote`](super::remote).
 //!
 //! # How a function gets there
 //! A worker runs the same program as the pool's owner; in a notebook, the same kernel program,
@@ -23,44 +20,27 @@
 //! Arguments and results go through [`serde`] into bytes. A few kilobytes go through a socket,
 //! more through memory that changes hands. A [`SharedArray`] is not moved at all.
 
-mod bell;
-mod board;
-mod call;
-mod chunk_run;
-mod codec;
 mod crew;
-mod engine;
-mod mapped;
-mod memory;
 mod message;
-mod output;
-mod parcel;
-mod printer;
 pub mod program;
 mod serve;
 pub mod shared_array;
-mod ship;
-mod wire;
 mod worker;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use self::codec::Writer;
-use self::crew::Settings;
-use self::engine::Engine;
-use super::chunk::{checked_chunk_size, default_chunk_size};
-use super::imap::Way;
+use self::crew::{Processes, Settings};
+use super::remote::attended::Attended;
+use super::remote::codec::{Body, Writer};
+use super::remote::{RemoteImap, View, ship};
 use super::threads::checked_workers;
-use super::{Imap, JoinHandle, PoolError, Portable, StarFn};
+use super::{JoinHandle, PoolError, Portable, StarFn};
 
-pub(crate) use self::board::cpu_time_of_workers;
-pub use self::serve::worker_value;
 pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};
+#[doc(hidden)]
+pub use self::worker::thread_settings;
 
 /// A pool of worker processes, with the vocabulary of Python's `multiprocessing.Pool`.
 ///
@@ -98,9 +78,7 @@ pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};
 /// pool.map(|x: u64| x * factor, [1, 2, 3]);
 /// ```
 pub struct ProcessPool {
-    engine: Arc<Engine>,
-    workers: usize,
-    background: Option<thread::JoinHandle<()>>,
+    engine: Attended,
 }
 
 impl ProcessPool {
@@ -125,7 +103,7 @@ impl ProcessPool {
 
     /// How many workers the pool has.
     pub fn workers(&self) -> usize {
-        self.workers
+        self.engine.workers()
     }
 
     /// Calls `f` on each item and gives the results in the order of the items.
@@ -170,7 +148,7 @@ impl ProcessPool {
     ///
     /// Each result is a `Result`, so a failure costs one item only. With a larger chunk size, the
     /// loss of a worker and a time limit cost the items of the chunk.
-    pub fn imap<I, R, F>(&self, f: F, items: I) -> ProcessImap<'_, I::IntoIter, R>
+    pub fn imap<I, R, F>(&self, f: F, items: I) -> RemoteImap<'_, I::IntoIter, R>
     where
         I: IntoIterator<Item: Portable + 'static>,
         R: Portable + Send + 'static,
@@ -180,7 +158,7 @@ impl ProcessPool {
     }
 
     /// Like [`imap`](ProcessPool::imap), but results come as soon as they are there, in any order.
-    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> ProcessImap<'_, I::IntoIter, R>
+    pub fn imap_unordered<I, R, F>(&self, f: F, items: I) -> RemoteImap<'_, I::IntoIter, R>
     where
         I: IntoIterator<Item: Portable + 'static>,
         R: Portable + Send + 'static,
@@ -220,29 +198,13 @@ impl ProcessPool {
     }
 
     fn view(&self) -> View<'_> {
-        View {
-            pool: self,
-            size: None,
-            limit: None,
-        }
-    }
-}
-
-impl Drop for ProcessPool {
-    fn drop(&mut self) {
-        self.engine.close();
-        if let Some(background) = self.background.take()
-            && background.thread().id() != thread::current().id()
-        {
-            // It runs no code that could panic but wakers, which report for themselves.
-            let _ = background.join();
-        }
+        self.engine.view()
     }
 }
 
 impl fmt::Debug for ProcessPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProcessPool({} workers)", self.workers)
+        write!(f, "ProcessPool({} workers)", self.workers())
     }
 }
 
@@ -267,12 +229,12 @@ pub struct Builder {
     workers: usize,
     environment: Vec<(OsString, OsString)>,
     tasks_per_worker: Option<usize>,
-    initializer: Result<Option<(ship::Place, codec::Body)>, PoolError>,
+    initializer: Result<Option<(ship::Place, Body)>, PoolError>,
 }
 
 impl Builder {
     /// Has each worker call `f(arg)` once, before its first task. Tasks reach what it gave by
-    /// [`worker_value`].
+    /// [`worker_value`](crate::worker_value).
     ///
     /// Starting the worker and this call may take 30 seconds in all.
     pub fn initializer<A, V, F>(mut self, _f: F, arg: A) -> Builder
@@ -328,147 +290,15 @@ impl Builder {
         program::check()?;
         let mut environment = worker::thread_settings(workers);
         environment.extend(self.environment);
-        let engine = Engine::start(Settings {
+        let settings = Settings {
             workers,
             environment,
             tasks_per_worker: self.tasks_per_worker,
             initializer: self.initializer?,
-        })?;
-        let attended = Arc::clone(&engine);
-        let background = thread::Builder::new()
-            .name("process pool".to_owned())
-            .spawn(move || attended.attend_in_background());
-        match background {
-            Ok(background) => Ok(ProcessPool {
-                engine,
-                workers,
-                background: Some(background),
-            }),
-            Err(cause) => {
-                engine.close();
-                Err(PoolError::start(workers, workers, cause.to_string()))
-            }
-        }
-    }
-}
-
-/// A pool with a chunk size or a time limit, made by [`ProcessPool::chunk_size`] and
-/// [`ProcessPool::time_limit`].
-#[derive(Clone, Copy, Debug)]
-#[must_use = "a view of a pool does nothing by itself"]
-pub struct View<'p> {
-    pool: &'p ProcessPool,
-    /// `None`: the default of the call.
-    size: Option<NonZeroUsize>,
-    limit: Option<Duration>,
-}
-
-/// Results one by one, made by [`ProcessPool::imap`] and [`ProcessPool::imap_unordered`].
-pub type ProcessImap<'p, I, R> = Imap<'p, I, Result<R, PoolError>, Result<R, PoolError>>;
-
-impl<'p> View<'p> {
-    /// See [`ProcessPool::chunk_size`].
-    ///
-    /// # Errors
-    /// A size of 0.
-    pub fn chunk_size(self, size: usize) -> Result<View<'p>, PoolError> {
-        let size = Some(checked_chunk_size(size)?);
-        Ok(View { size, ..self })
-    }
-
-    /// See [`ProcessPool::time_limit`].
-    ///
-    /// # Errors
-    /// No time at all.
-    pub fn time_limit(self, limit: Duration) -> Result<View<'p>, PoolError> {
-        if limit.is_zero() {
-            return Err(PoolError::invalid_input(
-                "a time limit of 0 was asked for; no item can be done in no time".to_owned(),
-            ));
-        }
-        let limit = Some(limit);
-        Ok(View { limit, ..self })
-    }
-
-    /// See [`ProcessPool::map`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn map<A, R, F>(
-        &self,
-        _f: F,
-        items: impl IntoIterator<Item = A>,
-    ) -> Result<Vec<R>, PoolError>
-    where
-        A: Portable,
-        R: Portable,
-        F: Fn(A) -> R,
-    {
-        let items: Vec<A> = items.into_iter().collect();
-        let size = match self.size {
-            Some(size) => size.get(),
-            None => default_chunk_size(items.len(), self.pool.workers),
         };
-        call::map::<F, A, R>(&self.pool.engine, size, self.limit, items)
-    }
-
-    /// See [`ProcessPool::starmap`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn starmap<I, F>(&self, f: F, tuples: I) -> Result<Vec<F::Output>, PoolError>
-    where
-        I: IntoIterator<Item: Portable>,
-        F: StarFn<I::Item, Output: Portable>,
-    {
-        self.map(move |tuple| f.call_star(tuple), tuples)
-    }
-
-    /// See [`ProcessPool::imap`]; without a chunk size, workers take one item at a time.
-    pub fn imap<I, R, F>(&self, _f: F, items: I) -> ProcessImap<'p, I::IntoIter, R>
-    where
-        I: IntoIterator<Item: Portable + 'static>,
-        R: Portable + Send + 'static,
-        F: Fn(I::Item) -> R,
-    {
-        Imap::ordered(items.into_iter(), self.way::<F, _, _>())
-    }
-
-    /// See [`ProcessPool::imap_unordered`]; without a chunk size, workers take one item at a time.
-    pub fn imap_unordered<I, R, F>(&self, _f: F, items: I) -> ProcessImap<'p, I::IntoIter, R>
-    where
-        I: IntoIterator<Item: Portable + 'static>,
-        R: Portable + Send + 'static,
-        F: Fn(I::Item) -> R,
-    {
-        Imap::unordered(items.into_iter(), self.way::<F, _, _>())
-    }
-
-    /// See [`ProcessPool::submit`].
-    pub fn submit<A, R, F>(&self, _f: F, arg: A) -> JoinHandle<R>
-    where
-        A: Portable + 'static,
-        R: Portable + Send + 'static,
-        F: Fn(A) -> R,
-    {
-        call::submit::<F, A, R>(&self.pool.engine, self.limit, arg)
-    }
-
-    /// How items of an `imap` go through this pool.
-    fn way<F, A, R>(&self) -> Way<'p, A, Result<R, PoolError>, Result<R, PoolError>>
-    where
-        A: Portable + 'static,
-        R: Portable + Send + 'static,
-        F: Fn(A) -> R,
-    {
-        let (engine, limit) = (&self.pool.engine, self.limit);
-        Way {
-            submit: Box::new(move |first, chunk| {
-                call::submit_chunk::<F, A, R>(engine, limit, first, chunk)
-            }),
-            open: |result| result,
-            chunk_size: self.size.map_or(1, NonZeroUsize::get),
-            workers: self.pool.workers,
-        }
+        let engine = Attended::start(workers, |bell| {
+            Ok(Box::new(Processes::start(settings, bell)?))
+        })?;
+        Ok(ProcessPool { engine })
     }
 }

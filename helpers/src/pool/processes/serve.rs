@@ -1,34 +1,22 @@
 //! The worker's side: a process that waits for orders and carries them out.
 
-use std::any::Any;
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::panic;
-use std::sync::OnceLock;
-use std::thread::ThreadId;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{fs, process, thread};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
+use nix::sys::signal::{Signal, raise};
 
-use super::board::{Board, now};
-use super::chunk_run::{ItemError, Job, PANIC_PLACE};
-use super::codec::{Body, Bytes, Reader, Writer};
 use super::message::{Order, Report};
-use super::parcel;
-use super::ship::{self, Entry};
-use super::wire::{Arrival, Connection};
-use crate::{notebook, timing};
-
-/// How long a worker looks for its next task before it sleeps. Waking a sleeping process costs
-/// several microseconds; looking costs processor time.
-pub(super) const LOOKING: Duration = Duration::from_micros(50);
-
-/// After so long without a task, memory that is kept for the next one is given back.
-pub(super) const IDLE: Duration = Duration::from_secs(1);
+use crate::pool::remote::board::{Board, now};
+use crate::pool::remote::codec::{Body, Bytes};
+use crate::pool::remote::desk::{Desk, Errand};
+use crate::pool::remote::engine::{IDLE, LOOKING};
+use crate::pool::remote::parcel;
+use crate::pool::remote::wire::{Arrival, Connection};
+use crate::timing;
 
 /// What workers call themselves.
 pub(super) const WORKER_NAME: &str = "helpers-worker";
@@ -100,7 +88,7 @@ fn end_with_the_pool(socket: OwnedFd) -> io::Result<()> {
 struct Server {
     link: Connection,
     board: Option<Board>,
-    functions: HashMap<u32, Entry>,
+    desk: Desk,
 }
 
 impl Server {
@@ -108,16 +96,11 @@ impl Server {
         Server {
             link,
             board: None,
-            functions: HashMap::new(),
+            desk: Desk::open(),
         }
     }
 
     fn run(mut self) -> io::Result<()> {
-        let _ = SERVING.set(thread::current().id());
-        if notebook::is_notebook() {
-            die_plainly();
-        }
-        panic::set_hook(Box::new(remember_panic));
         self.report(&Report::Up, Body::default())?;
         loop {
             while let Some((order, body)) = self.link.take()? {
@@ -183,22 +166,16 @@ impl Server {
             Order::Function { number, place } => {
                 // SAFETY: the pool made the place in a process of the same program: it has
                 // started this one from its own program file.
-                let entry = unsafe { ship::entry_at(&place) };
-                let entry = match entry {
-                    Ok(entry) => entry,
-                    Err(error) => {
-                        let why = format!("{:?} cannot be loaded: {error}", place.library);
-                        return self.report(&Report::Failed(why), Body::default());
-                    }
-                };
-                self.functions.insert(number, entry);
+                if let Err(error) = unsafe { self.desk.learn(number, &place) } {
+                    let why = format!("{:?} cannot be loaded: {error}", place.library);
+                    return self.report(&Report::Failed(why), Body::default());
+                }
             }
             Order::Initialize { function } => {
-                let results = self.call(function, 1, (true, false), body)?;
-                let done = Reader::new(results).read::<Result<(), ItemError>>();
-                let report = match done.map_err(ItemError::Argument) {
-                    Ok(Ok(())) => Report::Ready,
-                    Ok(Err(error)) | Err(error) => Report::Failed(error.to_string()),
+                let done = self.desk.initialize(function, body, self.board()?)?;
+                let report = match done {
+                    Ok(()) => Report::Ready,
+                    Err(why) => Report::Failed(why),
                 };
                 self.report(&report, Body::default())?;
             }
@@ -210,13 +187,16 @@ impl Server {
                 stop_at_failure,
                 timed,
             } => {
-                let board = self
-                    .board
-                    .as_ref()
-                    .ok_or_else(|| io::Error::other("no board"))?;
+                let board = self.board()?;
                 if board.begin(epoch, sequence) {
                     let began = board.since().as_nanos() as u64;
-                    let results = self.call(function, items, (stop_at_failure, timed), body)?;
+                    let errand = Errand {
+                        function,
+                        items,
+                        stop_at_failure,
+                        timed,
+                    };
+                    let results = self.desk.call(errand, body, board)?;
                     let ended = now().as_nanos() as u64;
                     self.report(
                         &Report::Done {
@@ -232,84 +212,8 @@ impl Server {
         Ok(())
     }
 
-    fn call(
-        &self,
-        function: u32,
-        items: u32,
-        (stop_at_failure, timed): (bool, bool),
-        body: Body,
-    ) -> io::Result<Body> {
-        let entry = self.functions.get(&function);
-        let entry = entry.ok_or_else(|| io::Error::other("a function that was not announced"))?;
-        let board = self
-            .board
-            .as_ref()
-            .ok_or_else(|| io::Error::other("no board"))?;
-        let mut job = Job {
-            items: items as usize,
-            arguments: Reader::new(body),
-            results: Writer::default(),
-            stop_at_failure,
-            item_in_work: board.item(),
-            since: timed.then(|| board.since_word()),
-        };
-        entry(&mut job);
-        Ok(job.results.finish())
+    fn board(&self) -> io::Result<&Board> {
+        let board = self.board.as_ref();
+        board.ok_or_else(|| io::Error::other("no board"))
     }
-}
-
-/// Lets bad access to memory end this process as such. The kernel's program prints a page of its own
-/// functions instead, and aborts.
-fn die_plainly() {
-    for signal in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL] {
-        // SAFETY: the default action runs no code of ours, and nobody here relies on the handler
-        // that it replaces. A number that is no signal would be an error, which these are not.
-        let _ = unsafe { sigaction(signal, &default_action()) };
-    }
-}
-
-fn default_action() -> SigAction {
-    SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty())
-}
-
-/// Remembers where a task panicked: its error will say so. Other threads report for themselves.
-fn remember_panic(info: &panic::PanicHookInfo<'_>) {
-    if SERVING.get() != Some(&thread::current().id()) {
-        notebook::report_panic(info);
-        return;
-    }
-    // In a notebook a line number of the kernel's own file says nothing.
-    let place = info.location().filter(|_| !notebook::is_notebook());
-    PANIC_PLACE.set(place.map(|place| format!(" (at {place})")));
-}
-
-/// The thread that runs the tasks.
-static SERVING: OnceLock<ThreadId> = OnceLock::new();
-static VALUE: OnceLock<Box<dyn Any + Send + Sync>> = OnceLock::new();
-
-/// Keeps what the initializer gave, for the tasks of this worker.
-pub(super) fn keep_value(value: Box<dyn Any + Send + Sync>) {
-    // A worker is initialized once.
-    let _ = VALUE.set(value);
-}
-
-/// The value that the pool's initializer made in this worker.
-///
-/// Call it in tasks of a [`ProcessPool`](crate::ProcessPool) whose builder was given an
-/// [`initializer`](super::Builder::initializer).
-///
-/// # Panics
-/// This process is no worker, its pool has no initializer, or the initializer's value has
-/// another type than `T`.
-pub fn worker_value<T: 'static>() -> &'static T {
-    let wanted = std::any::type_name::<T>();
-    let value = VALUE.get().unwrap_or_else(|| {
-        panic!(
-            "there is no {wanted} here: `worker_value` works in tasks of a ProcessPool that was \
-             built with an initializer"
-        )
-    });
-    value.downcast_ref().unwrap_or_else(|| {
-        panic!("the pool's initializer gave a value of another type than {wanted}")
-    })
 }

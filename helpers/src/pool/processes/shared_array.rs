@@ -26,10 +26,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, Serializer};
 
-use super::codec::{because, with_files};
-use super::mapped;
-use super::memory::Region;
 use crate::pool::PoolError;
+use crate::pool::remote::codec::{because, with_files};
+use crate::pool::remote::mapped;
+use crate::pool::remote::memory::Region;
 
 mod sealed {
     pub trait Sealed {}

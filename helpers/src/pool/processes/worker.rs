@@ -12,16 +12,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 
-use super::board::{Board, now};
-use super::codec::Body;
-use super::crew::Task;
 use super::message::Order;
-use super::output::{self, Relay, Stream};
 use super::serve::{NOTEBOOK_ENTRY, WORKER_NAME, WORKER_OF, notebook_entry};
-use super::ship::{self, Place};
-use super::wire::Connection;
+use crate::pool::remote::board::{Board, now};
+use crate::pool::remote::codec::Body;
+use crate::pool::remote::crew::{Task, Watched};
+use crate::pool::remote::output::{self, Relay, Stream};
+use crate::pool::remote::ship::{self, Place};
+use crate::pool::remote::wire::Connection;
 use crate::{environment, notebook};
 
 /// How long a worker that has closed its connection may take to end by itself, so that its own
@@ -56,6 +57,7 @@ pub(super) struct Sent {
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) number: usize,
+    name: Arc<str>,
     pub(super) stage: Stage,
     pub(super) started: Instant,
     pub(super) link: Connection,
@@ -101,6 +103,7 @@ impl Worker {
         let error = process.0.stderr.take().ok_or_else(missing)?;
         Ok(Worker {
             number,
+            name: format!("worker {number}").into(),
             stage: Stage::Starting,
             started: Instant::now(),
             link: Connection::new(here, true),
@@ -117,6 +120,25 @@ impl Worker {
             sequence: 0,
             process,
         })
+    }
+
+    /// What errors call it.
+    pub(super) fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
+    /// What is to be watched of it: its connection and its output.
+    pub(super) fn watched(&self) -> impl Iterator<Item = Watched> {
+        let mut events = PollFlags::POLLIN;
+        if !self.link.is_flushed() {
+            events |= PollFlags::POLLOUT;
+        }
+        let link = Watched {
+            file: self.link.socket(),
+            events,
+        };
+        let outputs = self.outputs.iter().filter_map(Relay::pipe);
+        std::iter::once(link).chain(outputs.map(Watched::to_read))
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -315,7 +337,7 @@ fn notebook_order() -> io::Result<String> {
 
 /// Variables for workers: the threads that libraries start in each of them together fill the
 /// cores, unless the user has chosen otherwise.
-pub(super) fn thread_settings(workers: usize) -> Vec<(OsString, OsString)> {
+pub fn thread_settings(workers: usize) -> Vec<(OsString, OsString)> {
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
     let threads = (cores / workers).max(1).to_string();
     environment::THREAD_SETTINGS

@@ -1,5 +1,6 @@
 //! What a worker writes down for its pool to see at any time, even after the worker's death.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,29 +26,44 @@ const COUNT: usize = 5;
 /// is another one, and the pool takes tasks back by a new epoch. So both always agree on which
 /// tasks have begun.
 #[derive(Debug)]
-pub(crate) struct Board(Words);
+pub struct Board(Words);
 
 impl Board {
-    pub(crate) fn new() -> io::Result<Arc<Board>> {
-        let board = Arc::new(Board(Words::new(COUNT)?));
+    /// A board of a pool of this process, in memory without a name.
+    pub fn new() -> io::Result<Arc<Board>> {
+        Ok(Board::register(Words::new(COUNT)?))
+    }
+
+    /// A board of a pool of this process, in a fresh file that workers find by its name.
+    pub fn in_file(file: &File) -> io::Result<Arc<Board>> {
+        file.set_len((COUNT * size_of::<AtomicU64>()) as u64)?;
+        let file = file.try_clone()?.into();
+        Ok(Board::register(Words::open(file)?))
+    }
+
+    /// Lets the processor time on the board count.
+    fn register(words: Words) -> Arc<Board> {
+        let board = Arc::new(Board(words));
         BOARDS
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .live
             .push(Arc::downgrade(&board));
-        Ok(board)
+        board
     }
 
-    pub(crate) fn open(file: OwnedFd) -> io::Result<Board> {
+    /// Worker: the board in this file, which the pool has made.
+    pub fn open(file: OwnedFd) -> io::Result<Board> {
         Words::open(file).map(Board)
     }
 
-    pub(crate) fn file(&self) -> BorrowedFd<'_> {
+    /// The file that it lies in.
+    pub fn file(&self) -> BorrowedFd<'_> {
         self.0.file()
     }
 
     /// Worker: begins a task, unless the pool has taken it back; tells whether it did.
-    pub(crate) fn begin(&self, epoch: u32, sequence: u32) -> bool {
+    pub fn begin(&self, epoch: u32, sequence: u32) -> bool {
         self.0.get(ITEM).store(0, Ordering::Relaxed);
         self.since_word()
             .store(now().as_nanos() as u64, Ordering::Relaxed);
@@ -60,32 +76,33 @@ impl Board {
     }
 
     /// Pool: the sequence number of the task that the worker began last.
-    pub(crate) fn begun(&self) -> u32 {
+    pub fn begun(&self) -> u32 {
         self.0.get(CLAIM).load(Ordering::Acquire) as u32
     }
 
     /// Pool: takes back what has not begun; gives the number of the task that was begun last.
-    pub(crate) fn recall(&self) -> u32 {
+    pub fn recall(&self) -> u32 {
         self.0.get(CLAIM).fetch_add(1 << 32, Ordering::AcqRel) as u32
     }
 
     /// The place in its chunk of the item in work.
-    pub(crate) fn item(&self) -> &AtomicU64 {
+    pub fn item(&self) -> &AtomicU64 {
         self.0.get(ITEM)
     }
 
     /// When the item in work began, on the clock of [`now`], where somebody wants to know; else
     /// when its task began.
-    pub(crate) fn since(&self) -> Duration {
+    pub fn since(&self) -> Duration {
         Duration::from_nanos(self.since_word().load(Ordering::Relaxed))
     }
 
-    pub(crate) fn since_word(&self) -> &AtomicU64 {
+    /// Where [`since`](Board::since) is written down.
+    pub fn since_word(&self) -> &AtomicU64 {
         self.0.get(SINCE)
     }
 
     /// Worker: writes down the processor time that it has used.
-    pub(crate) fn set_cpu_time(&self, (user, system): (Duration, Duration)) {
+    pub fn set_cpu_time(&self, (user, system): (Duration, Duration)) {
         self.0
             .get(USER)
             .store(user.as_nanos() as u64, Ordering::Relaxed);
@@ -120,7 +137,7 @@ impl Drop for Board {
 }
 
 /// Processor time that all workers of this process's pools have used so far.
-pub(crate) fn cpu_time_of_workers() -> Duration {
+pub fn cpu_time_of_workers() -> Duration {
     // Kept until the lock is free again: dropping the last reference takes the lock as well.
     let boards: Vec<Arc<Board>>;
     let ended = {
@@ -134,7 +151,7 @@ pub(crate) fn cpu_time_of_workers() -> Duration {
 }
 
 /// A clock that all processes of the machine share.
-pub(crate) fn now() -> Duration {
+pub fn now() -> Duration {
     // This clock exists on every system that this crate runs on.
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }

@@ -17,7 +17,7 @@ use super::mapped;
 use super::parcel::Delivery;
 
 /// The system passes at most 253 files with one message.
-pub(crate) const MOST_FILES: usize = 250;
+pub const MOST_FILES: usize = 250;
 /// Longer heads and bodies are not sent, so what claims to be longer is no message.
 const LONGEST_HEAD: usize = 1 << 20;
 const LONGEST: usize = 1 << 40;
@@ -28,7 +28,7 @@ const READ_AT_ONCE: usize = 64 << 10;
 
 /// One end of the connection between a pool and a worker.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     socket: Arc<OwnedFd>,
     buffer: Vec<u8>,
     /// The part of the buffer that was received and not taken.
@@ -50,15 +50,18 @@ pub(crate) struct Connection {
 
 /// What came of an attempt to receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
+pub enum Arrival {
+    /// Something came.
     Some,
+    /// Nothing is there.
     Nothing,
+    /// The other end is closed.
     Closed,
 }
 
 impl Connection {
     /// The pool's end says when it has read a parcel; a worker's reading ends with its task.
-    pub(crate) fn new(socket: impl Into<OwnedFd>, is_pool: bool) -> Connection {
+    pub fn new(socket: impl Into<OwnedFd>, is_pool: bool) -> Connection {
         Connection {
             known: HashSet::new(),
             mapped: Vec::new(),
@@ -73,13 +76,14 @@ impl Connection {
         }
     }
 
-    pub(crate) fn socket(&self) -> Arc<OwnedFd> {
+    /// The socket, to be watched.
+    pub fn socket(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.socket)
     }
 
     /// Puts a message on its way; [`flush`](Connection::flush) sends it. The body is copied, so
     /// that it can be sent again elsewhere.
-    pub(crate) fn put<M: Serialize>(&mut self, head: &M, body: &Body) -> io::Result<()> {
+    pub fn put<M: Serialize>(&mut self, head: &M, body: &Body) -> io::Result<()> {
         let (bytes, parcel): (&[u8], _) = match &body.bytes {
             Bytes::Inline(bytes) => (bytes, None),
             Bytes::Parcel(parcel, len) => (&[], Some((parcel, *len))),
@@ -123,18 +127,18 @@ impl Connection {
     }
 
     /// Whether all messages have gone.
-    pub(crate) fn is_flushed(&self) -> bool {
+    pub fn is_flushed(&self) -> bool {
         self.outgoing.is_empty()
     }
 
     /// Gives up what is on its way, since nobody will take it.
-    pub(crate) fn forget_outgoing(&mut self) {
+    pub fn forget_outgoing(&mut self) {
         self.outgoing.clear();
         self.sent = 0;
     }
 
     /// Sends what is on its way. Without `wait` only as much as the socket takes now.
-    pub(crate) fn flush(&mut self, wait: bool) -> io::Result<()> {
+    pub fn flush(&mut self, wait: bool) -> io::Result<()> {
         let mut flags = MsgFlags::MSG_NOSIGNAL;
         if !wait {
             flags |= MsgFlags::MSG_DONTWAIT;
@@ -166,7 +170,7 @@ impl Connection {
     }
 
     /// Receives what is there; with `wait`, waits until something is.
-    pub(crate) fn receive(&mut self, wait: bool) -> io::Result<Arrival> {
+    pub fn receive(&mut self, wait: bool) -> io::Result<Arrival> {
         if self.received.is_empty() {
             self.received = 0..0;
         } else if self.received.end == self.buffer.len() {
@@ -192,7 +196,7 @@ impl Connection {
     }
 
     /// Takes the next message, if it is there as a whole.
-    pub(crate) fn take<M: DeserializeOwned>(&mut self) -> io::Result<Option<(M, Body)>> {
+    pub fn take<M: DeserializeOwned>(&mut self) -> io::Result<Option<(M, Body)>> {
         let waiting = &self.buffer[self.received.clone()];
         let Some((header, rest)) = waiting.split_first_chunk::<FRAME_HEADER>() else {
             return Ok(None);
@@ -289,7 +293,7 @@ fn receive_into(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::processes::codec::{Reader, Writer};
+    use crate::pool::remote::codec::{Reader, Writer};
     use std::os::unix::net::UnixStream;
 
     fn body(text: &str) -> Body {

@@ -1,5 +1,6 @@
 //! What a worker does with a chunk: calls the function on each item.
 
+use std::any::Any;
 use std::any::type_name;
 use std::cell::RefCell;
 use std::fmt;
@@ -16,7 +17,7 @@ use crate::pool::threads::panic_message;
 /// Why an item has no result although its worker is well. The result of an item travels as
 /// `Result<R, ItemError>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum ItemError {
+pub enum ItemError {
     /// The function panicked.
     Panic(String),
     /// The result could not be made into bytes.
@@ -37,20 +38,20 @@ impl fmt::Display for ItemError {
 
 /// A chunk of items in a worker.
 #[derive(Debug)]
-pub(crate) struct Job<'w> {
-    pub(crate) items: usize,
-    pub(crate) arguments: Reader,
-    pub(crate) results: Writer,
+pub struct Job<'w> {
+    pub items: usize,
+    pub arguments: Reader,
+    pub results: Writer,
     /// Whether the items after one that fails are of no use to anybody.
-    pub(crate) stop_at_failure: bool,
+    pub stop_at_failure: bool,
     /// Tells the pool which item of the chunk is in work, should this process die of it.
-    pub(crate) item_in_work: &'w AtomicU64,
+    pub item_in_work: &'w AtomicU64,
     /// Tells the pool since when, if the items have a time limit.
-    pub(crate) since: Option<&'w AtomicU64>,
+    pub since: Option<&'w AtomicU64>,
 }
 
 /// Calls `f` on each item of the job.
-pub(crate) fn run_chunk<A, R>(f: impl Fn(A) -> R, job: &mut Job<'_>)
+pub fn run_chunk<A, R>(f: impl Fn(A) -> R, job: &mut Job<'_>)
 where
     A: DeserializeOwned,
     R: Serialize,
@@ -107,15 +108,17 @@ fn run_item(job: &mut Job<'_>, call: &mut Call<'_>) -> Result<(), ItemError> {
             Value::Argument => ItemError::Argument(format!("{name}: {why}")),
             Value::Result => ItemError::Result(format!("{name}: {why}")),
         }),
-        Err(payload) => {
-            let place = PANIC_PLACE.take().unwrap_or_default();
-            let message = panic_message(&*payload);
-            Err(ItemError::Panic(format!("{message}{place}")))
-        }
+        Err(payload) => Err(ItemError::Panic(caught(&*payload))),
     }
+}
+
+/// What is told of a panic that was caught: its message, and where it happened.
+pub fn caught(payload: &(dyn Any + Send)) -> String {
+    let place = PANIC_PLACE.take().unwrap_or_default();
+    format!("{}{place}", panic_message(payload))
 }
 
 thread_local! {
     /// Where the last panic of this thread happened, in words to follow its message.
-    pub(crate) static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+    pub static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }

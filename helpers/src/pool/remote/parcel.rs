@@ -29,7 +29,7 @@ const TAKEN: u64 = 1;
 
 /// A parcel of this process, to be written, or on its way. When it is dropped it is free.
 #[derive(Debug)]
-pub(crate) struct Parcel(Option<Memory>);
+pub struct Parcel(Option<Memory>);
 
 #[derive(Debug)]
 struct Memory {
@@ -52,7 +52,7 @@ fn stock() -> MutexGuard<'static, Vec<Memory>> {
 }
 
 /// Gives the parcels that nobody uses back to the system.
-pub(crate) fn tidy() {
+pub fn tidy() {
     stock().retain(|memory| {
         let is_free = state(&memory.region).load(Ordering::Acquire) == FREE;
         if is_free {
@@ -64,7 +64,7 @@ pub(crate) fn tidy() {
 }
 
 /// Whether there is anything that could be given back.
-pub(crate) fn is_tidy() -> bool {
+pub fn is_tidy() -> bool {
     stock().is_empty()
 }
 
@@ -94,7 +94,7 @@ impl Memory {
 
 impl Parcel {
     /// A parcel with room for `len` bytes or more: the largest that is free, or a fresh one.
-    pub(crate) fn new(len: usize) -> io::Result<Parcel> {
+    pub fn new(len: usize) -> io::Result<Parcel> {
         let mut stock = stock();
         let largest = (0..stock.len())
             // What the reader did with it is over when it is free.
@@ -121,12 +121,12 @@ impl Parcel {
     }
 
     /// How many bytes it has room for.
-    pub(crate) fn room(&self) -> usize {
+    pub fn room(&self) -> usize {
         self.memory().room()
     }
 
     /// Makes room for `len` bytes; those that are there stay.
-    pub(crate) fn grow(&mut self, len: usize) -> io::Result<()> {
+    pub fn grow(&mut self, len: usize) -> io::Result<()> {
         // One that was sent before is mapped by others as it is.
         if let Some(memory) = self.0.as_mut().filter(|memory| memory.is_fresh) {
             return memory.region.grow(HEADER + len);
@@ -137,7 +137,8 @@ impl Parcel {
         Ok(())
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// All that there is room for.
+    pub fn bytes(&self) -> &[u8] {
         let memory = self.memory();
         let start = memory.region.start().as_ptr();
         // SAFETY: the region is mapped and longer than the header; the range is borrowed with
@@ -145,7 +146,8 @@ impl Parcel {
         unsafe { slice::from_raw_parts(start.add(HEADER), memory.room()) }
     }
 
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+    /// The same, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         let memory = self.memory();
         let start = memory.region.start().as_ptr();
         // SAFETY: as in `bytes`, and nobody else reads: while it is written it is not sent, and
@@ -154,16 +156,17 @@ impl Parcel {
     }
 
     /// What another process knows it by.
-    pub(crate) fn id(&self) -> u64 {
+    pub fn id(&self) -> u64 {
         self.memory().id
     }
 
-    pub(crate) fn file(&self) -> BorrowedFd<'_> {
+    /// The file that another process maps.
+    pub fn file(&self) -> BorrowedFd<'_> {
         self.memory().region.file()
     }
 
     /// Leaves the parcel to its reader, who marks it free.
-    pub(crate) fn leave(mut self) {
+    pub fn leave(mut self) {
         if let Some(memory) = self.0.take() {
             memory.put_back(TAKEN);
         }
@@ -180,7 +183,7 @@ impl Drop for Parcel {
 
 /// The bytes of another process's parcel.
 #[derive(Debug)]
-pub(crate) struct Delivery {
+pub struct Delivery {
     region: Arc<Region>,
     len: usize,
     /// Whether it is for the reader to say when it is done.
@@ -189,7 +192,7 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     /// The first `len` bytes of the parcel `id`, whose file is asked for if it is not known yet.
-    pub(crate) fn open(
+    pub fn open(
         id: u64,
         len: usize,
         marks_free: bool,
@@ -206,7 +209,8 @@ impl Delivery {
         })
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// The bytes that were sent.
+    pub fn bytes(&self) -> &[u8] {
         let start = self.region.start().as_ptr();
         // SAFETY: the region is mapped, and longer than the header and `len` bytes (checked when
         // it was opened). Its owner does not write before the reader is done.

@@ -14,22 +14,23 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::chunk_run::{Job, run_chunk};
-use super::serve::keep_value;
+use super::desk::keep_value;
 
 /// The code of one chunk: takes the items out of the job, calls the function on each, and puts
 /// the results in.
-pub(crate) type Entry = fn(&mut Job<'_>);
+pub type Entry = fn(&mut Job<'_>);
 
 /// A place in a library that this process has loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub struct Place {
     /// The library's path; empty for the program itself.
-    pub(crate) library: CString,
-    pub(crate) offset: u64,
+    pub library: CString,
+    /// How far behind the library's start.
+    pub offset: u64,
 }
 
 /// The entry that runs `F` on chunks of items.
-pub(crate) fn entry<F, A, R>() -> Entry
+pub fn entry<F, A, R>() -> Entry
 where
     F: Fn(A) -> R,
     A: DeserializeOwned,
@@ -41,7 +42,7 @@ where
 }
 
 /// The entry that runs `F` once and keeps its value for the tasks of the worker.
-pub(crate) fn initializer_entry<F, A, V>() -> Entry
+pub fn initializer_entry<F, A, V>() -> Entry
 where
     F: Fn(A) -> V,
     A: DeserializeOwned,
@@ -75,7 +76,7 @@ unsafe fn conjure<'a, F>() -> &'a F {
 }
 
 /// Where an entry is. `None` if the system cannot tell, which does not happen for code.
-pub(crate) fn place(entry: Entry) -> Option<Place> {
+pub fn place(entry: Entry) -> Option<Place> {
     place_of(entry as *const c_void)
 }
 
@@ -84,14 +85,19 @@ pub(crate) fn place(entry: Entry) -> Option<Place> {
 /// # Safety
 /// `place` must have been made by [`place`](place()) in a process that runs the same program and
 /// has the same library loaded.
-pub(crate) unsafe fn entry_at(place: &Place) -> io::Result<Entry> {
-    let base = base_of(&place.library)?;
-    let address = base.wrapping_add(place.offset as usize) as *const c_void;
+pub unsafe fn entry_at(place: &Place) -> io::Result<Entry> {
+    let address = address_at(place)?;
     // SAFETY: the library is the sender's, byte for byte (the kernel gives each cell's library a
     // name of its own and never writes it again; a program's workers are started from the
     // program's open file), so at this distance from its start lies the sender's function, of
     // this type. Libraries are never unloaded.
     Ok(unsafe { mem::transmute::<*const c_void, Entry>(address) })
+}
+
+/// The address of a place, whose library is loaded first if need be.
+pub fn address_at(place: &Place) -> io::Result<*const c_void> {
+    let base = base_of(&place.library)?;
+    Ok(base.wrapping_add(place.offset as usize) as *const c_void)
 }
 
 /// What the loader tells about a library: the beginning of C's `struct link_map`.
@@ -104,8 +110,13 @@ struct LinkMap {
     name: *const c_char,
 }
 
+/// The place of what lies at an address. `None` if the system cannot tell.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(crate) fn place_of(address: *const c_void) -> Option<Place> {
+#[allow(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "the loader looks the address up, and reads nothing there"
+)]
+pub fn place_of(address: *const c_void) -> Option<Place> {
     // SAFETY: all-zero bytes are a valid `Dl_info` (null pointers).
     let mut info: libc::Dl_info = unsafe { mem::zeroed() };
     let mut map: *mut LinkMap = ptr::null_mut();
@@ -137,8 +148,13 @@ fn base_of(library: &CStr) -> io::Result<usize> {
     Ok(unsafe { (*map).base })
 }
 
+/// The place of what lies at an address. `None` if the system cannot tell.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(crate) fn place_of(address: *const c_void) -> Option<Place> {
+#[allow(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "the loader looks the address up, and reads nothing there"
+)]
+pub fn place_of(address: *const c_void) -> Option<Place> {
     // SAFETY: all-zero bytes are a valid `Dl_info`; `dladdr` takes any address.
     let mut info: libc::Dl_info = unsafe { mem::zeroed() };
     if unsafe { libc::dladdr(address, &mut info) } == 0 || info.dli_fname.is_null() {

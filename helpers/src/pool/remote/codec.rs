@@ -18,13 +18,17 @@ const MOST_INLINE: usize = 32 << 10;
 
 /// Bytes on their way, and the files of shared arrays that they speak of.
 #[derive(Debug, Default)]
-pub(crate) struct Body {
-    pub(crate) bytes: Bytes,
-    pub(crate) files: Vec<OwnedFd>,
+pub struct Body {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// The files.
+    pub files: Vec<OwnedFd>,
 }
 
+/// Where bytes lie.
 #[derive(Debug)]
-pub(crate) enum Bytes {
+pub enum Bytes {
+    /// In memory of this process.
     Inline(Vec<u8>),
     /// The first so many bytes of a parcel, to be sent.
     Parcel(Parcel, usize),
@@ -32,6 +36,21 @@ pub(crate) enum Bytes {
     Delivery(Delivery),
     /// The same, but it cannot be read, for this reason.
     Unreadable(String),
+}
+
+impl Bytes {
+    /// The bytes, wherever they lie.
+    ///
+    /// # Errors
+    /// They cannot be read, for this reason.
+    pub fn as_slice(&self) -> Result<&[u8], String> {
+        match self {
+            Bytes::Inline(bytes) => Ok(bytes),
+            Bytes::Parcel(parcel, len) => Ok(&parcel.bytes()[..*len]),
+            Bytes::Delivery(delivery) => Ok(delivery.bytes()),
+            Bytes::Unreadable(why) => Err(why.clone()),
+        }
+    }
 }
 
 impl Default for Bytes {
@@ -43,7 +62,7 @@ impl Default for Bytes {
 /// Writes values one after the other, each behind its length: so that one that cannot be read
 /// does not cost those behind it.
 #[derive(Debug, Default)]
-pub(crate) struct Writer {
+pub struct Writer {
     buffer: Buffer,
     /// `None` where files cannot go along: in results.
     files: Option<Box<Files>>,
@@ -60,7 +79,7 @@ const LENGTH: usize = size_of::<u64>();
 
 impl Writer {
     /// A writer whose values may hold slices of shared arrays.
-    pub(crate) fn for_arguments() -> Writer {
+    pub fn for_arguments() -> Writer {
         Writer {
             files: Some(Box::default()),
             ..Writer::default()
@@ -68,7 +87,7 @@ impl Writer {
     }
 
     /// A writer of what every worker gets: its values may hold slices to be read.
-    pub(crate) fn for_everybody() -> Writer {
+    pub fn for_everybody() -> Writer {
         let files = Files {
             has_one_reader: false,
             ..Files::default()
@@ -80,12 +99,12 @@ impl Writer {
     }
 
     /// Appends a value; after an error, nothing.
-    pub(crate) fn write<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), String> {
+    pub fn write<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), String> {
         self.write_with(&mut |to| value.serialize(to))
     }
 
     /// Appends `Ok(value)`, as serde writes a `Result`.
-    pub(crate) fn write_ok<T: Serialize>(&mut self, value: &T) -> Result<(), String> {
+    pub fn write_ok<T: Serialize>(&mut self, value: &T) -> Result<(), String> {
         self.write_with(&mut |to| {
             OK.serialize(&mut *to)?;
             value.serialize(to)
@@ -126,11 +145,12 @@ impl Writer {
     }
 
     /// Takes back what was written after the first `len` bytes.
-    pub(crate) fn truncate(&mut self, len: usize) {
+    pub fn truncate(&mut self, len: usize) {
         self.buffer.len = len;
     }
 
-    pub(crate) fn finish(self) -> Body {
+    /// What was written.
+    pub fn finish(self) -> Body {
         let Buffer {
             mut inline,
             parcel,
@@ -226,14 +246,15 @@ impl ser_flavors::Flavor for Output<'_> {
 
 /// Reads the values that a [`Writer`] wrote.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub struct Reader {
     bytes: Bytes,
     at: usize,
     files: Option<Box<Files>>,
 }
 
 impl Reader {
-    pub(crate) fn new(body: Body) -> Reader {
+    /// Reads from the beginning of the body.
+    pub fn new(body: Body) -> Reader {
         Reader {
             bytes: body.bytes,
             at: 0,
@@ -245,7 +266,7 @@ impl Reader {
     }
 
     /// Reads the next value. After an error the one behind it can still be read.
-    pub(crate) fn read<T: DeserializeOwned>(&mut self) -> Result<T, String> {
+    pub fn read<T: DeserializeOwned>(&mut self) -> Result<T, String> {
         let mut value = None;
         self.read_with(&mut |from| {
             value = Some(T::deserialize(from)?);
@@ -255,7 +276,7 @@ impl Reader {
     }
 
     /// Reads the next value, which is a `Result`, and hands the value of an `Ok` to `keep`.
-    pub(crate) fn read_result<T: DeserializeOwned>(
+    pub fn read_result<T: DeserializeOwned>(
         &mut self,
         keep: impl FnOnce(T),
     ) -> Result<Result<(), ItemError>, String> {
@@ -289,12 +310,7 @@ impl Reader {
         &mut self,
         deserialize: &mut dyn FnMut(&mut From<'_>) -> postcard::Result<()>,
     ) -> Result<(), String> {
-        let bytes = match &self.bytes {
-            Bytes::Inline(bytes) => &bytes[..],
-            Bytes::Parcel(parcel, len) => &parcel.bytes()[..*len],
-            Bytes::Delivery(delivery) => delivery.bytes(),
-            Bytes::Unreadable(why) => return Err(why.clone()),
-        };
+        let bytes = self.bytes.as_slice()?;
         let value = bytes[self.at..]
             .split_first_chunk::<LENGTH>()
             .and_then(|(length, rest)| rest.get(..u64::from_le_bytes(*length) as usize))
@@ -335,12 +351,12 @@ impl Drop for Lent<'_> {
 
 /// Files that go along with values, each once.
 #[derive(Debug)]
-pub(crate) struct Files {
+pub struct Files {
     open: Vec<OwnedFd>,
     /// What the writer knows them by.
     keys: Vec<u64>,
     /// Whether the values go to one process, which may write to what it is lent.
-    pub(crate) has_one_reader: bool,
+    pub has_one_reader: bool,
 }
 
 impl Default for Files {
@@ -355,7 +371,7 @@ impl Default for Files {
 
 impl Files {
     /// Adds a file, unless the one of this key is there; gives its place.
-    pub(crate) fn add(&mut self, key: u64, file: BorrowedFd<'_>) -> io::Result<usize> {
+    pub fn add(&mut self, key: u64, file: BorrowedFd<'_>) -> io::Result<usize> {
         if let Some(place) = self.keys.iter().position(|&known| known == key) {
             return Ok(place);
         }
@@ -368,7 +384,7 @@ impl Files {
         Ok(self.keys.len() - 1)
     }
 
-    pub(crate) fn get(&self, place: usize) -> Option<&OwnedFd> {
+    pub fn get(&self, place: usize) -> Option<&OwnedFd> {
         self.open.get(place)
     }
 }
@@ -394,14 +410,14 @@ fn reason(error: postcard::Error) -> String {
 }
 
 /// An error for a serializer or deserializer, whose reason this module tells.
-pub(crate) fn because<E>(reason: impl fmt::Display, make: impl FnOnce(String) -> E) -> E {
+pub fn because<E>(reason: impl fmt::Display, make: impl FnOnce(String) -> E) -> E {
     REASON.set(Some(reason.to_string()));
     make(reason.to_string())
 }
 
 /// Works with the files that go with the value which is being written or read on this thread.
 /// `None` if there is no such value, or if it may have no files.
-pub(crate) fn with_files<R>(work: impl FnOnce(&mut Files) -> R) -> Option<R> {
+pub fn with_files<R>(work: impl FnOnce(&mut Files) -> R) -> Option<R> {
     let mut files = FILES.take();
     let done = files.as_deref_mut().map(work);
     FILES.set(files);

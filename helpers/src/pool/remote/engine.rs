@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -16,15 +16,17 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::bell::Bell;
-use super::crew::{Completed, Crew, LIVENESS, Settings, Sink, Task};
-use super::output::Relay;
+use super::crew::{Completed, Crew, LIVENESS, Sink, Task};
 use super::parcel;
 use super::printer;
-use super::serve::{IDLE, LOOKING};
 use super::ship::{self, Entry};
-use super::worker::Worker;
 use crate::pool::PoolError;
 
+/// How long who waits for a message looks for it before sleeping. Waking a sleeping process costs
+/// several microseconds; looking costs processor time.
+pub const LOOKING: Duration = Duration::from_micros(50);
+/// After so long without a task, memory that is kept for the next one is given back.
+pub const IDLE: Duration = Duration::from_secs(1);
 /// How long tasks go unattended before the background thread leads.
 const GRACE: Duration = Duration::from_millis(2);
 /// How long after its last use the background thread looks after a pool by itself.
@@ -52,7 +54,7 @@ pub(crate) struct Engine {
 }
 
 struct State {
-    crew: Crew,
+    crew: Box<dyn Crew>,
     number_of_entry: HashMap<usize, u32>,
     leader: Leader,
     /// How many wait while another one leads.
@@ -77,15 +79,17 @@ impl State {
 
 impl Engine {
     /// Starts the workers and waits until all are ready.
-    pub(crate) fn start(settings: Settings) -> Result<Arc<Engine>, PoolError> {
-        let workers = settings.workers;
+    pub(crate) fn start(
+        workers: usize,
+        crew: impl FnOnce(Arc<Bell>) -> Result<Box<dyn Crew>, PoolError>,
+    ) -> Result<Arc<Engine>, PoolError> {
         let bell = Bell::new()
             .map(Arc::new)
             .map_err(|cause| PoolError::start(1, workers, cause.to_string()))?;
         let engine = Arc::new(Engine {
             workers,
             state: Mutex::new(State {
-                crew: Crew::start(settings, Arc::clone(&bell))?,
+                crew: crew(Arc::clone(&bell))?,
                 number_of_entry: HashMap::new(),
                 leader: Leader::Nobody,
                 followers: 0,
@@ -101,7 +105,7 @@ impl Engine {
             bell,
         });
         engine.drive(&|| engine.lock().crew.is_up(), None);
-        let broken = engine.lock().crew.broken.clone();
+        let broken = engine.lock().crew.broken().cloned();
         match broken {
             Some(error) => {
                 engine.close();
@@ -160,8 +164,7 @@ impl Engine {
         let place = ship::place(entry).ok_or_else(|| {
             PoolError::invalid_input("the system cannot tell where this function is".to_owned())
         })?;
-        let number = state.crew.functions.len() as u32;
-        state.crew.functions.push(place);
+        let number = state.crew.learn(place);
         state.number_of_entry.insert(entry as usize, number);
         Ok(number)
     }
@@ -171,7 +174,7 @@ impl Engine {
         let mut completed = Vec::new();
         let has_limit = task.time_limit.is_some();
         let mut state = self.lock();
-        if let Some(error) = state.crew.broken.clone() {
+        if let Some(error) = state.crew.broken().cloned() {
             completed.push((task.sink, task.place, Err(error)));
         } else {
             state.crew.enqueue(task);
@@ -192,7 +195,7 @@ impl Engine {
 
     /// How many tasks wait for a worker.
     pub(crate) fn queued(&self) -> usize {
-        self.lock().crew.queue.len()
+        self.lock().crew.queued()
     }
 
     pub(crate) fn workers(&self) -> usize {
@@ -272,7 +275,7 @@ impl Engine {
     fn lead(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>, as_whom: Leader) -> bool {
         // Only a caller waits for a result, and gains from being awake when it comes.
         let looking = if as_whom == Leader::Caller {
-            LOOKING
+            self.lock().crew.looking()
         } else {
             Duration::ZERO
         };
@@ -323,7 +326,7 @@ impl Engine {
         if let Some(end) = deadline {
             longest = longest.min(end.saturating_duration_since(Instant::now()));
         }
-        let watched: Vec<_> = state.crew.workers.iter().flat_map(Watched::of).collect();
+        let watched = state.crew.watched();
         drop(state);
         let mut about: Vec<PollFd<'_>> = watched
             .iter()
@@ -390,26 +393,6 @@ impl Drop for Leadership<'_> {
         } else if state.needs_background() {
             self.0.needed.notify_one();
         }
-    }
-}
-
-/// A file that a sleeping leader watches. It stays open as long as this.
-struct Watched {
-    file: Arc<OwnedFd>,
-    events: PollFlags,
-}
-
-impl Watched {
-    /// What is to be watched of a worker: its connection and its output.
-    fn of(worker: &Worker) -> impl Iterator<Item = Watched> {
-        let mut events = PollFlags::POLLIN;
-        if !worker.link.is_flushed() {
-            events |= PollFlags::POLLOUT;
-        }
-        let outputs = worker.outputs.iter().filter_map(Relay::pipe);
-        let outputs = outputs.map(|file| (file, PollFlags::POLLIN));
-        let files = std::iter::once((worker.link.socket(), events)).chain(outputs);
-        files.map(|(file, events)| Watched { file, events })
     }
 }
 

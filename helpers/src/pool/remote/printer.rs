@@ -37,7 +37,7 @@ fn desk() -> MutexGuard<'static, Desk> {
 }
 
 /// Prints `text` soon, as a whole.
-pub(super) fn print(to: Stream, text: String) {
+pub fn print(to: Stream, text: String) {
     let mut desk = desk();
     if !desk.has_thread {
         let thread = thread::Builder::new().name("printer".to_owned());
@@ -50,12 +50,12 @@ pub(super) fn print(to: Stream, text: String) {
 }
 
 /// Whether so much waits to be printed that there should not be more.
-pub(super) fn is_full() -> bool {
+pub fn is_full() -> bool {
     desk().bytes >= MOST_BYTES
 }
 
 /// Waits until all is printed that has come, but not for long.
-pub(super) fn catch_up(limit: Duration) {
+pub fn catch_up(limit: Duration) {
     let deadline = Instant::now() + limit;
     let mut desk = desk();
     let come = desk.come;

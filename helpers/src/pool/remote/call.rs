@@ -68,14 +68,14 @@ type Read<'r> = dyn FnMut(&mut Reader) -> Result<Result<(), ItemError>, String> 
 
 /// What came back of a chunk, result by result.
 struct Results {
-    worker: String,
+    worker: Arc<str>,
     bytes: Reader,
 }
 
 impl Results {
     fn new(finished: Finished) -> Results {
         Results {
-            worker: format!("worker {}", finished.worker),
+            worker: finished.worker,
             bytes: Reader::new(finished.body),
         }
     }
@@ -107,7 +107,7 @@ impl Results {
             )
         };
         done.map_err(unreadable)?.map_err(|error| match error {
-            ItemError::Panic(message) => PoolError::panic(self.worker.clone(), item, message),
+            ItemError::Panic(message) => PoolError::panic(self.worker.to_string(), item, message),
             ItemError::Result(cause) => PoolError::not_sent(
                 item,
                 format!("gave a result that cannot be sent, as {cause}"),
@@ -190,7 +190,7 @@ impl Drop for Map<'_> {
 }
 
 /// Calls `F` on each item, `size` items at a time.
-pub(super) fn map<F, A, R>(
+pub(crate) fn map<F, A, R>(
     engine: &Engine,
     size: usize,
     time_limit: Option<Duration>,
@@ -362,7 +362,7 @@ fn submit_bytes(
 }
 
 /// Calls `F` on one argument.
-pub(super) fn submit<F, A, R>(
+pub(crate) fn submit<F, A, R>(
     engine: &Arc<Engine>,
     time_limit: Option<Duration>,
     argument: A,
@@ -387,7 +387,7 @@ where
 
 /// Calls `F` on each item of a chunk whose first item has the place `first` in the list. Each
 /// item has a result, if need be the error of the whole chunk.
-pub(super) fn submit_chunk<F, A, R>(
+pub(crate) fn submit_chunk<F, A, R>(
     engine: &Arc<Engine>,
     time_limit: Option<Duration>,
     first: usize,

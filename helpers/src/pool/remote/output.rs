@@ -21,14 +21,16 @@ const READS_AT_ONCE: usize = 16;
 
 /// Where a worker's output goes on.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Stream {
+pub enum Stream {
+    /// What a program gives.
     Out,
+    /// What it says about itself.
     Error,
 }
 
 /// Passes on what comes out of a worker's pipe.
 #[derive(Debug)]
-pub(super) struct Relay {
+pub(crate) struct Relay {
     pipe: Arc<OwnedFd>,
     to: Stream,
     line: Vec<u8>,
@@ -38,7 +40,7 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    pub(super) fn new(pipe: impl Into<OwnedFd>, to: Stream) -> io::Result<Relay> {
+    pub(crate) fn new(pipe: impl Into<OwnedFd>, to: Stream) -> io::Result<Relay> {
         let pipe = pipe.into();
         fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         Ok(Relay {
@@ -51,7 +53,7 @@ impl Relay {
     }
 
     /// The pipe, while more can come out of it.
-    pub(super) fn pipe(&self) -> Option<Arc<OwnedFd>> {
+    pub(crate) fn pipe(&self) -> Option<Arc<OwnedFd>> {
         self.open.then(|| Arc::clone(&self.pipe))
     }
 
@@ -103,7 +105,7 @@ impl Relay {
 }
 
 /// Passes on all lines that are there. With `all`, unfinished last lines as well.
-pub(super) fn pass_on(relays: &mut [Relay; 2], all: bool) {
+pub(crate) fn pass_on(relays: &mut [Relay; 2], all: bool) {
     // Most tasks print nothing, and one question is quicker than two readings in vain.
     let mut about = relays
         .each_ref()
@@ -136,7 +138,7 @@ fn end_of_characters(line: &[u8]) -> usize {
 /// The kernel takes its orders from the same stream as the text that it shows, as lines that
 /// begin with or hold certain words. A mark that is not seen in the middle of such a word makes
 /// it a word like any other.
-fn harmless(bytes: &[u8], in_notebook: bool) -> String {
+pub fn harmless(bytes: &[u8], in_notebook: bool) -> String {
     const COMMAND: &str = "EVCXR_";
     const DEFUSED: &str = "EVCXR\u{2060}_";
     let text = String::from_utf8_lossy(bytes);

@@ -1,0 +1,485 @@
+//! The thread that attends to a job: starts the launcher, hears the ranks, notices the end.
+
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::{CommandExt, parent_id};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use helpers::internals::is_notebook;
+use helpers::internals::output::Stream;
+
+use crate::end::{self, End};
+use crate::error::MpiError;
+use crate::job::{Shared, set_nonblocking};
+use crate::launcher::Launcher;
+use crate::link::{
+    Arrival, Channel, Errand, Hello, Inbox, Listener, Order, Report, read_available, send,
+};
+use crate::output::Voice;
+
+/// How often the thread looks whether the launcher has ended, which no connection tells for sure.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long a launcher may take to give its own account of a rank's end, and to end the others.
+const TIME_FOR_ACCOUNT: Duration = Duration::from_millis(1500);
+
+/// How long a launcher that is told to end may take to do it.
+const TIME_TO_END: Duration = Duration::from_millis(500);
+
+/// How long what is left of the output may take to arrive when the launcher has ended.
+const TIME_TO_ARRIVE: Duration = Duration::from_millis(100);
+
+/// So much of what the launcher says is kept.
+const MOST_WORDS: usize = 64 << 10;
+
+#[derive(Debug)]
+pub(crate) struct Attendant {
+    launcher: Launcher,
+    listener: Listener,
+    errand: Errand,
+    shared: Arc<Shared>,
+    woken: PipeReader,
+    /// Connected, but not introduced.
+    strangers: Vec<(OwnedFd, Inbox)>,
+    ranks: Vec<Rank>,
+    /// The launcher's output and errors, and what came out of them.
+    pipes: Vec<OwnedFd>,
+    words: Vec<u8>,
+    loss: Option<Loss>,
+    /// When the job is to be ended by force.
+    force_at: Option<Instant>,
+    /// The kernel whose cells this process runs, if it does.
+    kernel: Option<u32>,
+}
+
+/// A rank as its control connection shows it.
+#[derive(Debug, Default)]
+struct Rank {
+    control: Option<(OwnedFd, Inbox)>,
+    /// Whether it has given its value.
+    has_answered: bool,
+    /// Whether it has said all, and may end.
+    is_done: bool,
+}
+
+/// The first thing that went wrong.
+#[derive(Debug)]
+struct Loss {
+    rank: Option<usize>,
+    /// What the rank itself has said about it.
+    how: Option<String>,
+}
+
+impl Attendant {
+    pub(crate) fn new(
+        launcher: Launcher,
+        listener: Listener,
+        errand: Errand,
+        shared: Arc<Shared>,
+        woken: PipeReader,
+    ) -> Attendant {
+        let mut ranks = Vec::new();
+        ranks.resize_with(errand.ranks, Rank::default);
+        Attendant {
+            launcher,
+            listener,
+            errand,
+            shared,
+            woken,
+            strangers: Vec::new(),
+            ranks,
+            pipes: Vec::new(),
+            words: Vec::new(),
+            loss: None,
+            force_at: None,
+            kernel: is_notebook().then(parent_id),
+        }
+    }
+
+    /// Starts the launcher, and attends to the job until nothing is left of it.
+    pub(crate) fn attend(mut self, command: Command, started: &Sender<Result<(), MpiError>>) {
+        let mut child = match self.start(command) {
+            Ok(child) => child,
+            Err(error) => {
+                let program = self.launcher.program.display();
+                let _ = started.send(Err(MpiError::start(format!("{program}: {error}"))));
+                self.conclude(End::default());
+                return;
+            }
+        };
+        let _ = started.send(Ok(()));
+        let status = self.watch(&mut child);
+        self.drain();
+        let end = self.tell_end(status);
+        self.shared.outputs().finish_all();
+        self.conclude(end);
+    }
+
+    fn start(&mut self, mut command: Command) -> io::Result<Child> {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // So that all of it can be ended at once.
+            .process_group(0);
+        #[cfg(target_os = "linux")]
+        // SAFETY: between fork and exec only this one call to the system is made.
+        unsafe {
+            command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?));
+        }
+        let mut child = command.spawn()?;
+        let pipes = [
+            child.stdout.take().map(OwnedFd::from),
+            child.stderr.take().map(OwnedFd::from),
+        ];
+        for pipe in pipes.into_iter().flatten() {
+            set_nonblocking(&pipe)?;
+            self.pipes.push(pipe);
+        }
+        Ok(child)
+    }
+
+    /// Attends until the launcher has ended; gives how it did.
+    fn watch(&mut self, child: &mut Child) -> Option<ExitStatus> {
+        let mut told_to_end = None;
+        loop {
+            self.wait(TICK);
+            self.obey_owner();
+            self.accept();
+            self.hear_ranks();
+            self.hear_launcher();
+            self.shared.outputs().listen_to_all();
+            match child.try_wait() {
+                Ok(None) => {}
+                Ok(Some(status)) => return Some(status),
+                Err(_) => return None,
+            }
+            let now = Instant::now();
+            if self.kernel.is_some_and(|kernel| kernel != parent_id()) {
+                // It is gone, and with it everybody who could want anything.
+                self.force_by(now);
+            }
+            if told_to_end.is_none() && self.force_at.is_some_and(|at| at <= now) {
+                // Ranks end when their connection does. The launcher cleans up after them.
+                self.ranks.iter_mut().for_each(|rank| rank.control = None);
+                let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+                told_to_end = Some(now);
+            }
+            if told_to_end.is_some_and(|then| now > then + TIME_TO_END) {
+                let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
+                return child.wait().ok();
+            }
+        }
+    }
+
+    /// Sleeps until something happens.
+    fn wait(&self, limit: Duration) {
+        let limit = match self.force_at {
+            Some(at) => limit.min(at.saturating_duration_since(Instant::now())),
+            None => limit,
+        };
+        let voices = self.shared.outputs().sockets();
+        let mut files: Vec<BorrowedFd<'_>> = vec![self.woken.as_fd(), self.listener.as_fd()];
+        files.extend(self.strangers.iter().map(|(socket, _)| socket.as_fd()));
+        files.extend(
+            self.ranks
+                .iter()
+                .filter_map(|rank| Some(rank.control.as_ref()?.0.as_fd())),
+        );
+        files.extend(self.pipes.iter().map(AsFd::as_fd));
+        files.extend(voices.iter().map(|socket| socket.as_fd()));
+        let mut about: Vec<_> = files
+            .into_iter()
+            .map(|file| PollFd::new(file, PollFlags::POLLIN))
+            .collect();
+        let limit = PollTimeout::try_from(limit + Duration::from_millis(1));
+        // Being interrupted is as good as waking up.
+        let _ = poll(&mut about, limit.unwrap_or(PollTimeout::ZERO));
+    }
+
+    fn obey_owner(&mut self) {
+        // What the bell says does not matter.
+        let _ = nix::unistd::read(&self.woken, &mut [0; 256]);
+        let (orders, deadline) = {
+            let mut state = self.shared.lock();
+            (std::mem::take(&mut state.orders), state.deadline)
+        };
+        for (rank, order) in orders {
+            match rank {
+                Some(rank) => self.send(rank, &order),
+                None => (0..self.ranks.len()).for_each(|rank| self.send(rank, &order)),
+            }
+        }
+        if let Some(deadline) = deadline {
+            self.force_by(deadline);
+        }
+    }
+
+    fn force_by(&mut self, deadline: Instant) {
+        self.force_at = Some(self.force_at.map_or(deadline, |at| at.min(deadline)));
+    }
+
+    fn send(&mut self, rank: usize, order: &Order) {
+        if let Some((control, _)) = self.ranks.get(rank).and_then(|rank| rank.control.as_ref()) {
+            // A rank's thread does nothing but listen. If it is gone, the connection will tell.
+            let _ = send(control, order);
+        }
+    }
+
+    fn accept(&mut self) {
+        while let Ok(Some(socket)) = self.listener.accept() {
+            self.strangers.push((socket, Inbox::default()));
+        }
+        for (socket, mut inbox) in std::mem::take(&mut self.strangers) {
+            if set_nonblocking(&socket).is_err() {
+                continue;
+            }
+            let arrival = inbox.read_one_from(&socket);
+            match inbox.take::<Hello>() {
+                Ok(Some(hello)) if hello.token == self.errand.token => {
+                    self.introduce(&hello, socket);
+                }
+                Ok(None) if arrival != Arrival::Closed => self.strangers.push((socket, inbox)),
+                // Whoever it is, it is no rank of ours.
+                _ => {}
+            }
+        }
+    }
+
+    fn introduce(&mut self, hello: &Hello, socket: OwnedFd) {
+        let rank = hello.rank as usize;
+        let Some(known) = self.ranks.get_mut(rank) else {
+            return;
+        };
+        match hello.channel {
+            Channel::Control => known.control = Some((socket, Inbox::default())),
+            Channel::Output => self.listen(rank, Stream::Out, socket),
+            Channel::Errors => self.listen(rank, Stream::Error, socket),
+            Channel::Pool => {
+                self.shared.lock().pool = Some(socket);
+                self.shared.notify();
+            }
+        }
+    }
+
+    fn listen(&self, rank: usize, to: Stream, socket: OwnedFd) {
+        self.shared.outputs().add(Voice::new(rank, to, socket));
+    }
+
+    fn hear_ranks(&mut self) {
+        let mut lost = Vec::new();
+        for rank in 0..self.ranks.len() {
+            let mut reports = Vec::new();
+            let Some((control, inbox)) = &mut self.ranks[rank].control else {
+                continue;
+            };
+            let arrival = inbox.read_from(control);
+            let mut is_lost = arrival == Arrival::Closed;
+            loop {
+                match inbox.take::<Report>() {
+                    Ok(Some(report)) => reports.push(report),
+                    Ok(None) => break,
+                    Err(_) => {
+                        is_lost = true;
+                        break;
+                    }
+                }
+            }
+            for report in reports {
+                self.hear(rank, report);
+            }
+            if is_lost {
+                self.ranks[rank].control = None;
+                if !self.ranks[rank].is_done {
+                    lost.push(rank);
+                }
+            }
+        }
+        // The launcher may have ended others in the meantime, those that had nothing more to do
+        // among them.
+        let first = lost.iter().find(|&&rank| !self.ranks[rank].has_answered);
+        if let Some(&rank) = first.or(lost.first()) {
+            self.lose(Some(rank), None);
+        }
+    }
+
+    fn hear(&mut self, rank: usize, report: Report) {
+        match report {
+            Report::Up {
+                host,
+                size,
+                library,
+                ..
+            } => {
+                if size as usize != self.errand.ranks {
+                    let how = self.mismatch(size, &library);
+                    self.lose(None, Some(how));
+                    return;
+                }
+                let mut state = self.shared.lock();
+                if let Some(known) = state.hosts.get_mut(rank) {
+                    *known = Some(host);
+                }
+                state.reports.push_back((rank, Report::Ready));
+            }
+            Report::NoLibrary(path) => {
+                let library = std::fs::read(path).ok();
+                self.send(rank, &Order::Library(library));
+                return;
+            }
+            Report::Aborts(code) => {
+                let how = format!("it called MPI_Abort with error code {code}");
+                self.lose(Some(rank), Some(how));
+                return;
+            }
+            Report::Exits(code) => {
+                // When all is said it exits as it should.
+                if self.ranks.get(rank).is_some_and(|rank| rank.is_done) {
+                    return;
+                }
+                self.lose(Some(rank), Some(end::exit_in_words(code)));
+                return;
+            }
+            Report::Done => {
+                if let Some(rank) = self.ranks.get_mut(rank) {
+                    rank.is_done = true;
+                }
+                return;
+            }
+            other => {
+                if let (Report::Value(_), Some(rank)) = (&other, self.ranks.get_mut(rank)) {
+                    rank.has_answered = true;
+                }
+                self.shared.lock().reports.push_back((rank, other));
+            }
+        }
+        self.shared.notify();
+    }
+
+    /// Notes the first thing that goes wrong; what follows from it is not told.
+    fn lose(&mut self, rank: Option<usize>, how: Option<String>) {
+        if self.loss.is_none() {
+            self.loss = Some(Loss { rank, how });
+            self.force_by(Instant::now() + TIME_FOR_ACCOUNT);
+        }
+    }
+
+    fn mismatch(&self, size: u32, library: &str) -> String {
+        format!(
+            "{} started {} processes, but to the MPI library that this program is built with \
+             ({library}) each is one of {size}: the two do not belong together. Put the `mpiexec` \
+             of that library first on PATH, or build the program anew with the `mpicc` of the \
+             other",
+            self.launcher.name, self.errand.ranks
+        )
+    }
+
+    fn hear_launcher(&mut self) {
+        let words = &mut self.words;
+        self.pipes.retain(|pipe| {
+            loop {
+                match read_available(pipe, words) {
+                    Arrival::Some => {}
+                    Arrival::Nothing => return true,
+                    Arrival::Closed => return false,
+                }
+            }
+        });
+        // What came last counts.
+        let surplus = self.words.len().saturating_sub(MOST_WORDS);
+        self.words.drain(..surplus);
+    }
+
+    /// Takes in what is still on its way when the launcher has ended.
+    fn drain(&mut self) {
+        let deadline = Instant::now() + TIME_TO_ARRIVE;
+        loop {
+            self.accept();
+            self.hear_ranks();
+            self.hear_launcher();
+            self.shared.outputs().listen_to_all();
+            let is_quiet = self.pipes.is_empty()
+                && self.ranks.iter().all(|rank| rank.control.is_none())
+                && self.shared.outputs().sockets().is_empty();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if is_quiet || left.is_zero() {
+                return;
+            }
+            self.wait(left);
+        }
+    }
+
+    /// How the job ended, from what everybody says.
+    fn tell_end(&self, status: Option<ExitStatus>) -> End {
+        let words = String::from_utf8_lossy(&self.words);
+        let account = end::account(&words);
+        let is_well = status.is_some_and(|status| status.success());
+        let Some(loss) = &self.loss else {
+            if is_well {
+                return End::default();
+            }
+            return self.of_nobody(&words, account, status);
+        };
+        if let Some(how) = &loss.how {
+            return self.of(loss.rank, how.clone());
+        }
+        let outputs = self.shared.outputs();
+        let fatal = (0..self.ranks.len())
+            .find_map(|rank| Some((rank, end::fatal_error(outputs.last_errors(rank))?)));
+        drop(outputs);
+        if let Some((rank, how)) = fatal {
+            return self.of(Some(rank), how);
+        }
+        let rank = account.rank.or(loss.rank);
+        let how = account
+            .how
+            .unwrap_or_else(|| "its process ended before the function returned".to_owned());
+        self.of(rank, how)
+    }
+
+    /// The end of a job of which no rank is known to have ended first.
+    fn of_nobody(&self, words: &str, account: end::Account, status: Option<ExitStatus>) -> End {
+        let Launcher { name, program, .. } = &self.launcher;
+        let text = end::without_frames(words);
+        let status = status.map_or("it was ended".to_owned(), |status| status.to_string());
+        let how = match text.as_str() {
+            "" => format!(
+                "{} ({name}) ended without a word: {status}",
+                program.display()
+            ),
+            text => format!("{} ({name}) said:\n{text}", program.display()),
+        };
+        let is_up = self.shared.lock().hosts.iter().any(Option::is_some);
+        match (account.rank, account.how) {
+            // An MPI library that cannot even begin.
+            _ if !is_up && text.contains("MPI") && text.contains("Init") => {
+                let hint = "It may be that the launcher and the MPI library that this program is \
+                            built with do not belong together";
+                self.of(None, format!("{how}\n{hint}"))
+            }
+            (Some(rank), Some(how)) => self.of(Some(rank), how),
+            _ => self.of(None, how),
+        }
+    }
+
+    fn of(&self, rank: Option<usize>, how: String) -> End {
+        let state = self.shared.lock();
+        let host = rank.and_then(|rank| state.hosts.get(rank).cloned().flatten());
+        End { rank, host, how }
+    }
+
+    fn conclude(&self, end: End) {
+        let mut state = self.shared.lock();
+        state.end = Some(end);
+        state.is_over = true;
+        drop(state);
+        self.shared.notify();
+    }
+}

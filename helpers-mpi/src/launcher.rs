@@ -1,0 +1,238 @@
+//! The program that starts ranks, and how it is told what is wanted.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::{env, fs};
+
+use crate::error::MpiError;
+use crate::settings::{Host, Settings};
+
+/// A launcher and the family that it belongs to: each has options of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Launcher {
+    pub(crate) program: PathBuf,
+    pub(crate) family: Family,
+    /// What it calls itself.
+    pub(crate) name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    OpenMpi,
+    /// MPICH, Intel MPI, MVAPICH and others, whose `mpiexec` is called Hydra.
+    Hydra,
+    Slurm,
+    Unknown,
+}
+
+/// What was found out about launchers, so that it is asked once.
+static KNOWN: Mutex<Option<HashMap<PathBuf, Launcher>>> = Mutex::new(None);
+
+impl Launcher {
+    /// The launcher of a job: the one that was asked for, else `mpiexec`.
+    pub(crate) fn find(settings: &Settings) -> Result<Launcher, MpiError> {
+        let program = match &settings.launcher {
+            Some(program) => program.clone(),
+            None => PathBuf::from("mpiexec"),
+        };
+        let path = on_path(&program).ok_or_else(|| {
+            MpiError::start(format!(
+                "there is no program `{}`{}. In the course's clone run: cargo xtask setup; on a \
+                 cluster, load the module of an MPI library",
+                program.display(),
+                if program.components().count() > 1 {
+                    ""
+                } else {
+                    " on PATH"
+                },
+            ))
+        })?;
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get_or_insert_default();
+        if let Some(launcher) = known.get(&path) {
+            return Ok(launcher.clone());
+        }
+        let launcher = Launcher::ask(path.clone())
+            .map_err(|error| MpiError::start(format!("cannot run {}: {error}", path.display())))?;
+        known.insert(path, launcher.clone());
+        Ok(launcher)
+    }
+
+    fn ask(program: PathBuf) -> io::Result<Launcher> {
+        let output = Command::new(&program)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (family, name) = recognise(&text);
+        Ok(Launcher {
+            program,
+            family,
+            name,
+        })
+    }
+
+    /// A command that starts the job's ranks; the rank program and its arguments go behind it.
+    ///
+    /// `folder` is the job's own and goes when the job goes.
+    pub(crate) fn command(
+        &self,
+        settings: &Settings,
+        variables: &[(OsString, OsString)],
+        folder: &Path,
+    ) -> io::Result<Command> {
+        let mut command = Command::new(&self.program);
+        let ranks = settings.ranks.to_string();
+        let mut args: Vec<OsString> = vec!["-n".into(), ranks.into()];
+        // The launcher's own files. Ranks get their usual folder back; see `job`.
+        command.env("TMPDIR", folder);
+        let mut option = |words: &[&str]| args.extend(words.iter().map(OsString::from));
+        let per_node = settings.ranks_per_node.map(|ranks| ranks.to_string());
+        match self.family {
+            Family::OpenMpi => {
+                // Waiting ranks let others have their core: there may be more ranks than cores.
+                option(&["--mca", "mpi_yield_when_idle", "1", "--bind-to", "none"]);
+                if settings.is_local() {
+                    option(&["--oversubscribe"]);
+                    // With TCP, which ranks of one host do not need, the end takes a second.
+                    option(&["--mca", "btl", "self,sm"]);
+                    let shared = folder.to_string_lossy();
+                    option(&["--mca", "btl_sm_backing_directory", &shared]);
+                }
+                if let Some(ranks) = &per_node {
+                    option(&["--map-by", &format!("ppr:{ranks}:node")]);
+                }
+                if nix::unistd::Uid::effective().is_root() {
+                    // In containers there is nobody else.
+                    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1");
+                    command.env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+                }
+                // Other families pass all variables on to other hosts.
+                for (name, _) in variables {
+                    args.extend(["-x".into(), name.clone()]);
+                }
+            }
+            Family::Hydra => {
+                option(&["-bind-to", "none"]);
+                if let Some(ranks) = &per_node {
+                    option(&["-ppn", ranks]);
+                }
+            }
+            Family::Slurm => {
+                if let Some(ranks) = &per_node {
+                    option(&["--ntasks-per-node", ranks]);
+                }
+            }
+            Family::Unknown => {}
+        }
+        if !settings.hosts.is_empty() {
+            match self.family {
+                Family::Slurm => {
+                    let names: Vec<_> = settings.hosts.iter().map(|host| &*host.name).collect();
+                    args.extend(["--nodelist".into(), names.join(",").into()]);
+                }
+                family => {
+                    let file = folder.join("hosts");
+                    fs::write(&file, host_file(&settings.hosts, family))?;
+                    let option = match family {
+                        Family::Hydra => "-f",
+                        _ => "--hostfile",
+                    };
+                    args.extend([option.into(), file.into()]);
+                }
+            }
+        }
+        command.args(args).args(&settings.launcher_args);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        Ok(command)
+    }
+}
+
+fn recognise(version: &str) -> (Family, String) {
+    let first = version.lines().next().unwrap_or_default().trim();
+    let family = if version.contains("Open MPI") || version.contains("OpenRTE") {
+        Family::OpenMpi
+    } else if version.contains("HYDRA") || version.contains("Intel(R) MPI") {
+        Family::Hydra
+    } else if first.starts_with("slurm") {
+        Family::Slurm
+    } else {
+        Family::Unknown
+    };
+    let name = match family {
+        Family::Hydra if first.starts_with("HYDRA") => {
+            let number = version
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("Version:"));
+            format!("MPICH's Hydra {}", number.unwrap_or_default().trim())
+        }
+        _ => first.to_owned(),
+    };
+    (family, name)
+}
+
+/// The hosts as this family of launchers wants them to be written.
+fn host_file(hosts: &[Host], family: Family) -> String {
+    let mut text = String::new();
+    for Host { name, slots } in hosts {
+        // Writing to a text does not fail.
+        let _ = match family {
+            Family::Hydra => writeln!(text, "{name}:{slots}"),
+            _ => writeln!(text, "{name} slots={slots}"),
+        };
+    }
+    text
+}
+
+/// The file of a program that is named as in a shell.
+fn on_path(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return program.is_file().then(|| program.to_owned());
+    }
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn launchers_are_known_by_their_own_words() {
+        let open_mpi = "mpiexec (Open MPI) 5.0.11\n\nReport bugs to …\n";
+        assert_eq!(
+            recognise(open_mpi),
+            (Family::OpenMpi, "mpiexec (Open MPI) 5.0.11".to_owned())
+        );
+        let hydra = "HYDRA build details:\n    Version:           5.0.2\n    CC: cc\n";
+        assert_eq!(
+            recognise(hydra),
+            (Family::Hydra, "MPICH's Hydra 5.0.2".to_owned())
+        );
+        assert_eq!(recognise("slurm 24.05.1\n").0, Family::Slurm);
+        assert_eq!(recognise("").0, Family::Unknown);
+    }
+
+    #[test]
+    fn hosts_are_written_as_each_family_wants_them() {
+        let name = "node1".to_owned();
+        let hosts = [Host { name, slots: 8 }];
+        assert_eq!(host_file(&hosts, Family::OpenMpi), "node1 slots=8\n");
+        assert_eq!(host_file(&hosts, Family::Hydra), "node1:8\n");
+    }
+
+    #[test]
+    fn a_missing_launcher_is_an_error_with_the_remedy() {
+        let mut settings = Settings::new(1);
+        settings.launcher = Some("no-such-mpiexec".into());
+        let told = Launcher::find(&settings).unwrap_err().to_string();
+        assert!(told.contains("`no-such-mpiexec` on PATH"), "{told}");
+        assert!(told.contains("cargo xtask setup"), "{told}");
+    }
+}

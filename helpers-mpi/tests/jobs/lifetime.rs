@@ -1,0 +1,110 @@
+//! What is left of a job when it is over, or when its owner is: nothing.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{self, Command, Stdio};
+use std::time::Duration;
+use std::{env, fs};
+
+use helpers_mpi::prelude::*;
+
+use crate::common::{alone, guarded, kill_hard, soon, vanish};
+
+/// The processes of the jobs of one owner: its folder's name is in their environment.
+fn family(owner: u32) -> BTreeSet<u32> {
+    let mark = format!("/helpers-mpi-{owner}-");
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let is_one = environment
+            .windows(mark.len())
+            .any(|window| window == mark.as_bytes());
+        if let (true, Ok(id)) = (is_one, entry.file_name().to_string_lossy().parse()) {
+            found.insert(id);
+        }
+    }
+    found
+}
+
+fn folders(owner: u32) -> usize {
+    let mark = format!("helpers-mpi-{owner}-");
+    let mut places = vec![env::temp_dir()];
+    places.extend(["/dev/shm".into()]);
+    let entries = places
+        .into_iter()
+        .filter_map(|place| fs::read_dir(place).ok())
+        .flatten();
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&mark))
+        .count()
+}
+
+#[test]
+fn a_stopped_job_leaves_nothing() {
+    guarded(|| {
+        alone("lifetime::stops_a_job");
+    });
+}
+
+#[test]
+#[ignore = "runs in a process of its own"]
+fn stops_a_job() {
+    let stuck = MpiRun::new(2)
+        .time_limit(Duration::from_millis(200))
+        .run(|world| world.process_at_rank(1 - world.rank()).receive::<i32>().0);
+    assert!(stuck.unwrap_err().is_timeout());
+    assert!(vanish(&family(process::id())));
+    assert!(soon(|| folders(process::id()) == 0));
+    // And the next job is as good as the first.
+    assert_eq!(mpi_run(2, |world| world.rank()).unwrap(), [0, 1]);
+    assert!(vanish(&family(process::id())));
+    assert_eq!(folders(process::id()), 0);
+}
+
+#[test]
+fn ranks_end_with_a_killed_owner() {
+    guarded(|| {
+        let mut owner = Command::new(env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "lifetime::waits_for_ever",
+                "--ignored",
+                "--nocapture",
+            ])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let id = owner.id();
+        let output = BufReader::new(owner.stdout.take().unwrap());
+        // A rank's line says that all are at work: rank 0 waits for the other one before.
+        let at_work = output
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line.contains("at work"));
+        assert!(at_work);
+        let family = family(id);
+        assert!(family.len() >= 3, "the launcher and two ranks: {family:?}");
+        kill_hard(id);
+        owner.wait().unwrap();
+        assert!(vanish(&family), "{family:?}");
+        // The next job sweeps.
+        mpi_run(1, |_| ()).unwrap();
+        assert_eq!(folders(id), 0);
+    });
+}
+
+#[test]
+#[ignore = "runs in a process of its own"]
+fn waits_for_ever() {
+    let _ = mpi_run(2, |world| {
+        world.barrier();
+        println!("at work");
+        // In a call of the system, not of MPI, and in one of MPI.
+        if world.rank() == 0 {
+            std::thread::sleep(Duration::from_secs(1000));
+        }
+        world.barrier();
+    });
+}

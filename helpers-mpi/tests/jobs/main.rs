@@ -1,0 +1,13 @@
+//! Jobs of ranks: real ranks, started by the `mpiexec` that is on PATH.
+
+helpers_mpi::init_in_tests!();
+
+mod classic;
+#[path = "../pool/common.rs"]
+#[allow(dead_code)]
+mod common;
+mod faults;
+mod hosts;
+mod joined;
+mod lifetime;
+mod output;

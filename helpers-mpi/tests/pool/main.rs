@@ -1,0 +1,14 @@
+//! `MpiPool`, with real ranks: the vocabulary, the data, and every fault that a rank can have.
+
+helpers_mpi::init_in_tests!();
+
+mod common;
+mod far;
+mod faults;
+mod here;
+mod lifetime;
+mod output;
+mod schedule;
+mod settings;
+mod values;
+mod vocabulary;

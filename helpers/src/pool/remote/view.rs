@@ -1,0 +1,140 @@
+//! The vocabulary of a pool whose workers have memory of their own.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::call;
+use super::engine::Engine;
+use crate::pool::chunk::{checked_chunk_size, default_chunk_size};
+use crate::pool::imap::Way;
+use crate::pool::{Imap, JoinHandle, PoolError, Portable, StarFn};
+
+/// A pool with a chunk size or a time limit, made by `chunk_size` and `time_limit` of a pool.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a view of a pool does nothing by itself"]
+pub struct View<'p> {
+    engine: &'p Arc<Engine>,
+    /// `None`: the default of the call.
+    size: Option<NonZeroUsize>,
+    limit: Option<Duration>,
+}
+
+/// Results one by one, made by `imap` and `imap_unordered` of a pool.
+pub type RemoteImap<'p, I, R> = Imap<'p, I, Result<R, PoolError>, Result<R, PoolError>>;
+
+impl<'p> View<'p> {
+    /// The view without any settings.
+    pub(crate) fn new(engine: &'p Arc<Engine>) -> View<'p> {
+        View {
+            engine,
+            size: None,
+            limit: None,
+        }
+    }
+
+    /// See [`ProcessPool::chunk_size`](crate::ProcessPool::chunk_size).
+    ///
+    /// # Errors
+    /// A size of 0.
+    pub fn chunk_size(self, size: usize) -> Result<View<'p>, PoolError> {
+        let size = Some(checked_chunk_size(size)?);
+        Ok(View { size, ..self })
+    }
+
+    /// See [`ProcessPool::time_limit`](crate::ProcessPool::time_limit).
+    ///
+    /// # Errors
+    /// No time at all.
+    pub fn time_limit(self, limit: Duration) -> Result<View<'p>, PoolError> {
+        if limit.is_zero() {
+            return Err(PoolError::invalid_input(
+                "a time limit of 0 was asked for; no item can be done in no time".to_owned(),
+            ));
+        }
+        let limit = Some(limit);
+        Ok(View { limit, ..self })
+    }
+
+    /// See [`ProcessPool::map`](crate::ProcessPool::map).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn map<A, R, F>(
+        &self,
+        _f: F,
+        items: impl IntoIterator<Item = A>,
+    ) -> Result<Vec<R>, PoolError>
+    where
+        A: Portable,
+        R: Portable,
+        F: Fn(A) -> R,
+    {
+        let items: Vec<A> = items.into_iter().collect();
+        let size = match self.size {
+            Some(size) => size.get(),
+            None => default_chunk_size(items.len(), self.engine.workers()),
+        };
+        call::map::<F, A, R>(self.engine, size, self.limit, items)
+    }
+
+    /// See [`ProcessPool::starmap`](crate::ProcessPool::starmap).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn starmap<I, F>(&self, f: F, tuples: I) -> Result<Vec<F::Output>, PoolError>
+    where
+        I: IntoIterator<Item: Portable>,
+        F: StarFn<I::Item, Output: Portable>,
+    {
+        self.map(move |tuple| f.call_star(tuple), tuples)
+    }
+
+    /// See [`ProcessPool::imap`](crate::ProcessPool::imap); without a chunk size, workers take one item at a time.
+    pub fn imap<I, R, F>(&self, _f: F, items: I) -> RemoteImap<'p, I::IntoIter, R>
+    where
+        I: IntoIterator<Item: Portable + 'static>,
+        R: Portable + Send + 'static,
+        F: Fn(I::Item) -> R,
+    {
+        Imap::ordered(items.into_iter(), self.way::<F, _, _>())
+    }
+
+    /// See [`ProcessPool::imap_unordered`](crate::ProcessPool::imap_unordered); without a chunk size, workers take one item at a time.
+    pub fn imap_unordered<I, R, F>(&self, _f: F, items: I) -> RemoteImap<'p, I::IntoIter, R>
+    where
+        I: IntoIterator<Item: Portable + 'static>,
+        R: Portable + Send + 'static,
+        F: Fn(I::Item) -> R,
+    {
+        Imap::unordered(items.into_iter(), self.way::<F, _, _>())
+    }
+
+    /// See [`ProcessPool::submit`](crate::ProcessPool::submit).
+    pub fn submit<A, R, F>(&self, _f: F, arg: A) -> JoinHandle<R>
+    where
+        A: Portable + 'static,
+        R: Portable + Send + 'static,
+        F: Fn(A) -> R,
+    {
+        call::submit::<F, A, R>(self.engine, self.limit, arg)
+    }
+
+    /// How items of an `imap` go through this pool.
+    fn way<F, A, R>(&self) -> Way<'p, A, Result<R, PoolError>, Result<R, PoolError>>
+    where
+        A: Portable + 'static,
+        R: Portable + Send + 'static,
+        F: Fn(A) -> R,
+    {
+        let (engine, limit) = (self.engine, self.limit);
+        Way {
+            submit: Box::new(move |first, chunk| {
+                call::submit_chunk::<F, A, R>(engine, limit, first, chunk)
+            }),
+            open: |result| result,
+            chunk_size: self.size.map_or(1, NonZeroUsize::get),
+            workers: self.engine.workers(),
+        }
+    }
+}

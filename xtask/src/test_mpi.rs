@@ -1,0 +1,67 @@
+//! The check `mpi`: `helpers-mpi` with each of two MPI libraries, and in cells.
+
+use std::fs;
+use std::process::Command;
+
+use crate::Result;
+use crate::mpi::{self, Mpi, Which};
+use crate::paths::Paths;
+use crate::test::{Outcome, passes, unittest};
+
+/// Tells the tests the launcher of the other library, which must be refused.
+const OTHER: &str = "HELPERS_MPI_OTHER_MPIEXEC";
+
+/// Runs all that needs an MPI library.
+pub fn run(paths: &Paths) -> Result<Outcome> {
+    let Some(usual) = mpi::find(paths, Which::Usual) else {
+        let why = format!("there is no MPI library; {}", mpi::REMEDY);
+        return Ok(Outcome::Skipped(why));
+    };
+    mpi::install(paths, Which::Mpich)?;
+    let mpich = mpi::find(paths, Which::Mpich).ok_or("MPICH was installed, and is not there")?;
+    forget_other_library(paths, &usual)?;
+
+    let package = ["-p", "helpers-mpi"];
+    let clippy = ["--all-targets", "--", "-D", "warnings"];
+    passes(
+        cargo(paths, &usual)
+            .arg("clippy")
+            .args(package)
+            .args(clippy),
+    )?;
+    let mut doc = cargo(paths, &usual);
+    doc.arg("doc").args(package).arg("--no-deps");
+    passes(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+
+    let mut test = cargo(paths, &usual);
+    test.arg("test").args(package);
+    passes(test.env(OTHER, mpich.launcher()))?;
+    // A folder of its own: cargo does not see that the library is another.
+    let mut test = cargo(paths, &mpich);
+    test.arg("test").args(package).args(["--lib", "--tests"]);
+    test.env("CARGO_TARGET_DIR", paths.root().join("target/mpich"));
+    passes(test.env(OTHER, usual.launcher()))?;
+    unittest(
+        paths,
+        &["tests.test_mpi_cells", "tests.test_mpi_pool_cells"],
+    )
+}
+
+fn cargo(paths: &Paths, mpi: &Mpi) -> Command {
+    let mut command = Command::new("cargo");
+    mpi.lend_to(command.current_dir(paths.root()));
+    command
+}
+
+/// Has cargo build anew what was built with another library.
+fn forget_other_library(paths: &Paths, mpi: &Mpi) -> Result<()> {
+    let mark = paths.root().join("target/mpi-library");
+    let wanted = mpi.identity();
+    if fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    let packages = ["-p", "mpi-sys", "-p", "mpi", "-p", "helpers-mpi"];
+    passes(cargo(paths, mpi).arg("clean").args(packages))?;
+    fs::write(mark, wanted)?;
+    Ok(())
+}
