@@ -32,7 +32,7 @@ SOLUTION = re.compile(
 )
 CODE = re.compile(r"^```rust\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TIDY = "cargo xtask solutions --tidy"
-LOADS_THE_CRATE = 'path = "../../helpers"'
+LOADS_THE_CRATE = 'path = "../../helpers'
 
 
 class Malformed(Exception):
@@ -183,7 +183,7 @@ def solve(path, _options):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             # One folder further down.
-            cell.source = cell.source.replace(LOADS_THE_CRATE, 'path = "../../../helpers"')
+            cell.source = cell.source.replace(LOADS_THE_CRATE, 'path = "../../../helpers')
     written = path.parent / SOLVED / path.name
     written.parent.mkdir(exist_ok=True)
     written.write_text(to_text(normalise(notebook)), encoding="utf-8")
