@@ -33,6 +33,9 @@ const SLEEP: Duration = Duration::from_millis(1);
 /// How long other ranks may take to say what they are doing.
 const TIME_TO_ANSWER: Duration = Duration::from_millis(300);
 
+/// The values of all ranks, as bytes.
+type Values = Vec<(Who, Vec<u8>)>;
+
 /// What rank 0 wants.
 #[derive(Debug, Serialize, Deserialize)]
 enum Order {
@@ -142,6 +145,23 @@ pub(crate) fn others() -> Option<usize> {
     Some(joined.orders.size() as usize - 1)
 }
 
+/// On how many ranks this program was started, as by `mpiexec -n 8 program`; `None` if it was
+/// started by itself.
+///
+/// A program that runs either way asks for it after [`init`](crate::init):
+///
+/// ```no_run
+/// use helpers_mpi::prelude::*;
+///
+/// helpers_mpi::init();
+/// let ranks = helpers_mpi::ranks().unwrap_or(4);
+/// let sizes = mpi_run(ranks, |world| world.size())?;
+/// # Ok::<(), MpiError>(())
+/// ```
+pub fn ranks() -> Option<usize> {
+    Some(others()? + 1)
+}
+
 /// On rank 0 of such a job: a communicator for a pool, whose other ranks serve it from now on.
 pub(crate) fn begin_pool() -> Option<SimpleCommunicator> {
     let joined = joined()?;
@@ -157,7 +177,7 @@ pub(crate) fn run_on_all(
     function: &Function,
     ranks: usize,
     limit: Option<Duration>,
-) -> Option<Result<Vec<(Who, Vec<u8>)>, MpiError>> {
+) -> Option<Result<Values, MpiError>> {
     let joined = joined()?;
     let OneByOne(joined) = joined.as_ref()?;
     let world = joined.universe.world();

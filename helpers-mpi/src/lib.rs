@@ -23,6 +23,7 @@ mod settings;
 mod watch;
 
 pub use error::MpiError;
+pub use joined::ranks;
 pub use mpi;
 pub use pool::{MpiPool, MpiPoolBuilder};
 pub use program::init;

@@ -136,8 +136,8 @@ tokio = {{ version = "1.34.0", features = ["rt", "rt-multi-thread"] }}
 
 /// Copies a folder and keeps modification times, by which cargo tells what is up to date.
 ///
-/// No hard links: cargo's locks are per file, so two kernels would wait for each other, and a
-/// cell's library would be replaced under the feet of the other kernel.
+/// No hard links for what kernels write: cargo's locks are per file, so two kernels would wait for
+/// each other, and a cell's library would be replaced under the feet of the other kernel.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -145,6 +145,10 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy(&entry.path(), &target)?;
+            continue;
+        }
+        // Not every pair of folders can share a file.
+        if is_never_written(&entry.path()) && fs::hard_link(entry.path(), &target).is_ok() {
             continue;
         }
         let mut source = File::open(entry.path())?;
@@ -155,6 +159,18 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
         copied.set_times(FileTimes::new().set_modified(about.modified()?))?;
     }
     Ok(())
+}
+
+/// Whether a file is part of what built the crates, such as bindgen: a hundred megabytes that no
+/// kernel compiles again. (rustc would not write into such a file, but put another in its place.)
+fn is_never_written(path: &Path) -> bool {
+    let is_compiled = path
+        .extension()
+        .is_some_and(|extension| extension == "rlib" || extension == "rmeta");
+    is_compiled
+        && path
+            .parent()
+            .is_some_and(|folder| folder.ends_with("target/debug/deps"))
 }
 
 /// Deletes a folder, if it is there.

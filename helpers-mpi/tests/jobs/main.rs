@@ -3,6 +3,7 @@
 helpers_mpi::init_in_tests!();
 
 mod classic;
+mod cluster;
 #[path = "../pool/common.rs"]
 #[allow(dead_code)]
 mod common;
