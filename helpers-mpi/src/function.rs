@@ -62,7 +62,11 @@ pub(crate) fn find(entry: Entry) -> io::Result<Function> {
 /// # Safety
 /// `function` must have been made by [`find`] in a process that runs the same program.
 pub(crate) unsafe fn load(function: &Function) -> io::Result<Entry> {
-    let address = address_at(&library::here(&function.place, function.length)?)?;
+    let there = library::here(&function.place, function.length)?;
+    let address = address_at(&there)?;
+    if there != function.place {
+        library::forget(&there);
+    }
     // SAFETY: the library is the sender's, byte for byte: the very file, or a copy that the sender
     // sent. At this distance from its start lies the sender's function, of this type. Libraries
     // are never unloaded.

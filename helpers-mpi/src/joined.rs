@@ -33,6 +33,9 @@ const SLEEP: Duration = Duration::from_millis(1);
 /// How long other ranks may take to say what they are doing.
 const TIME_TO_ANSWER: Duration = Duration::from_millis(300);
 
+/// The values of all ranks, as bytes.
+type Values = Vec<(Who, Vec<u8>)>;
+
 /// What rank 0 wants.
 #[derive(Debug, Serialize, Deserialize)]
 enum Order {
@@ -174,7 +177,7 @@ pub(crate) fn run_on_all(
     function: &Function,
     ranks: usize,
     limit: Option<Duration>,
-) -> Option<Result<Vec<(Who, Vec<u8>)>, MpiError>> {
+) -> Option<Result<Values, MpiError>> {
     let joined = joined()?;
     let OneByOne(joined) = joined.as_ref()?;
     let world = joined.universe.world();

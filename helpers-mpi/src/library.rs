@@ -1,10 +1,12 @@
 //! The library of a function, on a host that may not have it.
 
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use helpers::internals::Place;
 
@@ -24,12 +26,30 @@ pub(crate) fn here(place: &Place, length: Option<u64>) -> io::Result<Place> {
     if is_here {
         return Ok(place.clone());
     }
-    let copy = rank::library(path)?;
-    let library = CString::new(copy.into_os_string().into_vec()).map_err(io::Error::other)?;
-    Ok(Place {
-        library,
-        offset: place.offset,
-    })
+    let mut copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let library = match copies.get(path) {
+        Some(known) => known.clone(),
+        None => {
+            let copy = rank::library(path)?.into_os_string();
+            let copy = CString::new(copy.into_vec()).map_err(io::Error::other)?;
+            copies.insert(path.to_owned(), copy.clone());
+            copy
+        }
+    };
+    let offset = place.offset;
+    Ok(Place { library, offset })
+}
+
+/// The copies that this process has got, by the paths of what they are copies of: each library is
+/// loaded once, as there.
+static COPIES: Mutex<BTreeMap<PathBuf, CString>> = Mutex::new(BTreeMap::new());
+
+/// Deletes the file of a copy that was loaded. The loader knows it by its name from now on.
+pub(crate) fn forget(copy: &Place) {
+    if let Some(path) = path(copy) {
+        // If it cannot be deleted it lies among the files that nobody needs.
+        let _ = fs::remove_file(path);
+    }
 }
 
 fn path(place: &Place) -> Option<&Path> {

@@ -32,6 +32,11 @@ END"#;
 /// What variables ranks on other hosts need besides their own.
 const NEEDED: &[&str] = &["LD_LIBRARY_PATH", "EVCXR_IS_RUNTIME", "RUST_BACKTRACE"];
 
+/// Has the C library ask for large pages for large arrays, as numpy does: ranks copy them to each
+/// other page by page, and a third of the time goes into that.
+const TUNABLES: &str = "GLIBC_TUNABLES";
+const LARGE_PAGES: &str = "glibc.malloc.hugetlb=1";
+
 static IS_PREPARED: AtomicBool = AtomicBool::new(false);
 
 /// Makes jobs and pools of MPI ranks possible in a program, and pools of worker processes: call
@@ -161,6 +166,9 @@ pub(crate) fn variables(errand: &Errand, settings: &Settings) -> Vec<(OsString, 
         if let Some(value) = env::var_os(name) {
             variables.push((name.into(), value));
         }
+    }
+    if env::var_os(TUNABLES).is_none() {
+        variables.push((TUNABLES.into(), LARGE_PAGES.into()));
     }
     if is_notebook() {
         // Keeps the kernel's program from clearing memory for work that a rank never does.

@@ -63,7 +63,7 @@ pub(crate) fn report(report: &Report) -> io::Result<()> {
         return Ok(());
     };
     let socket = owner.socket.lock().unwrap_or_else(PoisonError::into_inner);
-    link::send(&*socket, report)
+    link::send(&socket, report)
 }
 
 pub(crate) fn tell_of_abort(code: i32) {

@@ -93,6 +93,7 @@ def works(setting: Setting) -> Iterator[Work]:
             ),
         ],
         "The time that a task costs beyond its own work, when the caller waits for each.",
+        panel="A tiny task to an MPI rank and back",
     )
     yield Work(
         f"`map` of {items:,} tiny items to ranks, chunks of 1, for each item",
@@ -137,12 +138,12 @@ def works(setting: Setting) -> Iterator[Work]:
     python = [sys.executable, str(SCRIPTS / "bench_mpi_peers.py")]
     size = 1_250_000
     # The size is a constant of its function, which captures nothing.
-    started = [*launch(RANKS), program, "scatter-gather", str(RANKS), str(size)]
+    started = [program, "scatter-gather", str(RANKS), str(size)]
     peer = [*launch(RANKS), *python, "scatter-gather", str(size)]
     yield Work(
         f"{8 * size / 1e6:g} MB scattered to {RANKS} ranks and gathered",
         [
-            Contestant("mpi_run", lambda: Ranks(*started), bound="MPI's copies"),
+            Contestant("mpi_run", lambda: Program(*started), bound="MPI's copies"),
             Contestant(
                 "mpi4py (buffers)", lambda: Ranks(*peer), goal=1 / 0.9, bound="MPI's copies"
             ),

@@ -139,7 +139,7 @@ pub fn find(paths: &Paths, which: Which) -> Option<Mpi> {
 impl Mpi {
     /// Lets a command, and all that it starts, build and run programs with this library.
     pub fn lend_to(&self, command: &mut Command) {
-        prepend(command, "PATH", &[self.bin.clone()]);
+        prepend(command, "PATH", std::slice::from_ref(&self.bin));
         prepend(command, "LD_LIBRARY_PATH", &self.libraries);
         if let Some(libclang) = &self.libclang {
             command.env("LIBCLANG_PATH", libclang);

@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 
 use helpers::PoolError;
 use helpers::internals::{
-    Bell, Board, Body, Completed, Crew, Diary, Finished, LIVENESS, Pace, Place, Queue, Sink, Task,
-    Watched, error, is_notebook,
+    Arrival, Bell, Board, Body, Completed, Crew, Diary, Finished, LIVENESS, Pace, Place, Queue,
+    Sink, Task, Watched, error, is_notebook,
 };
 use nix::sys::signal::{Signal, raise};
 
 use super::line::Line;
 use super::member::{Member, Stage};
-use super::message::{Order, Report, Whereabouts};
+use super::message::{Order, Report, Whereabouts, machine};
 use super::post::Post;
 use super::switch::Switch;
 use crate::job::Job;
@@ -82,6 +82,8 @@ pub(super) struct Ranks {
     broken: Option<PoolError>,
     /// The process that started this one.
     parent: u32,
+    /// The name of this machine.
+    machine: String,
     diary: Diary,
 }
 
@@ -123,6 +125,7 @@ impl Ranks {
             last_liveness: Instant::now(),
             broken: None,
             parent: parent_id(),
+            machine: machine(),
             diary: Diary::new(workers),
             plan,
         };
@@ -158,36 +161,40 @@ impl Ranks {
     }
 
     /// Takes in all that ranks have said.
-    fn take_in(&mut self, completed: &mut Completed) {
+    fn take_in_all(&mut self, completed: &mut Completed) {
+        while self.take_in(completed) {}
+    }
+
+    /// Takes in what ranks have said; tells whether there may be more.
+    fn take_in(&mut self, completed: &mut Completed) -> bool {
+        let is_open = self.line.receive();
         let mut passed_on = false;
         loop {
-            let is_open = self.line.receive();
-            loop {
-                let (rank, report, body) = match self.line.take() {
-                    Ok(Some(message)) => message,
-                    Ok(None) => break,
-                    Err(error) => {
-                        self.lose(Loss::Noise(error.to_string()), completed);
-                        return;
-                    }
-                };
-                if matches!(report, Report::Done { .. })
-                    && !std::mem::replace(&mut passed_on, true)
-                    && let Some(job) = self.line.job()
-                {
-                    job.pass_on_output();
+            let (rank, report, body) = match self.line.take() {
+                Ok(Some(message)) => message,
+                Ok(None) => break,
+                Err(error) => {
+                    self.lose(Loss::Noise(error.to_string()), completed);
+                    return false;
                 }
-                if let Err(loss) = self.take_report(rank, report, body, completed) {
-                    self.lose(loss, completed);
-                    return;
-                }
+            };
+            if matches!(report, Report::Done { .. })
+                && !std::mem::replace(&mut passed_on, true)
+                && let Some(job) = self.line.job()
+            {
+                job.pass_on_output();
             }
-            match is_open {
-                Ok(true) => return,
-                Ok(false) | Err(_) => {
-                    self.lose(Loss::Gone, completed);
-                    return;
-                }
+            if let Err(loss) = self.take_report(rank, report, body, completed) {
+                self.lose(loss, completed);
+                return false;
+            }
+        }
+        match is_open {
+            Ok(Arrival::Some) => true,
+            Ok(Arrival::Nothing) => false,
+            Ok(Arrival::Closed) | Err(_) => {
+                self.lose(Loss::Gone, completed);
+                false
             }
         }
     }
@@ -261,6 +268,8 @@ impl Ranks {
         let member = &mut self.members[rank - 1];
         member.name = format!("rank {rank} on {}", place.host).into();
         member.stage = Stage::SettingUp;
+        // Elsewhere a file of this name would be a stranger's.
+        let folder = folder.filter(|_| place.is_on(&self.machine));
         let board = folder.map(|folder| folder.join(board_name(rank)));
         self.order(rank, &Order::Welcome { board })
     }
@@ -333,7 +342,11 @@ impl Ranks {
             }
         }
         if self.line.job().is_some_and(|job| job.has_ended()) {
-            self.lose(Loss::Gone, completed);
+            // What it said before its end counts.
+            self.take_in_all(completed);
+            if self.line.job().is_some_and(|job| job.has_ended()) {
+                self.lose(Loss::Gone, completed);
+            }
             return;
         }
         let is_up = self
@@ -353,7 +366,7 @@ impl Ranks {
             }
             // So that it begins nothing else while it is judged.
             self.recall(place);
-            self.take_in(completed);
+            self.take_in_all(completed);
             let Some(member) = self.members.get_mut(place) else {
                 return;
             };
@@ -618,7 +631,7 @@ impl Crew for Ranks {
 
     fn stop(&mut self, sink: &Arc<dyn Sink>, completed: &mut Completed) {
         self.recall_all();
-        self.take_in(completed);
+        self.take_in_all(completed);
         for member in &mut self.members {
             let front = member.sent.front().and_then(|sent| sent.task.as_ref());
             if front.is_some_and(|task| task.is_for(sink)) {

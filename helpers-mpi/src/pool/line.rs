@@ -57,20 +57,20 @@ impl Line {
         }
     }
 
-    /// Takes in what is there; false if rank 0 has hung up.
-    pub(super) fn receive(&mut self) -> io::Result<bool> {
+    /// Takes in what is there.
+    pub(super) fn receive(&mut self) -> io::Result<Arrival> {
         let Line::Job { job, link } = self else {
-            return Ok(true);
+            return Ok(Arrival::Nothing);
         };
         job.heard();
         let connection = match link {
             Some(connection) => connection,
             None => match job.pool_connection() {
                 Some(socket) => link.insert(Connection::new(socket, true)),
-                None => return Ok(true),
+                None => return Ok(Arrival::Nothing),
             },
         };
-        Ok(connection.receive(false)? != Arrival::Closed)
+        connection.receive(false)
     }
 
     /// Takes the next report, if it is there as a whole.

@@ -12,7 +12,8 @@ use super::doorbell::Doorbell;
 pub(super) enum Order {
     /// The first message, from rank 0: where it is, so that it can be woken.
     Hello(Whereabouts),
-    /// The first message from the pool: the file of the rank's board, if the rank is on the pool's own host.
+    /// The first message from the pool: the file of the rank's board, if the rank is on the pool's
+    /// own machine.
     Welcome { board: Option<PathBuf> },
     /// Makes a function known by its number.
     Function {
@@ -98,12 +99,17 @@ impl Whereabouts {
 
     /// Whether the other process sees the same files and processes.
     pub(super) fn is_near(&self, other: &Whereabouts) -> bool {
-        !self.machine.is_empty() && self.machine == other.machine
+        self.is_on(&other.machine)
+    }
+
+    /// Whether it is the machine of this name.
+    pub(super) fn is_on(&self, machine: &str) -> bool {
+        !machine.is_empty() && self.machine == machine
     }
 }
 
 /// A name that no other running machine has; empty where the system gives none.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     // Processes see each other by their numbers only in the same name space.
     let space = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();

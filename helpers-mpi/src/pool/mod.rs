@@ -53,7 +53,7 @@ pub(crate) use self::doorbell::RING;
 /// happens to the job does not happen to it.
 ///
 /// Functions are plain functions or closures that capture nothing; items, arguments and results
-/// are types that [`serde`](helpers::serde) can carry. Dropping the pool ends its job at once, with
+/// are types that [`serde`] can carry. Dropping the pool ends its job at once, with
 /// what its ranks are doing: fetch the results that you want first.
 ///
 /// An MPI job ends with any of its ranks. When one is killed, calls `MPI_Abort` or is at an item

@@ -117,7 +117,6 @@ impl Worker {
                 self.report(&Report::Up(own), Body::default())
             }
             Order::Welcome { board } => {
-                // The path may be there and be another file: on another host, a stranger's.
                 self.shares_board = board.is_some_and(|path| self.share(path).is_ok());
                 let shares_board = self.shares_board;
                 self.report(&Report::Welcomed { shares_board }, Body::default())
@@ -193,6 +192,10 @@ impl Worker {
         // SAFETY: the pool made the place in a process of the same program, or with the same
         // library of a notebook's cell loaded: this rank was started from its program, and the
         // library is either the very file or has come from there byte for byte.
-        unsafe { self.desk.learn(number, &there) }
+        let learned = unsafe { self.desk.learn(number, &there) };
+        if there != *place {
+            library::forget(&there);
+        }
+        learned
     }
 }

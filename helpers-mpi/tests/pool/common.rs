@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use helpers_mpi::prelude::*;
 use nix::sys::signal::{Signal, kill};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 /// What takes longer hangs.
@@ -98,6 +99,15 @@ pub fn run(command: &mut Command, longest: Duration) -> Option<Output> {
         kill_hard(id);
     }
     output
+}
+
+/// Works until this process has used so many milliseconds more of a processor.
+pub fn spin_for(ms: u64) {
+    let used = || Duration::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).unwrap());
+    let end = used() + Duration::from_millis(ms);
+    while used() < end {
+        std::hint::spin_loop();
+    }
 }
 
 pub fn kill_hard(id: u32) {

@@ -59,7 +59,7 @@ fn exits_with_a_pool() {
     let family: Vec<String> = family(&pool).iter().map(u32::to_string).collect();
     println!("family: {}", family.join(" "));
     for _ in 0..2 {
-        let _ = pool.submit(|()| sleep(Duration::from_secs(1000)), ());
+        drop(pool.submit(|()| sleep(Duration::from_secs(1000)), ()));
     }
     // Nothing is dropped, as when a program is killed.
     std::mem::forget(pool);

@@ -3,6 +3,7 @@
 helpers_mpi::init_in_tests!();
 
 mod common;
+mod far;
 mod faults;
 mod here;
 mod lifetime;

@@ -228,7 +228,7 @@ class Quick(unittest.TestCase):
         empty = [line for line in lines_of(self.page) if " not measured |" in line]
         self.assertEqual(empty, [])
         names = [suite["name"] for suite in self.results["suites"]]
-        self.assertEqual(names, ["threads", "processes", "work", "scaling", "cells", "spare"])
+        self.assertEqual(names, ["threads", "processes", "mpi", "work", "scaling", "cells", "spare"])
         tables = self.tables()
         self.assertGreaterEqual(len(tables), 20)
         for table in tables:
@@ -245,6 +245,7 @@ class Quick(unittest.TestCase):
         names = {row["name"] for table in self.tables() for row in table.get("rows", [])}
         wanted = {"Pool", "ProcessPool", "par_sum", "rayon par_iter", "joblib", "numpy"}
         wanted |= {f"Python's {pool}" for pool in ["ThreadPool", "Pool (fork)", "Pool (spawn)"]}
+        wanted |= {"MpiPool", "MPIPoolExecutor", "mpi_run"}
         wanted |= {"ProcessPoolExecutor", "loky", "numpy.sum", "pure Python"}
         wanted |= {"ours", "stock", "ipykernel"}
         self.assertEqual(wanted - names, set())

@@ -112,6 +112,10 @@ struct LinkMap {
 
 /// The place of what lies at an address. `None` if the system cannot tell.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "the loader looks the address up, and reads nothing there"
+)]
 pub fn place_of(address: *const c_void) -> Option<Place> {
     // SAFETY: all-zero bytes are a valid `Dl_info` (null pointers).
     let mut info: libc::Dl_info = unsafe { mem::zeroed() };
@@ -146,6 +150,10 @@ fn base_of(library: &CStr) -> io::Result<usize> {
 
 /// The place of what lies at an address. `None` if the system cannot tell.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+#[allow(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "the loader looks the address up, and reads nothing there"
+)]
 pub fn place_of(address: *const c_void) -> Option<Place> {
     // SAFETY: all-zero bytes are a valid `Dl_info`; `dladdr` takes any address.
     let mut info: libc::Dl_info = unsafe { mem::zeroed() };
