@@ -23,6 +23,9 @@ fn prints() {
     let pool = MpiPool::new(1).unwrap();
     for number in 0..20 {
         let task = |number: u32| {
+            for line in 0..500 {
+                println!("line {line} of {number}");
+            }
             println!("the task says {number}");
             number
         };

@@ -72,6 +72,24 @@ fn a_pool_with_nothing_to_do_costs_next_to_nothing() {
     });
 }
 
+#[test]
+fn sleepers_are_woken() {
+    guarded(|| {
+        let pool = MpiPool::new(2).unwrap();
+        ids(&pool);
+        let nap = |()| sleep(Duration::from_millis(20));
+        let start = Instant::now();
+        for _ in 0..10 {
+            // All sleep: the caller and rank 0 during the task, the ranks before it.
+            sleep(Duration::from_millis(20));
+            pool.submit(nap, ()).join().unwrap();
+        }
+        // Should a ring be lost, a sleeper looks around after a second.
+        let elapsed = start.elapsed();
+        assert!(elapsed < Duration::from_secs(4), "{elapsed:?}");
+    });
+}
+
 /// The processor time of a process, from its thread's accounts.
 fn cpu_time(id: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
