@@ -56,7 +56,9 @@ class CourseProvisioner(LocalProvisioner):
             spare = None if reason else await spares.take(self._environment(kwargs))
             if spare is not None:
                 await self._adopt(spare, cmd, kwargs)
-                await self._first_answer()
+                if self._settling is not None:
+                    # One that is warm has just answered.
+                    await self._first_answer()
                 return self.connection_info
         except keeper.NoSpare as no_spare:
             reason = str(no_spare)

@@ -92,12 +92,8 @@ def recipes(setting: Setting) -> dict[str, Recipe]:
     stock = {k: v for k, v in os.environ.items() if not k.startswith("EVCXR")}
     # The network's time is nobody's merit: all crates are on the disk.
     stock["CARGO_NET_OFFLINE"] = "true"
-    folder = CLONE / ".course/bench/stock"
-    # evcxr cannot work in a path with a space in it.
-    if setting.quick and not any(map(str.isspace, str(folder))):
-        # So that only the first quick look in a clone compiles all crates.
-        folder.mkdir(parents=True, exist_ok=True)
-        stock["EVCXR_TMPDIR"] = str(folder)
+    if setting.quick:
+        stock |= with_compiled_crates()
     return {
         "ours": Recipe(*course_kernel()),
         "stock": Recipe([str(setting.evcxr), "--control_file", "{connection_file}"], stock),
@@ -109,6 +105,16 @@ def recipes(setting: Setting) -> dict[str, Recipe]:
             "pool.terminate()\ndel pool, squares",
         ),
     }
+
+
+def with_compiled_crates() -> dict[str, str]:
+    """What makes a stock kernel keep what it compiles, so that only the first in a clone takes long."""
+    folder = CLONE / ".course/bench/stock"
+    # evcxr cannot work in a path with a space in it.
+    if any(map(str.isspace, str(folder))):
+        return {}
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"EVCXR_TMPDIR": str(folder)}
 
 
 class Steps:

@@ -101,9 +101,8 @@ def tables(setting: Setting) -> Iterator[Table]:
     yield Table(
         "From opening lesson 01 to its first plot",
         tables.plot,
-        "The cells of the lesson that define what the first plot needs, its first pool, and the "
-        "plot, with a `SECOND` of no length: the lesson sleeps in them, which is not the "
-        "kernel's doing.",
+        "The cells of the lesson that define what the first plot needs, and the plot, with a `SECOND` "
+        "of no length: the lesson sleeps in it, which is not the kernel's doing.",
     )
     yield Table(
         "Memory of a kernel that was a spare",
@@ -153,15 +152,11 @@ def first_plot(kernel: Kernel, _recipe: Recipe) -> float:
 
 
 def cells_to_first_plot() -> list[str]:
-    """The first cell, those that define what the plot needs, the first pool, and the plot's own.
-
-    Not without the pool: evcxr shows a figure that a `?` gives only if a cell before had a `?`.
-    """
+    """The first cell, those that define what the plot needs, and the plot's own."""
     notebook = nbformat.read(CLONE / "notebooks" / f"{LESSON}.ipynb", as_version=4)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     last = next(n for n, source in enumerate(code) if "plot::" in source)
-    pool = next(source for source in code if "Pool::new" in source)
-    wanted = [s for s in code[:last] if s == pool or not ("time!" in s or "assert" in s)]
+    wanted = [s for s in code[:last] if not ("time!" in s or "assert" in s)]
     return [without_sleep(source) for source in [*wanted, code[last]]]
 
 

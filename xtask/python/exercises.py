@@ -19,7 +19,7 @@ from pathlib import Path
 
 from execute import execute, read
 from normalise import normalise, to_text
-from notebooks import CLONE, choose, report
+from notebooks import CLONE, choose, failures, report
 
 FOLDER = CLONE / "notebooks/exercises"
 SOLVED = "solved"
@@ -32,7 +32,7 @@ SOLUTION = re.compile(
 )
 CODE = re.compile(r"^```rust\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TIDY = "cargo xtask solutions --tidy"
-LOADS_THE_CRATE = 'path = "../../helpers"'
+LOADS_THE_CRATE = 'path = "../../helpers'
 
 
 class Malformed(Exception):
@@ -53,7 +53,7 @@ def main(arguments=None):
     options = parse(arguments)
     paths = choose(options.folder, options.names)
     work = solve if options.solve else tidy if options.tidy else prove
-    failed = [path.stem for path in paths if not work(path, options)]
+    failed = failures(work, paths, options, at_once=2)
     if failed:
         print(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
@@ -183,7 +183,7 @@ def solve(path, _options):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             # One folder further down.
-            cell.source = cell.source.replace(LOADS_THE_CRATE, 'path = "../../../helpers"')
+            cell.source = cell.source.replace(LOADS_THE_CRATE, 'path = "../../../helpers')
     written = path.parent / SOLVED / path.name
     written.parent.mkdir(exist_ok=True)
     written.write_text(to_text(normalise(notebook)), encoding="utf-8")

@@ -46,13 +46,19 @@ lto = "off"
 /// The file that evcxr runs before the first cell.
 const INIT: &str = "init.evcxr";
 
-/// What is in it.
+/// What it begins with.
 ///
 /// No warnings: evcxr shows them only where a cell fails. Then they are those of all earlier cells
 /// as well, which are compiled again into every cell, and the error drowns in them. The first flag
 /// is evcxr's own, which this setting replaces. As the flags are part of what cargo compares, the
 /// warm folder must be built with the same.
 pub const START_UP: &str = ":build_env RUSTFLAGS=-Cprefer-dynamic -Awarnings\n";
+
+/// A cell with a `?`.
+///
+/// evcxr learns from a cell that does not compile that there are such, and compiles it again. In
+/// doing so it forgets how to show a figure in that cell. So it had better learn before.
+const LEARN: &str = "Ok::<(), String>(())?;\n";
 
 /// Empty on purpose: a file of this name keeps the reader's own out.
 const EVCXR_TOML: &str = "[evcxr]\n";
@@ -74,7 +80,7 @@ pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
     fs::create_dir_all(cell_crate(folder).join("src"))?;
     fs::create_dir_all(config(folder))?;
     fs::write(config(folder).join("evcxr.toml"), EVCXR_TOML)?;
-    fs::write(config(folder).join(INIT), START_UP)?;
+    fs::write(config(folder).join(INIT), format!("{START_UP}{LEARN}"))?;
     fs::write(folder.join("Cargo.toml"), WORKSPACE)?;
     fs::write(anchor.join("Cargo.toml"), anchor_manifest(paths))?;
     fs::write(anchor.join("lib.rs"), "")?;
@@ -89,6 +95,7 @@ pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
 /// cell that does not compile ends the kernel, while one that panics goes on: so the last thing that
 /// the first cell does is to write the mark. The second forgets all variables and imports, and
 /// starts the process that runs the cells anew. Settings stay, and what rust-analyzer has read.
+/// It names the crate as a notebook's first cell does, for whom it then takes no time.
 pub fn add_warm_up(paths: &Paths, folder: &Path, mark: &Path) -> Result<()> {
     let cells = fs::read_to_string(paths.spare_cells())?;
     let first = config(folder).join(INIT);
@@ -97,8 +104,10 @@ pub fn add_warm_up(paths: &Paths, folder: &Path, mark: &Path) -> Result<()> {
     let write_mark = format!("std::fs::write({mark:?}, \"\").unwrap();\n");
     fs::write(&first, format!("{START_UP}{cells}{write_mark}"))?;
     // A reader's `:load_config` should find them gone. No path in a build folder has a space.
-    let forget = format!(":clear\n!rm -f {} {}\n", first.display(), second.display());
-    fs::write(&second, forget)?;
+    let name_crate = cells.lines().find(|line| line.starts_with(":dep"));
+    let name_crate = name_crate.ok_or("the cells of a spare do not load the crate")?;
+    let tidy = format!("!rm -f {} {}\n", first.display(), second.display());
+    fs::write(&second, format!(":clear\n{name_crate}\n{tidy}{LEARN}"))?;
     Ok(())
 }
 

@@ -68,3 +68,25 @@ fn prints_a_megabyte() {
     pool.map(task, [()]).unwrap();
     println!("the end of it");
 }
+
+#[test]
+fn lines_in_two_parts_stay_whole_though_the_next_task_has_begun() {
+    guarded(|| {
+        let shown = alone("output::prints_lines_in_two_parts");
+        let lines = shown.lines().filter(|line| line.starts_with("task "));
+        let whole = lines.filter(|line| line.ends_with(" done")).count();
+        assert_eq!((whole, shown.matches("task ").count()), (5000, 5000));
+    });
+}
+
+#[test]
+#[ignore = "runs in a process of its own"]
+fn prints_lines_in_two_parts() {
+    let pool = ProcessPool::new(2).unwrap();
+    let task = |number: u32| {
+        print!("task {number}");
+        io::stdout().flush().unwrap();
+        println!(" done");
+    };
+    pool.chunk_size(1).unwrap().map(task, 0..5000).unwrap();
+}

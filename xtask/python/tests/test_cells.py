@@ -69,6 +69,7 @@ class Cells(unittest.TestCase):
         cls.kernel.__enter__()
         cls.addClassCleanup(cls.kernel.__exit__)
         cls.kernel.run(cells.LOAD)
+        cls.first_figure = cls.kernel.outputs('plot::bars("title", "s", &[("one".to_string(), 1.0)])?')
 
     def error(self, code):
         """The text that a failing cell shows, without colours."""
@@ -85,6 +86,9 @@ class Cells(unittest.TestCase):
         )
         self.assertTrue(shown, f"this should not have compiled:\n{code}")
         return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(shown))
+
+    def test_the_first_cell_with_a_question_mark_shows_its_figure(self):
+        self.assertIn("<img", self.first_figure.get("text/html", ""), self.first_figure)
 
     def test_panic_is_told_in_two_lines(self):
         shown = self.error("let seats = vec![1, 2, 3];\nlet row = seats.len();\nseats[row]")

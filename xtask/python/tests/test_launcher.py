@@ -11,6 +11,7 @@ import unittest
 from pathlib import Path
 
 import cells
+from bench_kernel import with_compiled_crates
 from kernels import Kernel
 
 CLONE = Path(__file__).resolve().parents[3]
@@ -139,5 +140,6 @@ class Stock(unittest.TestCase):
         evcxr = (CLONE / ".course/kernel/bin/evcxr_jupyter").resolve()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("EVCXR")}
         argv = [str(evcxr), "--control_file", "{connection_file}"]
+        environment |= with_compiled_crates()
         with Kernel(argv, cwd=CLONE / "notebooks", env=environment) as kernel:
             self.assertEqual(use_pool(kernel), cells.FIRST_RESULT)

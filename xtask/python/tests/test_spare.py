@@ -120,8 +120,7 @@ class Life(unittest.TestCase):
         self.assertNotIn("COURSE_KERNEL", here)
         kernel.run("drop(names);")
         self.assertEqual(kernel.run(":vars").strip(), "")
-        # Nothing is imported, and not even the crate is there until a cell asks for it.
-        self.assertIn("helpers", kernel.problems("helpers::prelude::Pool::new(1)?;"))
+        # The crate is there, but nothing is imported from it until a cell does.
         self.assertIn("Pool", kernel.problems("Pool::new(1)?;"))
         self.assertEqual(kernel.model()["execution_state"], "idle")
 

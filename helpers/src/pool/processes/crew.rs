@@ -104,7 +104,7 @@ impl Processes {
         if matches!(arrival, Ok(Arrival::Nothing)) {
             return false;
         }
-        let mut passed_on = false;
+        let mut is_done = false;
         loop {
             let worker = &mut self.workers[place];
             let (report, body) = match worker.link.take::<Report>() {
@@ -130,9 +130,7 @@ impl Processes {
                     began,
                     ended,
                 } => {
-                    if !std::mem::replace(&mut passed_on, true) {
-                        worker.pass_on_output(true);
-                    }
+                    is_done = true;
                     match worker.sent.pop_front() {
                         Some(sent) if sent.sequence == sequence => {
                             worker.done += 1;
@@ -154,6 +152,11 @@ impl Processes {
                     }
                 }
             }
+        }
+        if is_done {
+            // A worker that has another task may be in the middle of a line of that one.
+            let worker = &mut self.workers[place];
+            worker.pass_on_output(worker.sent.is_empty());
         }
         if matches!(arrival, Ok(Arrival::Some)) {
             return true;
