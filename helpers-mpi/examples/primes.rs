@@ -7,7 +7,10 @@ use helpers::prelude::*;
 use helpers_mpi::prelude::*;
 
 fn is_prime(n: u32) -> bool {
-    n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
+    n > 1
+        && (2..)
+            .take_while(|d| d * d <= n)
+            .all(|d| !n.is_multiple_of(d))
 }
 
 /// How many primes are in a block.
