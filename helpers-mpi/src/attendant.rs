@@ -18,7 +18,7 @@ use helpers::internals::output::Stream;
 use crate::end::{self, End};
 use crate::error::MpiError;
 use crate::job::{Shared, set_nonblocking};
-use crate::launcher::Launcher;
+use crate::launcher::{Family, Launcher};
 use crate::link::{
     Arrival, Channel, Errand, Hello, Inbox, Listener, Order, Report, read_available, send,
 };
@@ -437,10 +437,17 @@ impl Attendant {
         if let Some((rank, how)) = fatal {
             return self.of(Some(rank), how);
         }
-        let rank = account.rank.or(loss.rank);
-        let how = account
+        let mut how = account
             .how
             .unwrap_or_else(|| "its process ended before the function returned".to_owned());
+        // Hydra ends the other ranks, and may then tell of one of them.
+        let first_seen = loss.rank.filter(|_| self.launcher.family == Family::Hydra);
+        if let (Some(first), Some(told)) = (first_seen, account.rank)
+            && first != told
+        {
+            how = format!("{how} (so the launcher says of rank {told}, which ended with it)");
+        }
+        let rank = first_seen.or(account.rank).or(loss.rank);
         self.of(rank, how)
     }
 

@@ -1,18 +1,18 @@
 //! For the crate `helpers-mpi` alone, whose ranks are workers of the same engine: what it is made
 //! of. Nothing here is meant for users, and all of it may change.
 
-pub use crate::notebook::{is_notebook, report_panic};
+pub use crate::notebook::is_notebook;
 pub use crate::pool::processes::thread_settings;
 pub use crate::pool::remote::attended::Attended;
 pub use crate::pool::remote::bell::Bell;
 pub use crate::pool::remote::board::{Board, now};
 pub use crate::pool::remote::chunk_run::caught;
-pub use crate::pool::remote::codec::{Body, Bytes, Reader, Writer};
+pub use crate::pool::remote::codec::{Body, Bytes, Writer};
 pub use crate::pool::remote::crew::{
     Completed, Crew, Diary, Finished, LIVENESS, Sink, Task, Watched,
 };
 pub use crate::pool::remote::desk::{Desk, Errand};
-pub use crate::pool::remote::engine::{IDLE, LOOKING};
+pub use crate::pool::remote::engine::LOOKING;
 pub use crate::pool::remote::pace::Pace;
 pub use crate::pool::remote::parcel::{Parcel, is_tidy as parcels_are_tidy, tidy as tidy_parcels};
 pub use crate::pool::remote::queue::Queue;

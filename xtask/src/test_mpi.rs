@@ -38,7 +38,9 @@ pub fn run(paths: &Paths) -> Result<Outcome> {
     passes(test.env(OTHER, mpich.launcher()))?;
     // A folder of its own: cargo does not see that the library is another.
     let mut test = cargo(paths, &mpich);
-    test.arg("test").args(package).args(["--lib", "--tests"]);
+    test.arg("test")
+        .args(package)
+        .args(["--lib", "--tests", "--examples"]);
     test.env("CARGO_TARGET_DIR", paths.root().join("target/mpich"));
     passes(test.env(OTHER, usual.launcher()))?;
     unittest(

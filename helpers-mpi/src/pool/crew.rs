@@ -1,11 +1,13 @@
-//! The ranks of a pool and the tasks that wait for them: who is free, who gets what, and what
-//! happens when the job is lost.
+//! The ranks of a pool and the tasks that wait for them: who is free, and who gets what. Submodules
+//! hold what is said, and what happens when the job is lost.
 //!
 //! An MPI job ends with any of its ranks. So when one is lost, or must be stopped, the whole job
 //! ends, and a fresh one takes its place. Tasks that no rank had begun go there.
 
+mod loss;
+mod talk;
+
 use std::cmp::Reverse;
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::parent_id;
@@ -14,14 +16,13 @@ use std::time::{Duration, Instant};
 
 use helpers::PoolError;
 use helpers::internals::{
-    Arrival, Bell, Board, Body, Completed, Crew, Diary, Finished, LIVENESS, Pace, Place, Queue,
-    Sink, Task, Watched, error, is_notebook,
+    Bell, Board, Body, Completed, Crew, Diary, Pace, Place, Queue, Sink, Task, Watched, error,
 };
-use nix::sys::signal::{Signal, raise};
 
+use self::loss::{FAILED_STARTS, abandon};
 use super::line::Line;
 use super::member::{Member, Stage};
-use super::message::{Order, Report, Whereabouts, machine};
+use super::message::machine;
 use super::post::Post;
 use super::switch::Switch;
 use crate::job::Job;
@@ -30,10 +31,6 @@ use crate::library;
 use crate::link::Role;
 use crate::settings::Settings;
 
-/// A job that is not ready after this time is stopped.
-const TIME_TO_START: Duration = Duration::from_secs(60);
-/// So many starts in a row may fail before the pool gives up.
-const FAILED_STARTS: usize = 3;
 /// Tasks that take less than this are sent ahead, so that a rank need not wait for the next.
 const SHORT_TASK: Duration = Duration::from_micros(500);
 /// Work that may lie ahead of a rank.
@@ -41,9 +38,6 @@ const WORK_AHEAD: Duration = Duration::from_millis(1);
 /// Tasks that were sent ahead are taken back for a free rank after their rank has been at another
 /// task for so long.
 const PATIENCE: Duration = Duration::from_millis(1);
-/// How long a job may take to end by itself when a rank is lost, so that its own account of its
-/// end is known.
-const TIME_TO_END: Duration = Duration::from_millis(300);
 
 /// How long ranks that cannot be ended may take to finish what they are at.
 const TIME_TO_LEAVE: Duration = Duration::from_secs(2);
@@ -160,237 +154,6 @@ impl Ranks {
             .collect()
     }
 
-    /// Takes in all that ranks have said.
-    fn take_in_all(&mut self, completed: &mut Completed) {
-        while self.take_in(completed) {}
-    }
-
-    /// Takes in what ranks have said; tells whether there may be more.
-    fn take_in(&mut self, completed: &mut Completed) -> bool {
-        let is_open = self.line.receive();
-        let mut passed_on = false;
-        loop {
-            let (rank, report, body) = match self.line.take() {
-                Ok(Some(message)) => message,
-                Ok(None) => break,
-                Err(error) => {
-                    self.lose(Loss::Noise(error.to_string()), completed);
-                    return false;
-                }
-            };
-            if matches!(report, Report::Done { .. })
-                && !std::mem::replace(&mut passed_on, true)
-                && let Some(job) = self.line.job()
-            {
-                job.pass_on_output();
-            }
-            if let Err(loss) = self.take_report(rank, report, body, completed) {
-                self.lose(loss, completed);
-                return false;
-            }
-        }
-        match is_open {
-            Ok(Arrival::Some) => true,
-            Ok(Arrival::Nothing) => false,
-            Ok(Arrival::Closed) | Err(_) => {
-                self.lose(Loss::Gone, completed);
-                false
-            }
-        }
-    }
-
-    fn take_report(
-        &mut self,
-        rank: usize,
-        report: Report,
-        body: Body,
-        completed: &mut Completed,
-    ) -> Result<(), Loss> {
-        let noise = || Loss::Noise("what nobody asked for".to_owned());
-        let place = rank.checked_sub(1).ok_or_else(noise)?;
-        let member = self.members.get_mut(place).ok_or_else(noise)?;
-        match report {
-            Report::Up(place) => self.welcome(rank, place),
-            Report::Welcomed { shares_board } => {
-                member.shares_board = shares_board;
-                if self.plan.initializer.is_some() {
-                    self.initialize(rank)
-                } else {
-                    self.is_ready(rank);
-                    Ok(())
-                }
-            }
-            Report::Initialized => {
-                self.is_ready(rank);
-                Ok(())
-            }
-            Report::Failed(why) => Err(Loss::Refused(rank, why)),
-            Report::Done {
-                sequence,
-                began,
-                ended,
-                cpu_time,
-            } => {
-                let sent = match member.sent.pop_front() {
-                    Some(sent) if sent.sequence == sequence => sent,
-                    other => {
-                        member.sent.extend(other);
-                        return Err(noise());
-                    }
-                };
-                member.last_used = Instant::now();
-                if let Some((user, system)) = cpu_time {
-                    let nanos = Duration::from_nanos;
-                    member.board.set_cpu_time((nanos(user), nanos(system)));
-                }
-                let took = Duration::from_nanos(ended.saturating_sub(began));
-                // Another host's clock tells only how much time has passed.
-                let ended = if member.shares_board {
-                    ended
-                } else {
-                    helpers::internals::now().as_nanos() as u64
-                };
-                self.pace.note(took);
-                if let Some(task) = sent.task {
-                    self.diary.note(&task, place, took, ended);
-                    let worker = Arc::clone(&member.name);
-                    completed.push(task.end(Ok(Finished { body, worker })));
-                }
-                Ok(())
-            }
-            Report::Bye => Ok(()),
-        }
-    }
-
-    /// Tells a new rank what it needs to know.
-    fn welcome(&mut self, rank: usize, place: Whereabouts) -> Result<(), Loss> {
-        let folder = self.line.job().map(|job| job.folder().to_owned());
-        let member = &mut self.members[rank - 1];
-        member.name = format!("rank {rank} on {}", place.host).into();
-        member.stage = Stage::SettingUp;
-        // Elsewhere a file of this name would be a stranger's.
-        let folder = folder.filter(|_| place.is_on(&self.machine));
-        let board = folder.map(|folder| folder.join(board_name(rank)));
-        self.order(rank, &Order::Welcome { board })
-    }
-
-    fn initialize(&mut self, rank: usize) -> Result<(), Loss> {
-        self.teach(rank, 0)?;
-        let order = Order::Initialize { function: 0 };
-        let argument = self.plan.initializer.as_ref().map(|(_, argument)| argument);
-        let sent = argument.map(|argument| self.line.put(rank, &order, argument));
-        sent.unwrap_or(Ok(())).map_err(|_| Loss::Gone)
-    }
-
-    fn is_ready(&mut self, rank: usize) {
-        self.members[rank - 1].stage = Stage::Ready;
-        if self
-            .members
-            .iter()
-            .all(|member| member.stage == Stage::Ready)
-        {
-            self.failed_starts = 0;
-        }
-    }
-
-    fn order(&mut self, rank: usize, order: &Order) -> Result<(), Loss> {
-        let sent = self.line.put(rank, order, &Body::default());
-        sent.map_err(|_| Loss::Gone)
-    }
-
-    /// Makes a function known to a rank, unless it knows it.
-    fn teach(&mut self, rank: usize, number: u32) -> Result<(), Loss> {
-        if !self.members[rank - 1].functions.insert(number) {
-            return Ok(());
-        }
-        let (place, length) = self.functions[number as usize].clone();
-        let order = Order::Function {
-            number,
-            place,
-            length,
-        };
-        self.order(rank, &order)
-    }
-
-    fn send(&mut self, rank: usize, task: Task) -> Result<(), Loss> {
-        self.teach(rank, task.function)?;
-        let member = &mut self.members[rank - 1];
-        let (function, items) = (task.function, task.items as u32);
-        let (stop_at_failure, timed) = (task.stop_at_failure, task.time_limit.is_some());
-        let sequence = member.note_sent(task);
-        let order = Order::Run {
-            function,
-            epoch: member.epoch,
-            sequence,
-            items,
-            stop_at_failure,
-            timed,
-        };
-        let task = member.sent.back().and_then(|sent| sent.task.as_ref());
-        let sent = task.map_or(Ok(()), |task| self.line.put(rank, &order, &task.body));
-        sent.map_err(|_| Loss::Gone)
-    }
-
-    /// Looks for a job that has ended in silence, and for tasks that take too long.
-    fn check_limits(&mut self, completed: &mut Completed) {
-        if self.last_liveness.elapsed() >= LIVENESS {
-            self.last_liveness = Instant::now();
-            // A kernel that was killed leaves the process of its cells behind, which would wait
-            // here for ever. The job ends with it.
-            if is_notebook() && parent_id() != self.parent {
-                let _ = raise(Signal::SIGKILL);
-            }
-        }
-        if self.line.job().is_some_and(|job| job.has_ended()) {
-            // What it said before its end counts.
-            self.take_in_all(completed);
-            if self.line.job().is_some_and(|job| job.has_ended()) {
-                self.lose(Loss::Gone, completed);
-            }
-            return;
-        }
-        let is_up = self
-            .members
-            .iter()
-            .all(|member| member.stage == Stage::Ready);
-        if !is_up && self.started.elapsed() > TIME_TO_START {
-            self.lose(Loss::Slow, completed);
-            return;
-        }
-        for place in 0..self.members.len() {
-            let Some(limit) = self.members[place].limit() else {
-                continue;
-            };
-            if !self.members[place].time_left(limit).is_zero() {
-                continue;
-            }
-            // So that it begins nothing else while it is judged.
-            self.recall(place);
-            self.take_in_all(completed);
-            let Some(member) = self.members.get_mut(place) else {
-                return;
-            };
-            if member.limit() == Some(limit) && member.time_left(limit).is_zero() {
-                let (name, item) = (member.name.to_string(), member.item_in_work());
-                let error = error::time_limit(name, item, limit);
-                abandon(member, error, completed);
-            }
-        }
-    }
-
-    /// Ends the job if all that its ranks still do is what nobody wants.
-    fn end_lost_work(&mut self) {
-        let is_lost = self.members.iter().any(Member::is_at_lost_work);
-        if !is_lost || self.members.iter().any(Member::is_wanted) || self.line.job().is_none() {
-            return;
-        }
-        for place in 0..self.members.len() {
-            let waiting = self.members[place].leftovers();
-            self.queue.take_back(waiting);
-        }
-        self.restart();
-    }
-
     /// Takes tasks that were sent ahead back from a busy rank when another one is idle.
     fn share_again(&mut self) {
         if !self.queue.is_empty() || !self.members.iter().any(Member::is_idle) {
@@ -410,98 +173,6 @@ impl Ranks {
     fn recall(&mut self, place: usize) {
         let waiting = self.members[place].recall();
         self.queue.take_back(waiting);
-    }
-
-    /// Ends the job, tells whom the tasks belong to that it was at, and starts a fresh one. What
-    /// no rank has begun goes back to the queue.
-    fn lose(&mut self, loss: Loss, completed: &mut Completed) {
-        if self.broken.is_some() {
-            return;
-        }
-        let was_up = self
-            .members
-            .iter()
-            .all(|member| member.stage == Stage::Ready);
-        let patience = match loss {
-            Loss::Gone => TIME_TO_END,
-            _ => Duration::ZERO,
-        };
-        let end = self.line.job().map(|job| job.end(patience));
-        let (rank, how) = match (&loss, end) {
-            (Loss::Refused(rank, _), _) => (Some(*rank), loss.to_string()),
-            (Loss::Gone, Some(end)) => (end.rank, end.how),
-            _ => (None, loss.to_string()),
-        };
-        let culprit = rank.map(|rank| match rank.checked_sub(1) {
-            Some(place) if place < self.members.len() => self.members[place].name.to_string(),
-            _ => format!("rank {rank}"),
-        });
-        let elsewhere = match &culprit {
-            Some(name) => format!("the job ended with {name}: {how}"),
-            None => format!("the job ended: {how}"),
-        };
-        for place in 0..self.members.len() {
-            let member = &mut self.members[place];
-            let is_culprit = rank == Some(member.rank);
-            let item = member.item_in_work();
-            let waiting = member.leftovers();
-            let how = if is_culprit { &how } else { &elsewhere };
-            let error = error::rank_lost(member.name.to_string(), item, how.clone());
-            for task in member.sent.drain(..).filter_map(|sent| sent.task) {
-                completed.push(task.end(Err(error.clone())));
-            }
-            if is_culprit && matches!(loss, Loss::Refused(..)) {
-                // Another rank would refuse it as well.
-                completed.extend(waiting.map(|task| task.end(Err(error.clone()))));
-            } else {
-                self.queue.take_back(waiting);
-            }
-        }
-        if !was_up {
-            self.failed_starts += 1;
-            if self.failed_starts >= FAILED_STARTS {
-                let cause = match culprit {
-                    Some(name) => format!("{name}: {how}"),
-                    None => how,
-                };
-                self.give_up(error::job(self.plan.workers(), cause), completed);
-                return;
-            }
-        }
-        self.restart();
-        if let Some(error) = self.broken.take() {
-            self.give_up(error, completed);
-        }
-    }
-
-    /// Starts a fresh job in the place of one that has ended or will now. If that fails, the pool
-    /// is broken.
-    fn restart(&mut self) {
-        let workers = self.plan.workers();
-        let Line::Job { .. } = self.line else {
-            let cause = "this program is a rank of the job that has ended".to_owned();
-            self.broken = Some(error::job(workers, cause));
-            return;
-        };
-        let fresh = Job::start(&self.plan.settings, Role::Pool).map_err(|cause| cause.to_string());
-        let members = fresh.and_then(|job| {
-            self.line = Line::Job { job, link: None };
-            self.started = Instant::now();
-            self.members().map_err(|cause| cause.to_string())
-        });
-        match members {
-            Ok(members) => self.members = members,
-            Err(cause) => self.broken = Some(error::job(workers, cause)),
-        }
-        // Whoever sleeps watches the old one.
-        self.bell.ring();
-    }
-}
-
-/// Lets the task that a rank is at fail, though the rank goes on with it.
-fn abandon(member: &mut Member, error: PoolError, completed: &mut Completed) {
-    if let Some(task) = member.sent.front_mut().and_then(|sent| sent.task.take()) {
-        completed.push(task.end(Err(error)));
     }
 }
 
@@ -662,29 +333,5 @@ impl Crew for Ranks {
         // What failed first is the reason for what fails then.
         self.broken.get_or_insert(error);
         self.bell.ring();
-    }
-}
-
-/// Why a job is given up.
-#[derive(Debug)]
-enum Loss {
-    /// It has ended, or rank 0 has hung up.
-    Gone,
-    /// A rank sent what is no message.
-    Noise(String),
-    /// A rank says that it cannot do what it was told.
-    Refused(usize, String),
-    /// It has not become ready.
-    Slow,
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Loss::Gone => f.write_str("it ended"),
-            Loss::Noise(what) => write!(f, "a rank sent {what}, and the job was stopped"),
-            Loss::Refused(_, why) => f.write_str(why),
-            Loss::Slow => write!(f, "its ranks were not ready after {TIME_TO_START:?}"),
-        }
     }
 }
