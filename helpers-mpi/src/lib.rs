@@ -1,4 +1,45 @@
 //! MPI for the course: pools of ranks, and classic MPI in a cell of a notebook.
+//!
+//! MPI itself is a real MPI library, Open MPI or MPICH, through the [`mpi`] crate. What this crate
+//! adds is that a notebook, or any program, can start ranks, run its own functions on them, and
+//! survive whatever becomes of them. The process that does so takes no part in MPI.
+//!
+//! # Recipes
+//! Run one function on every rank:
+//! ```
+//! use helpers_mpi::prelude::*;
+//!
+//! helpers_mpi::init(); // a program's first line; a notebook does not need it
+//! let ranks = mpi_run(2, |world| world.rank())?;
+//! assert_eq!(ranks, [0, 1]);
+//! # Ok::<(), MpiError>(())
+//! ```
+//! Hand tasks to a pool of ranks, with the calls of the other pools:
+//! ```
+//! use helpers::prelude::*;
+//! use helpers_mpi::prelude::*;
+//!
+//! helpers_mpi::init();
+//! let pool = MpiPool::new(2)?;
+//! assert_eq!(pool.map(|x: u64| x * x, [1, 2, 3])?, [1, 4, 9]);
+//! # Ok::<(), PoolError>(())
+//! ```
+//!
+//! # On several hosts
+//! [`MpiRun::hosts`] and [`MpiPoolBuilder::hosts`] run ranks on hosts that this one reaches by
+//! `ssh`, as `mpiexec` does, and that see the same files under the same paths. A notebook's
+//! function may be in a library that a host lacks: it is sent there. The tests have two hosts on
+//! one machine: two networks of their own (network namespaces), each with a host name, and a
+//! program that stands in for `ssh`.
+//!
+//! # On a cluster
+//! A batch system starts the program on all ranks, by `mpiexec` or `srun` in a script. [`init`]
+//! then returns on rank 0 alone. There [`mpi_run`] and [`MpiPool`] use the ranks that are there,
+//! and [`ranks`] tells how many they are. What ranks print is not labelled then, and a rank that
+//! fails ends the whole job. `examples/primes.rs` is such a program, and `examples/primes.sbatch`
+//! its script for Slurm. A job that was started by hand inside an allocation (`salloc`) works as
+//! well: `mpiexec` knows its hosts, and `MpiRun::new(8).launcher("srun")` has Slurm start the
+//! ranks. Slurm itself is no part of the tests.
 
 mod attendant;
 mod calls;

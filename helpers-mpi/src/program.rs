@@ -59,8 +59,9 @@ static IS_PREPARED: AtomicBool = AtomicBool::new(false);
 /// }
 /// ```
 pub fn init() {
-    helpers::init_process_pools();
+    // First: in a worker of a process pool, whose tasks may start ranks, the other never returns.
     IS_PREPARED.store(true, Ordering::Relaxed);
+    helpers::init_process_pools();
     if is_notebook() {
         return;
     }

@@ -48,8 +48,11 @@ pub enum Which {
 pub fn install(paths: &Paths, which: Which) -> Result<()> {
     let folder = folder(paths, which);
     let (list, name) = match which {
-        Which::Usual => ("requirements-mpi.txt", "Open MPI"),
-        Which::Mpich => ("requirements-mpich.txt", "MPICH"),
+        Which::Usual => ("requirements-mpi.txt", "Open MPI, which lesson 05 needs"),
+        Which::Mpich => (
+            "requirements-mpich.txt",
+            "MPICH, with which the tests run as well",
+        ),
     };
     let requirements = paths.root().join(list);
     let all = fs::read_to_string(&requirements)
@@ -64,7 +67,7 @@ pub fn install(paths: &Paths, which: Which) -> Result<()> {
     if found == wanted || found == failed {
         return Ok(());
     }
-    println!("Installing {name}, which lesson 05 needs …");
+    println!("Installing {name} …");
     build_folder::remove(&folder)?;
     fs::create_dir_all(&folder)?;
     let list = folder.join("requirements.txt");

@@ -274,7 +274,18 @@ fn open_mpi_and_mpich_do_not_mix() {
     });
 }
 
-/// Functions of threads and processes fail in the same words as before: ranks leave them alone.
+#[test]
+fn a_task_of_a_process_pool_may_start_ranks() {
+    guarded(|| {
+        let pool = ProcessPool::new(1).unwrap();
+        let sizes = pool.map(
+            |ranks: usize| mpi_run(ranks, |world| world.size()).unwrap(),
+            [1, 2],
+        );
+        assert_eq!(sizes.unwrap(), [vec![1], vec![2, 2]]);
+    });
+}
+
 #[test]
 fn a_rank_may_have_pools_of_its_own() {
     guarded(|| {
