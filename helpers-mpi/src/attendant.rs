@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use helpers::internals::is_notebook;
 use helpers::internals::output::Stream;
 
+use crate::closing::Closing;
 use crate::end::{self, End};
 use crate::error::MpiError;
 use crate::job::{Shared, set_nonblocking};
@@ -49,6 +50,10 @@ pub(crate) struct Attendant {
     /// Connected, but not introduced.
     strangers: Vec<(OwnedFd, Inbox)>,
     ranks: Vec<Rank>,
+    /// In which order the ranks' control connections close.
+    closing: Option<Closing>,
+    /// How many have closed.
+    closed: usize,
     /// The launcher's output and errors, and what came out of them.
     pipes: Vec<OwnedFd>,
     words: Vec<u8>,
@@ -63,6 +68,8 @@ pub(crate) struct Attendant {
 #[derive(Debug, Default)]
 struct Rank {
     control: Option<(OwnedFd, Inbox)>,
+    /// When that was closed: its place among all that were.
+    closed: Option<usize>,
     /// Whether it has given its value.
     has_answered: bool,
     /// Whether it has said all, and may end.
@@ -95,6 +102,8 @@ impl Attendant {
             woken,
             strangers: Vec::new(),
             ranks,
+            closing: Closing::new().ok(),
+            closed: 0,
             pipes: Vec::new(),
             words: Vec::new(),
             loss: None,
@@ -259,7 +268,12 @@ impl Attendant {
             return;
         };
         match hello.channel {
-            Channel::Control => known.control = Some((socket, Inbox::default())),
+            Channel::Control => {
+                let noted = self.closing.as_ref().map(|list| list.add(rank, &socket));
+                // What cannot be noted counts as the last to close.
+                known.closed = (!matches!(noted, Some(Ok(())))).then_some(usize::MAX);
+                known.control = Some((socket, Inbox::default()));
+            }
             Channel::Output => self.listen(rank, Stream::Out, socket),
             Channel::Errors => self.listen(rank, Stream::Error, socket),
             Channel::Pool => {
@@ -275,13 +289,20 @@ impl Attendant {
 
     fn hear_ranks(&mut self) {
         let mut lost = Vec::new();
+        let closing = self.closing.as_ref();
+        for rank in closing.map_or(Vec::new(), |list| list.closed(self.ranks.len())) {
+            self.ranks[rank].closed = Some(self.closed);
+            self.closed += 1;
+        }
         for rank in 0..self.ranks.len() {
             let mut reports = Vec::new();
+            let is_noted = self.ranks[rank].closed.is_some();
             let Some((control, inbox)) = &mut self.ranks[rank].control else {
                 continue;
             };
             let arrival = inbox.read_from(control);
-            let mut is_lost = arrival == Arrival::Closed;
+            // One that closes at this very moment has its place in the list when we look again.
+            let mut is_lost = arrival == Arrival::Closed && is_noted;
             loop {
                 match inbox.take::<Report>() {
                     Ok(Some(report)) => reports.push(report),
@@ -302,6 +323,7 @@ impl Attendant {
                 }
             }
         }
+        lost.sort_by_key(|&rank| self.ranks[rank].closed);
         // The launcher may have ended others in the meantime, those that had nothing more to do
         // among them.
         let first = lost.iter().find(|&&rank| !self.ranks[rank].has_answered);

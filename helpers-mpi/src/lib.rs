@@ -43,6 +43,7 @@
 
 mod attendant;
 mod calls;
+mod closing;
 mod end;
 mod error;
 #[doc(hidden)]
