@@ -39,6 +39,7 @@ impl Desk {
     /// Prepares this thread for tasks: their panics are remembered, not reported.
     pub fn open() -> Desk {
         let _ = SERVING.set(thread::current().id());
+        ignore_closed_pipes();
         if notebook::is_notebook() {
             die_plainly();
         }
@@ -103,6 +104,14 @@ impl Desk {
             Ok(Err(error)) | Err(error) => Err(error.to_string()),
         })
     }
+}
+
+/// Makes a write to a pipe that nobody reads an error, as it is in any program of Rust: in tests a
+/// worker begins before the standard library has seen to that.
+fn ignore_closed_pipes() {
+    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    // SAFETY: to ignore a signal runs no code of ours, and nobody here relies on its handler.
+    let _ = unsafe { sigaction(Signal::SIGPIPE, &ignore) };
 }
 
 /// Lets bad access to memory end this process as such. The kernel's program prints a page of its own
