@@ -41,7 +41,7 @@ Usage: cargo xtask <command>
   test [checks]       set up, then run every check there is, or those named
   screenshots         make the pictures of README.md anew, in a browser
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
-                      measure all (about 20 minutes) and write BENCHMARKS.md and its figure;
+                      measure all (about 25 minutes) and write BENCHMARKS.md and its figure;
                       suites: threads, processes, work, scaling, cells, kernel, spare
             --repeat N   turns of each (21; 3 of each kernel)
             --quick      one small turn, only to see whether all can be measured
