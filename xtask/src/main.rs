@@ -42,7 +42,8 @@ Usage: cargo xtask <command>
   screenshots         make the pictures of README.md anew, in a browser
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
                       measure all (about 25 minutes) and write BENCHMARKS.md and its figure;
-                      suites: threads, processes, work, scaling, cells, kernel, spare
+                      suites: threads, processes, mpi, work, scaling, cells, kernel,
+                      spare
             --repeat N   turns of each (21; 3 of each kernel)
             --quick      one small turn, only to see whether all can be measured
             --out FOLDER   where to write the page and the figure, instead of the clone
