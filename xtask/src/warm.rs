@@ -170,3 +170,39 @@ fn remove_leftovers(folder: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// The crates that a crate is built with, each with its features.
+    fn built_with(root: &Path, package: &str) -> BTreeSet<String> {
+        let mut tree = Command::new(env!("CARGO"));
+        tree.args(["tree", "--locked", "-p", package, "-e", "normal,build"])
+            .args(["--prefix", "none", "--no-dedupe", "-f", "{p} [{f}]"])
+            .current_dir(root);
+        let output = tree.output().unwrap();
+        let problem = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{problem}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().map(str::to_owned).collect()
+    }
+
+    /// A crate with other features is another crate to cargo: a notebook that loads `helpers-mpi`
+    /// would compile it again, and all that depends on it, `helpers` among them.
+    #[test]
+    fn both_crates_are_built_with_the_same_features_of_others() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let alone = built_with(root, "helpers");
+        let with_mpi = built_with(root, "helpers-mpi");
+        assert!(alone.len() > 10, "{alone:?}");
+        let differ: Vec<_> = alone.difference(&with_mpi).collect();
+        assert!(
+            differ.is_empty(),
+            "helpers-mpi has more features of these than helpers, so ask for them in \
+             helpers/Cargo.toml as well: {differ:#?}"
+        );
+    }
+}
