@@ -48,7 +48,7 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     let quick = args.iter().any(|arg| arg == "--quick");
     let benches = suites.iter().flat_map(|(_, benches)| *benches);
     let mut script = command::python(paths);
-    let mpi = mpi::find(paths, Which::Usual);
+    let mpi = mpi::find(paths, Which::Usual).ok();
     if let Some(mpi) = &mpi {
         mpi.lend_to(&mut script);
     }

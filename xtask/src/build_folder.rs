@@ -4,6 +4,7 @@
 //! Cargo.toml    the workspace, and the profile that cells and crates are built with
 //! Cargo.lock    begins as a copy of the course's own
 //! anchor/       an empty crate that depends on the course's crates
+//! .cargo/, no-mpi/   only where there is no MPI library: see [`no_mpi`]
 //! cell/         the crate that evcxr writes each cell into (EVCXR_TMPDIR)
 //! config/       evcxr's settings (EVCXR_CONFIG_DIR), and in a spare kernel what warms it up
 //! ```
@@ -19,6 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
+use crate::no_mpi;
 use crate::paths::Paths;
 
 /// How crates and cells are built; what was built otherwise is of no use.
@@ -86,7 +88,7 @@ pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
     fs::write(anchor.join("lib.rs"), "")?;
     // The versions of the course's own lock file.
     fs::copy(paths.root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
-    Ok(())
+    no_mpi::stand_in(paths, folder)
 }
 
 /// Makes evcxr run the cells of a spare before it answers anybody.

@@ -92,7 +92,7 @@ fn examine(paths: &Paths) -> Vec<Finding> {
         .ok_or_else(|| "only `cargo xtask test` uses one; install chromium".to_owned());
     let mpi = mpi::find(paths, Which::Usual)
         .map(|mpi| mpi.describe())
-        .ok_or_else(|| format!("only lesson 05 needs it; {}", mpi::REMEDY));
+        .map_err(|missing| format!("{missing}; only lesson 05 needs it; {}", mpi::REMEDY));
     let linker = crate::command::find_program(&["mold", "lld"])
         .map(|program| program.display().to_string())
         .ok_or_else(|| "cells would build a little faster with mold".to_owned());

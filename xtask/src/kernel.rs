@@ -87,7 +87,10 @@ fn claim_folder(paths: &Paths) -> Result<Claim> {
 
 fn become_kernel(paths: &Paths, claim: Claim, connection_file: &Path) -> Result<()> {
     let mut command = Command::new(paths.evcxr());
-    lend_mpi(paths, &mut command);
+    // Else a cell that needs it says what to do.
+    if let Ok(mpi) = mpi::find(paths, Which::Usual) {
+        mpi.lend_to(&mut command);
+    }
     let error = command
         .arg("--control_file")
         .arg(connection_file)
@@ -97,15 +100,6 @@ fn become_kernel(paths: &Paths, claim: Claim, connection_file: &Path) -> Result<
         .stdin(Stdio::from(claim.lock))
         .exec();
     Err(format!("cannot start {}: {error}", paths.evcxr().display()).into())
-}
-
-/// Lets cells build and run what needs MPI, or say what to do where there is none.
-pub fn lend_mpi(paths: &Paths, command: &mut Command) {
-    match mpi::find(paths, Which::Usual) {
-        Some(mpi) => mpi.lend_to(command),
-        // In vain only where nothing can be written, and then much else is.
-        None => drop(mpi::lend_refusal(paths, command)),
-    }
 }
 
 /// Waits for the owner of a build folder to end, then deletes the folder. With a process group,

@@ -15,6 +15,7 @@ mod grade;
 mod kernel;
 mod lab;
 mod mpi;
+mod no_mpi;
 mod notebooks;
 mod paths;
 mod setup;

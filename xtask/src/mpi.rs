@@ -24,6 +24,10 @@ const FAILED: &str = "failed: ";
 /// Said wherever MPI is missing.
 pub const REMEDY: &str = "run: cargo xtask setup";
 
+/// What is missing, where something is.
+const NO_LIBRARY: &str = "there is no MPI library";
+const NO_LIBCLANG: &str = "there is no libclang, with which Rust reads the MPI library's header";
+
 /// An MPI library, and where its parts are.
 #[derive(Clone, Debug)]
 pub struct Mpi {
@@ -98,12 +102,19 @@ pub fn install(paths: &Paths, which: Which) -> Result<()> {
     if which == Which::Mpich {
         return Err(error);
     }
-    println!(
-        "Open MPI could not be installed, so lesson 05 will not run; all else does. To try again, \
-         {REMEDY}. If there is no package for this machine, install an MPI library with its \
-         `mpicc` by other means."
-    );
     fs::write(mark, failed)?;
+    // The system may have what is missing.
+    if find(paths, which).is_err() {
+        let (name, means) = match has_library {
+            true => ("libclang", "libclang"),
+            false => ("Open MPI", "an MPI library with its `mpicc`"),
+        };
+        println!(
+            "{name} could not be installed, so lesson 05 will not run; all else does. To try \
+             again, {REMEDY}. If there is no package for this machine, install {means} by other \
+             means."
+        );
+    }
     Ok(())
 }
 
@@ -116,23 +127,22 @@ pub fn forget_failure(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
-/// The library that is there; nothing is installed.
-pub fn find(paths: &Paths, which: Which) -> Option<Mpi> {
-    let clang = clang_in(&folder(paths, Which::Usual));
-    let libclang = if env::var_os("LIBCLANG_PATH").is_some() {
-        None
-    } else {
-        clang
-    };
+/// The library that is there, or what is missing; nothing is installed.
+pub fn find(paths: &Paths, which: Which) -> Result<Mpi, &'static str> {
     let bin = match of_system() {
         Some(bin) if which == Which::Usual => bin,
         _ => folder(paths, which).join("bin"),
     };
     if !bin.join("mpicc").is_file() || !bin.join("mpiexec").is_file() {
-        return None;
+        return Err(NO_LIBRARY);
     }
-    let shown = command::output_of(bin.join("mpicc"), &["-show"])?;
-    Some(Mpi {
+    let shown = command::output_of(bin.join("mpicc"), &["-show"]).ok_or(NO_LIBRARY)?;
+    let is_set = env::var_os("LIBCLANG_PATH").is_some();
+    let libclang = clang_in(&folder(paths, Which::Usual)).filter(|_| !is_set);
+    if libclang.is_none() && !is_set && !system_has_libclang() {
+        return Err(NO_LIBCLANG);
+    }
+    Ok(Mpi {
         bin,
         libraries: library_folders(&shown),
         libclang,
@@ -179,25 +189,6 @@ impl Mpi {
     }
 }
 
-/// Makes a cell that needs MPI say what to do, where there is none.
-///
-/// The `mpi` crate's build asks the program that this variable names for the compiler.
-pub fn lend_refusal(paths: &Paths, command: &mut Command) -> Result<()> {
-    let script = folder(paths, Which::Usual).join("no-mpi");
-    fs::create_dir_all(folder(paths, Which::Usual))?;
-    let text = format!(
-        "#!/bin/sh\necho 'There is no MPI library. In a terminal, in the folder of the course, \
-         {REMEDY}' >&2\nexit 1\n"
-    );
-    if !fs::read_to_string(&script).is_ok_and(|found| found == text) {
-        fs::write(&script, text)?;
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-    }
-    command.env("MPICC", script);
-    Ok(())
-}
-
 fn folder(paths: &Paths, which: Which) -> PathBuf {
     paths.course().join(match which {
         Which::Usual => "mpi",
@@ -217,6 +208,34 @@ fn clang_in(folder: &Path) -> Option<PathBuf> {
     versions
         .map(|version| version.path().join("site-packages/clang/native"))
         .find(|native| native.is_dir())
+}
+
+/// Whether libclang is where systems have their libraries, as `llvm-14/lib/libclang.so.1`.
+fn system_has_libclang() -> bool {
+    let is_libclang = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        // Not `libclang-cpp.so`, which is another library.
+        let ours = ["libclang.", "libclang-1", "libclang-2"];
+        let is_shared = name.contains(".so") || name.ends_with(".dylib");
+        is_shared && ours.iter().any(|start| name.starts_with(start))
+    };
+    let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+    let roots = [
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/local/lib",
+        "/opt/homebrew/opt/llvm/lib",
+    ];
+    let mut folders: Vec<PathBuf> = roots.map(PathBuf::from).into();
+    for root in roots {
+        for entry in entries(root.into()) {
+            folders.extend([entry.path(), entry.path().join("lib")]);
+        }
+    }
+    folders
+        .into_iter()
+        .flat_map(entries)
+        .any(|entry| is_libclang(&entry.file_name()))
 }
 
 /// The folders that a compiler's command line names, less those that the loader knows.

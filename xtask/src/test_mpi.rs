@@ -13,12 +13,13 @@ const OTHER: &str = "HELPERS_MPI_OTHER_MPIEXEC";
 
 /// Runs all that needs an MPI library.
 pub fn run(paths: &Paths) -> Result<Outcome> {
-    let Some(usual) = mpi::find(paths, Which::Usual) else {
-        let why = format!("there is no MPI library; {}", mpi::REMEDY);
-        return Ok(Outcome::Skipped(why));
+    let usual = match mpi::find(paths, Which::Usual) {
+        Ok(usual) => usual,
+        Err(missing) => return Ok(Outcome::Skipped(format!("{missing}; {}", mpi::REMEDY))),
     };
     mpi::install(paths, Which::Mpich)?;
-    let mpich = mpi::find(paths, Which::Mpich).ok_or("MPICH was installed, and is not there")?;
+    let mpich = mpi::find(paths, Which::Mpich)
+        .map_err(|missing| format!("MPICH was installed, but {missing}"))?;
     forget_other_library(paths, &usual)?;
 
     let package = ["-p", "helpers-mpi"];
@@ -48,7 +49,11 @@ pub fn run(paths: &Paths) -> Result<Outcome> {
     passes(test.env(OTHER, usual.launcher()))?;
     unittest(
         paths,
-        &["tests.test_mpi_cells", "tests.test_mpi_pool_cells"],
+        &[
+            "tests.test_mpi_cells",
+            "tests.test_mpi_pool_cells",
+            "tests.test_no_mpi",
+        ],
     )
 }
 

@@ -40,7 +40,7 @@ pub fn ensure(paths: &Paths) -> Result<()> {
         .env("EVCXR_CONFIG_DIR", build_folder::config(&claim.folder))
         .env("EVCXR_TMPDIR", &cell)
         .current_dir(paths.notebooks());
-    if let Some(mpi) = mpi::find(paths, Which::Usual) {
+    if let Ok(mpi) = mpi::find(paths, Which::Usual) {
         mpi.lend_to(warm_up.arg("--mpi"));
     }
     command::run(&mut warm_up)?;
@@ -92,8 +92,10 @@ fn stamp(paths: &Paths) -> Result<String> {
     for file in ["Cargo.toml", "Cargo.lock"] {
         fs::read(paths.root().join(file))?.hash(&mut crates);
     }
-    let mpi = mpi::find(paths, Which::Usual);
-    mpi.map(|mpi| mpi.identity()).hash(&mut crates);
+    match mpi::find(paths, Which::Usual) {
+        Ok(mpi) => Some(mpi.identity()).hash(&mut crates),
+        Err(missing) => (None::<String>, missing).hash(&mut crates),
+    }
     let mut own = DefaultHasher::new();
     build_folder::anchor_manifest(paths).hash(&mut own);
     fs::read(paths.scripts().join("cells.py"))?.hash(&mut own);

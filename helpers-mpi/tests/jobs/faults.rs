@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use std::{env, process};
+use std::{env, process, thread};
 
 use helpers::prelude::*;
 use helpers_mpi::prelude::*;
@@ -152,6 +152,47 @@ fn a_deadlock_ends_at_its_time_limit() {
     });
 }
 
+/// Half a minute is what the documentation says.
+#[test]
+fn a_deadlock_without_a_time_limit_ends_and_a_long_wait_does_not() {
+    guarded(|| {
+        let started = Instant::now();
+        let patient = thread::spawn(|| {
+            mpi_run(2, |world| {
+                let other = world.process_at_rank(1 - world.rank());
+                if world.rank() == 1 {
+                    return other.receive::<i32>().0;
+                }
+                thread::sleep(Duration::from_secs(40));
+                other.send(&7);
+                0
+            })
+        });
+        let stuck = mpi_run(3, |world| {
+            if world.rank() == 2 {
+                return 0;
+            }
+            let other = world.process_at_rank(1 - world.rank());
+            other.receive::<i32>().0
+        });
+        let error = stuck.unwrap_err();
+        assert!(error.is_deadlock() && !error.is_timeout(), "{error}");
+        assert_tells(
+            &error,
+            &[
+                "no rank has got any further for 30s",
+                "waits in MPI_Recv for a message from rank 0",
+                "waits in MPI_Recv for a message from rank 1",
+                "has returned",
+            ],
+        );
+        let took = started.elapsed();
+        assert!(took >= Duration::from_secs(30), "{took:?}");
+        assert!(took < Duration::from_secs(50), "{took:?}");
+        assert_eq!(patient.join().unwrap().unwrap(), [0, 7]);
+    });
+}
+
 #[test]
 fn a_rank_that_computes_is_told_from_one_that_waits() {
     guarded(|| {
@@ -159,7 +200,7 @@ fn a_rank_that_computes_is_told_from_one_that_waits() {
             .time_limit(Duration::from_millis(500))
             .run(|world| {
                 if world.rank() == 0 {
-                    std::thread::sleep(Duration::from_secs(100));
+                    thread::sleep(Duration::from_secs(100));
                 }
                 world.barrier();
             });

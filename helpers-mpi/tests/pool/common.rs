@@ -73,7 +73,9 @@ fn is_open_mpi() -> bool {
     told.contains("Open MPI") || told.contains("OpenRTE")
 }
 
-fn passed(test: &str, command: &mut Command) -> String {
+/// Runs an ignored test of this program by a command that starts it; gives what has been printed.
+/// Fails if it does.
+pub fn passed(test: &str, command: &mut Command) -> String {
     command.args(["--exact", test, "--ignored", "--nocapture"]);
     let output = run(command, Duration::from_secs(60)).unwrap_or_else(|| panic!("{test} hangs"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

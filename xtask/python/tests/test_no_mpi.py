@@ -1,0 +1,110 @@
+"""A machine without an MPI library: what the set-up says, and what a cell that needs one says."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+import venv
+from pathlib import Path
+
+import cells
+from tests.test_launcher import CLONE, NO_NETWORK, copy_of_clone, course_kernel, launcher
+
+# Nobody listens there. That is what pip finds on a machine without a network.
+NO_PACKAGES = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "0"}
+# Compiling all crates on a slow machine.
+LONGEST = 900
+
+
+def lend_packages(clone):
+    """Gives a copy of the clone the Python packages of this one, as if they were installed there."""
+    own, ours = clone / ".course/venv", CLONE / ".course/venv"
+    venv.create(own, with_pip=False)
+    [packages] = own.glob("lib/python*/site-packages")
+    [lent] = ours.glob("lib/python*/site-packages")
+    (packages / "lent.pth").write_text(f"{lent}\n")
+    (own / "clone").write_text(str(own.resolve()))
+    for mark in ["packages", "test-packages", "provisioner"]:
+        shutil.copy2(ours / mark, own / mark)
+    for list_of_packages in CLONE.glob("requirements*.txt"):
+        shutil.copy2(list_of_packages, clone)
+
+
+@unittest.skipIf(shutil.which("mpicc"), "the system has an MPI library")
+class NoLibrary(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory(prefix="course-test-")
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name).resolve()
+
+    def assert_says_what_to_do(self, kernel):
+        """A cell that needs MPI fails in a few words, and all others work."""
+        kernel.run(cells.LOAD)
+        self.assertEqual(kernel.run(cells.FIRST_POOL), cells.FIRST_RESULT)
+        said = kernel.problems(cells.LOAD_MPI).splitlines()
+        # Which crates are being compiled is told by all cells.
+        said = [line for line in said if not re.match(r" *Compiling \S+ v", line)]
+        self.assertEqual(
+            said,
+            [
+                "helpers-mpi cannot be used: there is no MPI library. In a terminal, in the folder "
+                "of the course, run: cargo xtask setup",
+                "Then restart the kernel.",
+            ],
+        )
+        self.assertEqual(kernel.run("squares.len()"), "3")
+
+    def test_library_that_is_gone(self):
+        """Where crates were compiled with a library, one is needed all the same."""
+        clone = copy_of_clone(self.folder, warm=True)
+        with course_kernel(clone, **NO_NETWORK) as kernel:
+            self.assert_says_what_to_do(kernel)
+
+    def run_course(self, *arguments, **more):
+        environment = {name: value for name, value in os.environ.items() if name != "CI"}
+        result = subprocess.run(
+            [launcher(self.folder), *arguments],
+            env=environment | NO_PACKAGES | more,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST,
+        )
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        return result.stdout
+
+    def test_library_that_cannot_be_installed(self):
+        """All else is set up, and each command says what is missing and what to do."""
+        clone = copy_of_clone(self.folder, warm=False)
+        lend_packages(clone)
+        (clone / ".course/kernel/version").write_text(
+            (CLONE / ".course/kernel/version").read_text()
+        )
+        said = self.run_course("setup")
+        self.assertIn("Open MPI could not be installed, so lesson 05 will not run", said)
+        self.assertIn("cargo xtask setup", said)
+        # What was in vain is tried again only by who asks for it.
+        said = self.run_course("test", "mpi")
+        self.assertNotIn("Installing", said)
+        self.assertRegex(said, r"mpi +[\d.]+ s +skipped: .*no MPI library.*cargo xtask setup")
+        self.assertIn("0 passed, 0 failed, 1 skipped", said)
+        said = self.run_course("doctor")
+        self.assertRegex(said, r"MPI library +absent .*lesson 05.*cargo xtask setup")
+        self.assertIn("Everything that is required is there.", said)
+        said = self.run_course("setup")
+        self.assertIn("Installing Open MPI", said)
+        with course_kernel(clone, **NO_NETWORK) as kernel:
+            self.assert_says_what_to_do(kernel)
+        # Now there is one, and nothing is left of what was in its place.
+        shutil.rmtree(clone / ".course/mpi")
+        (clone / ".course/mpi").symlink_to(CLONE / ".course/mpi")
+        with course_kernel(clone, **NO_NETWORK) as kernel:
+            kernel.run(cells.LOAD)
+            kernel.run(cells.LOAD_MPI)
+            self.assertEqual(kernel.run(cells.FIRST_RANKS), "[0, 1]")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], "--verbose"])
