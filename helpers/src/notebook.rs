@@ -1,7 +1,6 @@
-//! What is different in a notebook: how a value is shown, and how a panic is reported.
+//! What is different in a notebook: how a value shows itself, and how a panic is reported.
 
 use std::cell::Cell;
-use std::fmt::Debug;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
@@ -30,26 +29,6 @@ pub(crate) fn show(formats: &[(&str, &str)]) {
             "EVCXR_BEGIN_CONTENT {mime_type}\n{content}\nEVCXR_END_CONTENT"
         );
     }
-}
-
-/// Shows a value that is the last expression of a notebook cell, in its `{:?}` form.
-///
-/// The kernel tries `evcxr_display` first: a type's own method of that name, or else this one. If
-/// there is none it compiles the cell again, to show the very same.
-pub trait Show {
-    /// Hands the notebook the value's `{:?}` form.
-    fn evcxr_display(&self);
-}
-
-impl<T: Debug + ?Sized> Show for T {
-    fn evcxr_display(&self) {
-        show_debug(&self);
-    }
-}
-
-/// Not generic: a cell has less to compile.
-fn show_debug(value: &dyn Debug) {
-    show(&[("text/plain", &format!("{value:?}"))]);
 }
 
 /// Runs when the kernel loads this library, before the first cell that uses it.

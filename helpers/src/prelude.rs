@@ -2,7 +2,6 @@
 
 pub use crate::check;
 pub use crate::environment::environment;
-pub use crate::notebook::Show as _;
 pub use crate::plot::{self, Figure};
 pub use crate::pool::{
     JoinHandle, Pool, PoolError, ProcessPool, SharedArray, SharedSlice, SharedSliceMut, Until,
