@@ -1,4 +1,4 @@
-//! The check `mpi`: `helpers-mpi` with each of two MPI libraries, and in cells.
+//! The checks `mpi` and `mpi-cells`: `helpers-mpi` with each of two MPI libraries, and in cells.
 
 use std::fs;
 use std::process::Command;
@@ -11,11 +11,10 @@ use crate::test::{Outcome, passes, unittest};
 /// Tells the tests the launcher of the other library, which must be refused.
 const OTHER: &str = "HELPERS_MPI_OTHER_MPIEXEC";
 
-/// Runs all that needs an MPI library.
+/// Runs the crate's tests with both libraries.
 pub fn run(paths: &Paths) -> Result<Outcome> {
     let Some(usual) = mpi::find(paths, Which::Usual) else {
-        let why = format!("there is no MPI library; {}", mpi::REMEDY);
-        return Ok(Outcome::Skipped(why));
+        return Ok(no_library());
     };
     mpi::install(paths, Which::Mpich)?;
     let mpich = mpi::find(paths, Which::Mpich).ok_or("MPICH was installed, and is not there")?;
@@ -45,11 +44,22 @@ pub fn run(paths: &Paths) -> Result<Outcome> {
     let mut test = cargo(paths, &mpich);
     test.arg("test").args(package).args(["--lib", "--tests"]);
     test.env("CARGO_TARGET_DIR", &folder);
-    passes(test.env(OTHER, usual.launcher()))?;
+    passes(test.env(OTHER, usual.launcher()))
+}
+
+/// Runs all cells that need an MPI library.
+pub fn run_cells(paths: &Paths) -> Result<Outcome> {
+    if mpi::find(paths, Which::Usual).is_none() {
+        return Ok(no_library());
+    }
     unittest(
         paths,
         &["tests.test_mpi_cells", "tests.test_mpi_pool_cells"],
     )
+}
+
+fn no_library() -> Outcome {
+    Outcome::Skipped(format!("there is no MPI library; {}", mpi::REMEDY))
 }
 
 fn cargo(paths: &Paths, mpi: &Mpi) -> Command {

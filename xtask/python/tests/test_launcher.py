@@ -11,7 +11,6 @@ import unittest
 from pathlib import Path
 
 import cells
-from bench_kernel import with_compiled_crates
 from kernels import Kernel
 
 CLONE = Path(__file__).resolve().parents[3]
@@ -131,15 +130,3 @@ class Places(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn(f"cannot write in {clone.resolve()}/.course/kernels", result.stderr)
         self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
-
-
-class Stock(unittest.TestCase):
-    """The notebooks also open in a kernel that we did not set up, only slower."""
-
-    def test_stock_kernel(self):
-        evcxr = (CLONE / ".course/kernel/bin/evcxr_jupyter").resolve()
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("EVCXR")}
-        argv = [str(evcxr), "--control_file", "{connection_file}"]
-        environment |= with_compiled_crates()
-        with Kernel(argv, cwd=CLONE / "notebooks", env=environment) as kernel:
-            self.assertEqual(use_pool(kernel), cells.FIRST_RESULT)
