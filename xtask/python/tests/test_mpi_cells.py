@@ -48,15 +48,21 @@ def load(kernel):
     kernel.run(cells.LOAD_MPI)
 
 
+def setUpModule():
+    """Starts one kernel for all tests, since starting one takes long."""
+    global KERNEL
+    KERNEL = course_kernel()
+    KERNEL.__enter__()
+    unittest.addModuleCleanup(KERNEL.__exit__)
+
+
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
 class MpiRun(unittest.TestCase):
     """One kernel, which every test leaves as it was, and without ranks."""
 
     @classmethod
     def setUpClass(cls):
-        cls.kernel = course_kernel()
-        cls.kernel.__enter__()
-        cls.addClassCleanup(cls.kernel.__exit__)
+        cls.kernel = KERNEL
         load(cls.kernel)
         cls.session = Session(cls.kernel)
 
@@ -172,17 +178,15 @@ class MpiRun(unittest.TestCase):
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
-class EndsOfMpiRun(unittest.TestCase):
+class WhatIsLeft(unittest.TestCase):
     """What becomes of ranks when the kernel is interrupted, restarted or killed.
 
-    One kernel, since starting one takes long; each test goes on where the one before it has ended.
+    It comes last, since it ends the kernel. Each test goes on where the one before it has ended.
     """
 
     @classmethod
     def setUpClass(cls):
-        cls.kernel = course_kernel()
-        cls.kernel.__enter__()
-        cls.addClassCleanup(cls.kernel.__exit__)
+        cls.kernel = KERNEL
 
     def start_long_job(self):
         """Starts a job that takes for ever; gives its processes when its ranks are at work."""

@@ -14,15 +14,21 @@ from tests.test_process_cells import LEFTOVER_SECONDS, Session, descendants, is_
 POOL = "let ranks = MpiPool::new(2)?;"
 
 
+def setUpModule():
+    """Starts one kernel for all tests, since starting one takes long."""
+    global KERNEL
+    KERNEL = course_kernel()
+    KERNEL.__enter__()
+    unittest.addModuleCleanup(KERNEL.__exit__)
+
+
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
 class Pool(unittest.TestCase):
     """One kernel with one pool, which every test leaves as it was."""
 
     @classmethod
     def setUpClass(cls):
-        cls.kernel = course_kernel()
-        cls.kernel.__enter__()
-        cls.addClassCleanup(cls.kernel.__exit__)
+        cls.kernel = KERNEL
         load(cls.kernel)
         cls.kernel.run(POOL)
         cls.session = Session(cls.kernel)
@@ -148,17 +154,15 @@ class Pool(unittest.TestCase):
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
-class Ends(unittest.TestCase):
+class WhatIsLeft(unittest.TestCase):
     """What becomes of the ranks when the kernel is interrupted, restarted or killed.
 
-    One kernel, since starting one takes long; each test goes on where the one before it has ended.
+    It comes last, since it ends the kernel. Each test goes on where the one before it has ended.
     """
 
     @classmethod
     def setUpClass(cls):
-        cls.kernel = course_kernel()
-        cls.kernel.__enter__()
-        cls.addClassCleanup(cls.kernel.__exit__)
+        cls.kernel = KERNEL
 
     def start_long_map(self):
         """Starts a map that takes for ever; gives the processes of the job when it is at work."""

@@ -99,15 +99,21 @@ def plain(shown):
     return re.sub(r"\x1b\[[0-9;]*m", "", "".join(parts))
 
 
+def setUpModule():
+    """Starts one kernel for all tests, since starting one takes long."""
+    global KERNEL
+    KERNEL = course_kernel()
+    KERNEL.__enter__()
+    unittest.addModuleCleanup(KERNEL.__exit__)
+
+
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
 class Faults(unittest.TestCase):
     """One kernel with one pool, which every test leaves as it was."""
 
     @classmethod
     def setUpClass(cls):
-        cls.kernel = course_kernel()
-        cls.kernel.__enter__()
-        cls.addClassCleanup(cls.kernel.__exit__)
+        cls.kernel = KERNEL
         cls.kernel.run(cells.LOAD)
         cls.kernel.run(POOL)
         cls.session = Session(cls.kernel)
@@ -261,17 +267,15 @@ class Faults(unittest.TestCase):
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
-class Ends(unittest.TestCase):
+class WhatIsLeft(unittest.TestCase):
     """What becomes of the workers when the kernel is interrupted, restarted or killed.
 
-    One kernel, since starting one takes long; each test goes on where the one before it has ended.
+    It comes last, since it ends the kernel. Each test goes on where the one before it has ended.
     """
 
     @classmethod
     def setUpClass(cls):
-        cls.kernel = course_kernel()
-        cls.kernel.__enter__()
-        cls.addClassCleanup(cls.kernel.__exit__)
+        cls.kernel = KERNEL
 
     def start_long_map(self):
         """Starts a map that takes for ever; gives its workers when all are at work."""
