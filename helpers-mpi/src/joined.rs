@@ -33,6 +33,9 @@ const SLEEP: Duration = Duration::from_millis(1);
 /// How long other ranks may take to say what they are doing.
 const TIME_TO_ANSWER: Duration = Duration::from_millis(300);
 
+/// How long the launcher may take to read the last words of a job.
+const TIME_TO_READ: Duration = Duration::from_secs(1);
+
 /// The values of all ranks, as bytes.
 type Values = Vec<(Who, Vec<u8>)>;
 
@@ -227,8 +230,26 @@ fn run(function: &Function, limit: Option<Duration>, world: &SimpleCommunicator)
 
 /// Ends the job, and says why.
 fn fail(world: &SimpleCommunicator, why: &str) -> ! {
-    eprintln!("rank {} on {} {why}", world.rank(), rank::host());
+    tell(&format!("rank {} on {} {why}", world.rank(), rank::host()));
     world.abort(1)
+}
+
+/// Prints words that must be read before the job ends: a launcher that is to abort a job drops
+/// what waits for it in a pipe.
+fn tell(words: &str) {
+    eprintln!("{words}");
+    let start = Instant::now();
+    while unread() > 0 && start.elapsed() < TIME_TO_READ {
+        thread::sleep(SLEEP);
+    }
+}
+
+/// How many bytes wait in the pipe that is this process's stderr; none in what is no pipe.
+fn unread() -> c_int {
+    let mut bytes = 0;
+    // SAFETY: writes the number of bytes, or fails and writes nothing.
+    unsafe { nix::libc::ioctl(nix::libc::STDERR_FILENO, nix::libc::FIONREAD, &mut bytes) };
+    bytes
 }
 
 /// Ends the job when a function takes too long, and says where each rank is.
@@ -245,10 +266,12 @@ impl Watchdog {
             if is_done.recv_timeout(limit) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
-            eprintln!("rank {rank} on {host} {}", calls::state().text);
+            tell(&format!("rank {rank} on {host} {}", calls::state().text));
             if rank == 0 {
                 thread::sleep(TIME_TO_ANSWER);
-                eprintln!("the job took longer than its limit of {limit:?}, and was stopped");
+                tell(&format!(
+                    "the job took longer than its limit of {limit:?}, and was stopped"
+                ));
                 // Not by MPI, in which the main thread is. The launcher ends the other ranks.
                 // SAFETY: ends the process, and touches nothing of it.
                 unsafe { nix::libc::_exit(1) }

@@ -60,6 +60,22 @@ pub const START_UP: &str = ":build_env RUSTFLAGS=-Cprefer-dynamic -Awarnings\n";
 /// doing so it forgets how to show a figure in that cell. So it had better learn before.
 const LEARN: &str = "Ok::<(), String>(())?;\n";
 
+/// Shows a cell's result, where its type has no way of its own.
+///
+/// evcxr tries `evcxr_display` first. Where a type has none, it compiles the cell again with code
+/// that prints the very same.
+const SHOW: &str = r#"
+trait ShowDebug {
+    fn evcxr_display(&self);
+}
+impl<T: std::fmt::Debug + ?Sized> ShowDebug for T {
+    fn evcxr_display(&self) {
+        let text = format!("{self:?}");
+        println!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT");
+    }
+}
+"#;
+
 /// Empty on purpose: a file of this name keeps the reader's own out.
 const EVCXR_TOML: &str = "[evcxr]\n";
 
@@ -80,7 +96,10 @@ pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
     fs::create_dir_all(cell_crate(folder).join("src"))?;
     fs::create_dir_all(config(folder))?;
     fs::write(config(folder).join("evcxr.toml"), EVCXR_TOML)?;
-    fs::write(config(folder).join(INIT), format!("{START_UP}{LEARN}"))?;
+    fs::write(
+        config(folder).join(INIT),
+        format!("{START_UP}{LEARN}{SHOW}"),
+    )?;
     fs::write(folder.join("Cargo.toml"), WORKSPACE)?;
     fs::write(anchor.join("Cargo.toml"), anchor_manifest(paths))?;
     fs::write(anchor.join("lib.rs"), "")?;
@@ -102,12 +121,15 @@ pub fn add_warm_up(paths: &Paths, folder: &Path, mark: &Path) -> Result<()> {
     let second = config(folder).join("prelude.rs");
     // The debug form of a text is a literal of Rust.
     let write_mark = format!("std::fs::write({mark:?}, \"\").unwrap();\n");
-    fs::write(&first, format!("{START_UP}{cells}{write_mark}"))?;
+    fs::write(&first, format!("{START_UP}{cells}{SHOW}{write_mark}"))?;
     // A reader's `:load_config` should find them gone. No path in a build folder has a space.
     let name_crate = cells.lines().find(|line| line.starts_with(":dep"));
     let name_crate = name_crate.ok_or("the cells of a spare do not load the crate")?;
     let tidy = format!("!rm -f {} {}\n", first.display(), second.display());
-    fs::write(&second, format!(":clear\n{name_crate}\n{tidy}{LEARN}"))?;
+    fs::write(
+        &second,
+        format!(":clear\n{name_crate}\n{tidy}{LEARN}{SHOW}"),
+    )?;
     Ok(())
 }
 

@@ -90,6 +90,26 @@ class Cells(unittest.TestCase):
     def test_the_first_cell_with_a_question_mark_shows_its_figure(self):
         self.assertIn("<img", self.first_figure.get("text/html", ""), self.first_figure)
 
+    def test_a_result_is_shown_by_the_first_attempt_to_compile(self):
+        # This cell reads its own code, as the kernel has written it. The second attempt would hold
+        # a function of the kernel's own that shows texts.
+        is_second = (
+            'let folder = std::env::var("EVCXR_TMPDIR")?;\n'
+            'let code = std::fs::read_to_string(folder + "/src/lib.rs")?;\n'
+            'code.contains(&["evcxr_send", "text_plain"].join("_"))'
+        )
+        self.assertEqual(self.kernel.run(is_second), "false")
+        for code, shown in {
+            "1 + 1": "2",
+            "2.5 * 2.0": "5.0",
+            '"two\\nlines"': '"two\\nlines"',
+            "[1u8, 2][..].to_vec().as_slice()": "[1, 2]",
+            '["a", "bc"].iter().map(|word| word.len())\n    .max()': "Some(2)",
+            "()": "()",
+        }.items():
+            with self.subTest(code):
+                self.assertEqual(self.kernel.run(code), shown)
+
     def test_panic_is_told_in_two_lines(self):
         shown = self.error("let seats = vec![1, 2, 3];\nlet row = seats.len();\nseats[row]")
         self.assertEqual(
