@@ -14,7 +14,9 @@ pub fn announce(command: &Command) {
     for (name, value) in command.get_envs() {
         // Only what decides about the result; the folders of Jupyter would bury the command.
         if let Some(value) = value
-            && (name == "RUSTDOCFLAGS" || name == "CARGO_NET_OFFLINE")
+            && ["RUSTDOCFLAGS", "CARGO_NET_OFFLINE", "CARGO_BUILD_BUILD_DIR"]
+                .iter()
+                .any(|&shown| name == shown)
         {
             line += &format!(" {}={}", name.to_string_lossy(), quote(value));
         }

@@ -19,6 +19,7 @@ mod no_mpi;
 mod notebooks;
 mod paths;
 mod setup;
+mod side_by_side;
 mod test;
 mod test_mpi;
 mod tools;
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
     let command = args.next().unwrap_or_else(|| "help".to_owned());
     let rest: Vec<String> = args.collect();
     match dispatch(&command, &rest) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -69,8 +70,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: &str, args: &[String]) -> Result<()> {
+fn dispatch(command: &str, args: &[String]) -> Result<ExitCode> {
     let paths = paths::Paths::find()?;
+    if command == "check" {
+        // Called by `test`.
+        return test::check(&paths, args);
+    }
     match command {
         "setup" => {
             mpi::forget_failure(&paths)?;
@@ -96,4 +101,5 @@ fn dispatch(command: &str, args: &[String]) -> Result<()> {
         }
         unknown => Err(format!("there is no command `{unknown}`\n\n{HELP}").into()),
     }
+    .map(|()| ExitCode::SUCCESS)
 }

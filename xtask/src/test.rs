@@ -1,13 +1,17 @@
-//! `cargo xtask test`: every check there is, in the order of how soon each tells.
+//! `cargo xtask test`: every check there is.
 
 use std::env;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::command;
 use crate::paths::Paths;
+use crate::side_by_side::{self, Done, Job};
 use crate::{book, doctor, setup, test_mpi, tools};
 
 /// What came of a check that did not fail.
@@ -19,20 +23,34 @@ pub enum Outcome {
 
 type Check = fn(&Paths) -> Result<Outcome>;
 
-const CHECKS: &[(&str, Check)] = &[
-    ("format", |paths| cargo(paths, &["fmt", "--check"])),
-    ("clippy", |paths| {
+/// Whether a check may run beside another one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Company {
+    /// It uses all cores by itself, or its tests look at the clock.
+    Alone,
+    /// Mostly it waits for one kernel, which uses one core.
+    Beside,
+}
+
+use Company::{Alone, Beside};
+
+/// First those that run alone, in the order of how soon each tells. Of the others the longest comes
+/// first, so that the last two end at about the same time.
+const CHECKS: &[(&str, Company, Check)] = &[
+    ("format", Alone, |paths| cargo(paths, &["fmt", "--check"])),
+    ("clippy", Alone, |paths| {
         cargo(paths, &["clippy", "--all-targets", "--", "-D", "warnings"])
     }),
-    ("docs", |paths| {
+    ("docs", Alone, |paths| {
         let mut command = Command::new("cargo");
         command
             .args(["doc", "--no-deps"])
             .env("RUSTDOCFLAGS", "-D warnings");
         passes(command.current_dir(paths.root()))
     }),
-    ("crate", |paths| cargo(paths, &["test"])),
-    ("harness", |paths| {
+    ("crate", Alone, |paths| cargo(paths, &["test"])),
+    ("mpi", Alone, test_mpi::run),
+    ("harness", Alone, |paths| {
         unittest(
             paths,
             &[
@@ -42,89 +60,140 @@ const CHECKS: &[(&str, Check)] = &[
             ],
         )
     }),
-    ("launcher", |paths| {
-        unittest(paths, &["tests.test_setup", "tests.test_launcher"])
+    ("notebooks", Alone, |paths| {
+        let script = paths.scripts().join("notebooks.py");
+        passes(command::python(paths).arg(script).arg("--check"))
     }),
-    ("spare", |paths| {
+    ("exercises", Alone, |paths| {
+        unittest(paths, &["tests.test_exercises"])?;
+        passes(command::python(paths).arg(paths.scripts().join("exercises.py")))
+    }),
+    ("grade", Alone, |paths| {
+        unittest(paths, &["tests.test_grade"])
+    }),
+    ("browser", Beside, browser),
+    ("spare", Beside, |paths| {
         let mypy = ["-m", "mypy", "--strict", "--cache-dir=/dev/null"];
         let package = paths.provisioner().join("course_kernel");
         passes(command::python(paths).args(mypy).arg(package))?;
         unittest(paths, &["tests.test_spare"])
     }),
-    ("cells", |paths| {
+    // Only that all can be measured: figures are for a machine with nothing else to do. The stock
+    // kernel is tested here since it compiles where the bench's one does.
+    ("bench", Beside, |paths| {
+        unittest(paths, &["tests.test_stock", "tests.test_bench"])
+    }),
+    ("mpi-cells", Beside, test_mpi::run_cells),
+    ("cells", Beside, |paths| {
         unittest(paths, &["tests.test_cells", "tests.test_process_cells"])
     }),
-    ("mpi", test_mpi::run),
-    ("notebooks", |paths| {
-        let script = paths.scripts().join("notebooks.py");
-        passes(command::python(paths).arg(script).arg("--check"))
+    ("launcher", Beside, |paths| {
+        unittest(paths, &["tests.test_setup", "tests.test_launcher"])
     }),
-    ("exercises", |paths| {
-        unittest(paths, &["tests.test_exercises"])?;
-        passes(command::python(paths).arg(paths.scripts().join("exercises.py")))
-    }),
-    // Only that all can be measured: figures are for a machine with nothing else to do.
-    ("bench", |paths| unittest(paths, &["tests.test_bench"])),
-    ("grade", |paths| unittest(paths, &["tests.test_grade"])),
-    ("book", book),
-    ("browser", browser),
-    ("doctor", |paths| {
+    ("book", Beside, book),
+    ("doctor", Alone, |paths| {
         doctor::run(paths).map(|()| Outcome::Passed)
     }),
 ];
 
+/// Of a check that was skipped; its last line says why.
+const SKIPPED: u8 = 77;
+
+/// Memory that two checks need side by side, in GiB: one with a spare kernel, which is not prepared
+/// if less than three would remain, and one with two kernels and a browser.
+const MEMORY_FOR_TWO: u64 = 12;
+
 /// Runs all checks, or those whose names are given.
 pub fn run(paths: &Paths, names: &[String]) -> Result<()> {
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| CHECKS.iter().all(|(n, _)| n != name))
-    {
-        let known: Vec<_> = CHECKS.iter().map(|(name, _)| *name).collect();
-        let known = known.join(", ");
-        return Err(format!("there is no check `{unknown}`; there are: {known}").into());
+    for name in names {
+        find(name)?;
     }
     setup::run(paths)?;
-    setup::add_packages(paths, "test")?;
-    let on_ci = env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
-    let mut rows = Vec::new();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
-    for &(name, check) in CHECKS.iter().filter(|(name, _)| wanted(name)) {
-        println!("\n=== {name} ===");
-        let started = Instant::now();
-        let result = match check(paths) {
-            Ok(Outcome::Skipped(why)) if on_ci => Err(format!("skipped on CI: {why}").into()),
-            other => other,
-        };
-        match &result {
-            Ok(Outcome::Passed) => {}
-            Ok(Outcome::Skipped(why)) => println!("skipped: {why}"),
-            Err(error) => println!("failed: {error}"),
+    // Now, since it would disturb a check that runs beside.
+    setup::add_packages(paths, "test")?;
+    for user in ["bench", "book"] {
+        if wanted(user) {
+            setup::add_packages(paths, user)?;
         }
-        rows.push((name, result, started.elapsed()));
     }
-    summarize(&rows)
+    let this = env::current_exe()?;
+    let started = Instant::now();
+    let mut jobs = Vec::new();
+    for &(name, company, _) in CHECKS.iter().filter(|(name, ..)| wanted(name)) {
+        let mut command = Command::new(&this);
+        command.args(["check", name]);
+        let is_alone = company == Alone;
+        jobs.push(Job {
+            name,
+            command,
+            is_alone,
+        });
+    }
+    let names: Vec<_> = jobs.iter().map(|job| job.name).collect();
+    let done = side_by_side::run(
+        jobs,
+        at_once(),
+        &paths.course().join("test"),
+        &mut io::stdout(),
+    )?;
+    summarize(&names, &done, started.elapsed())
 }
 
-fn summarize(rows: &[(&str, Result<Outcome>, Duration)]) -> Result<()> {
+/// Runs one check in this process, for `run`.
+pub fn check(paths: &Paths, names: &[String]) -> Result<ExitCode> {
+    let [name] = names else {
+        return Err("`check` is called by `test`, with the name of a check".into());
+    };
+    let on_ci = env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
+    match find(name)?(paths)? {
+        Outcome::Passed => Ok(ExitCode::SUCCESS),
+        Outcome::Skipped(why) if on_ci => Err(format!("skipped on CI: {why}").into()),
+        Outcome::Skipped(why) => {
+            println!("skipped: {why}");
+            Ok(ExitCode::from(SKIPPED))
+        }
+    }
+}
+
+fn find(name: &str) -> Result<Check> {
+    if let Some((.., check)) = CHECKS.iter().find(|(known, ..)| *known == name) {
+        return Ok(*check);
+    }
+    let known: Vec<_> = CHECKS.iter().map(|(name, ..)| *name).collect();
+    let known = known.join(", ");
+    Err(format!("there is no check `{name}`; there are: {known}").into())
+}
+
+/// How many checks this machine can run side by side.
+fn at_once() -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let about = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = about
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+    let is_enough = kib.is_some_and(|kib| kib >= MEMORY_FOR_TWO << 20);
+    if cores >= 2 && is_enough { 2 } else { 1 }
+}
+
+fn summarize(names: &[&str], checks: &[Done], in_all: Duration) -> Result<()> {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     println!();
-    for (name, result, time) in rows {
-        let outcome = match result {
-            Ok(Outcome::Passed) => {
-                passed += 1;
-                "passed".to_owned()
-            }
-            Ok(Outcome::Skipped(why)) => {
-                skipped += 1;
-                format!("skipped: {why}")
-            }
-            Err(error) => {
-                failed += 1;
-                format!("FAILED: {error}")
-            }
+    for (name, done) in names.iter().zip(checks) {
+        let outcome = if done.status.success() {
+            passed += 1;
+            "passed".to_owned()
+        } else if done.status.code() == Some(SKIPPED.into()) {
+            skipped += 1;
+            done.last_line.clone()
+        } else {
+            failed += 1;
+            format!("FAILED ({}): {}", done.status, done.last_line)
         };
-        println!("{name:10}  {:6.1} s  {outcome}", time.as_secs_f64());
+        println!("{name:10}  {:6.1} s  {outcome}", done.time.as_secs_f64());
     }
+    println!("in all      {:6.1} s", in_all.as_secs_f64());
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     if failed == 0 {
         Ok(())
@@ -151,7 +220,6 @@ fn find_browser(paths: &Paths) -> Option<PathBuf> {
 
 /// Makes the book, follows its links, and looks at its pages.
 fn book(paths: &Paths) -> Result<Outcome> {
-    setup::add_packages(paths, "book")?;
     unittest(paths, &["tests.test_book"])?;
     let browser = find_browser(paths);
     book::build(paths, browser.as_deref())?;

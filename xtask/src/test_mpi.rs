@@ -1,4 +1,4 @@
-//! The check `mpi`: `helpers-mpi` with each of two MPI libraries, and in cells.
+//! The checks `mpi` and `mpi-cells`: `helpers-mpi` with each of two MPI libraries, and in cells.
 
 use std::fs;
 use std::process::Command;
@@ -11,11 +11,11 @@ use crate::test::{Outcome, passes, unittest};
 /// Tells the tests the launcher of the other library, which must be refused.
 const OTHER: &str = "HELPERS_MPI_OTHER_MPIEXEC";
 
-/// Runs all that needs an MPI library.
+/// Runs the crate's tests with both libraries.
 pub fn run(paths: &Paths) -> Result<Outcome> {
     let usual = match mpi::find(paths, Which::Usual) {
         Ok(usual) => usual,
-        Err(missing) => return Ok(Outcome::Skipped(format!("{missing}; {}", mpi::REMEDY))),
+        Err(missing) => return Ok(skipped(missing)),
     };
     mpi::install(paths, Which::Mpich)?;
     let mpich = mpi::find(paths, Which::Mpich)
@@ -46,7 +46,14 @@ pub fn run(paths: &Paths) -> Result<Outcome> {
     let mut test = cargo(paths, &mpich);
     test.arg("test").args(package).args(["--lib", "--tests"]);
     test.env("CARGO_TARGET_DIR", &folder);
-    passes(test.env(OTHER, usual.launcher()))?;
+    passes(test.env(OTHER, usual.launcher()))
+}
+
+/// Runs all cells that need an MPI library.
+pub fn run_cells(paths: &Paths) -> Result<Outcome> {
+    if let Err(missing) = mpi::find(paths, Which::Usual) {
+        return Ok(skipped(missing));
+    }
     unittest(
         paths,
         &[
@@ -55,6 +62,10 @@ pub fn run(paths: &Paths) -> Result<Outcome> {
             "tests.test_no_mpi",
         ],
     )
+}
+
+fn skipped(missing: &str) -> Outcome {
+    Outcome::Skipped(format!("{missing}; {}", mpi::REMEDY))
 }
 
 fn cargo(paths: &Paths, mpi: &Mpi) -> Command {

@@ -168,10 +168,9 @@ impl Member {
 
     /// The item in work, as its place in the list, if it has begun a task.
     pub(super) fn item_in_work(&self) -> Option<usize> {
-        if !self.is_at_work() {
-            return None;
-        }
-        let task = self.sent.front()?.task.as_ref()?;
+        // Those before it are done, but its word of that may be lost with its job.
+        let last_begun = self.begun(self.board.begun()).checked_sub(1)?;
+        let task = self.sent[last_begun].task.as_ref()?;
         let first = task.first_item?;
         match (self.shares_board, task.items) {
             (true, _) => Some(first + self.board.item().load(Ordering::Relaxed) as usize),

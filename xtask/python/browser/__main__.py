@@ -21,10 +21,9 @@ CLONE = Path(__file__).resolve().parents[3]
 STEPS = {
     "menu 01": (lessons.from_the_menu, "01_multiprocessing"),
     "keyboard 02": (lessons.cell_by_cell, "02_timing"),
-    "restart 02": (lessons.from_the_start, "02_timing"),
     "menu 03": (lessons.and_close(lessons.from_the_menu), "03_cpu_bound"),
     "menu 04": (lessons.and_close(lessons.from_the_menu), "04_processes_and_futures"),
-    "menu 05": (lessons.and_close(lessons.from_the_menu), "05_mpi"),
+    "restart 05": (lessons.and_close(lessons.from_the_start), "05_mpi"),
     "exercise": (exercise.solve, "exercises/01_multiprocessing"),
     "two notebooks": (control.two_at_once, "01_multiprocessing", "02_timing"),
     "interrupt": (control.interrupt, "01_multiprocessing"),

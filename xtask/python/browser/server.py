@@ -12,6 +12,10 @@ from pathlib import Path
 # The set-up may have to compile the crate first.
 LONGEST_START = 300
 
+# A student reads before the next notebook is opened, and meanwhile the next spare kernel gets warm. Here
+# nobody reads, so it gets warm while cells run.
+WITHOUT_REST = ["--SpareKeeper.quiet_seconds=0", "--SpareKeeper.busy=101"]
+
 # A save would change the notebooks of the clone.
 SETTINGS = {"@jupyterlab/docmanager-extension/plugin": {"autosave": False}}
 
@@ -31,6 +35,7 @@ class Server:
             "--expose-app-in-browser",
             f"--LabApp.user_settings_dir={private}/settings",
             f"--LabApp.workspaces_dir={private}/workspaces",
+            *WITHOUT_REST,
         ]
         for plugin, settings in SETTINGS.items():
             file = Path(private) / "settings" / f"{plugin}.jupyterlab-settings"

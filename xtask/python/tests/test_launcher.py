@@ -1,5 +1,6 @@
 """The course's kernel: a build folder of its own that goes with it, anywhere, without a network."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -11,7 +12,6 @@ import unittest
 from pathlib import Path
 
 import cells
-from bench_kernel import with_compiled_crates
 from kernels import Kernel
 
 CLONE = Path(__file__).resolve().parents[3]
@@ -72,32 +72,47 @@ def copy_of_clone(folder, warm):
 
 @unittest.skipUnless(sys.platform == "linux", "looks into /proc")
 class BuildFolders(unittest.TestCase):
-    def test_two_kernels_at_once(self):
-        with course_kernel() as one, course_kernel() as other:
-            folders = {build_folder(one), build_folder(other)}
-            self.assertEqual(len(folders), 2)
-            self.assertTrue(all(folder.is_dir() for folder in folders))
-            for kernel in (one, other):
-                self.assertEqual(use_pool(kernel), cells.FIRST_RESULT)
-        self.assertTrue(wait_until(lambda: not any(folder.exists() for folder in folders)))
+    """Two kernels at once; each test goes on where the one before it has ended."""
 
-    def test_killed_kernel_leaves_nothing(self):
-        with course_kernel() as kernel:
-            folder = build_folder(kernel)
-            os.kill(kernel.manager.provisioner.pid, signal.SIGKILL)
-            self.assertTrue(wait_until(lambda: not folder.exists()), f"{folder} is still there")
-            self.assertTrue(wait_until(lambda: not folder.with_suffix(".lock").exists()))
+    @classmethod
+    def setUpClass(cls):
+        # Both start before one is waited for.
+        cls.kernels = [course_kernel(), course_kernel()]
+        for kernel in cls.kernels:
+            cls.addClassCleanup(kernel.__exit__)
+        for kernel in cls.kernels:
+            kernel.wait_until_ready()
+        cls.folders = [build_folder(kernel) for kernel in cls.kernels]
 
-    def test_next_kernel_sweeps_what_a_crash_left(self):
-        with course_kernel() as kernel:
-            folder = build_folder(kernel)
-            left = folder.with_name("left-by-a-crash")
+    def test_1_each_has_its_own(self):
+        self.assertEqual(len(set(self.folders)), 2)
+        self.assertTrue(all(folder.is_dir() for folder in self.folders))
+        for kernel in self.kernels:
+            self.assertEqual(use_pool(kernel), cells.FIRST_RESULT)
+
+    def test_2_next_kernel_sweeps_what_a_crash_left(self):
+        folder = self.folders[0]
+        left = folder.with_name("left-by-a-crash")
+        with open(left.with_suffix(".lock"), "w") as lock:
+            # Other tests start kernels too, which would sweep it half made.
+            fcntl.flock(lock, fcntl.LOCK_EX)
             shutil.copytree(folder / "anchor", left / "anchor")
-            left.with_suffix(".lock").touch()
-            with course_kernel():
-                self.assertFalse(left.exists())
-                self.assertFalse(left.with_suffix(".lock").exists())
-                self.assertTrue(folder.is_dir(), "a folder in use was swept")
+        with course_kernel():
+            self.assertFalse(left.exists())
+            self.assertFalse(left.with_suffix(".lock").exists())
+            self.assertTrue(folder.is_dir(), "a folder in use was swept")
+
+    def test_3_one_that_is_killed_leaves_nothing(self):
+        folder = self.folders[0]
+        os.kill(self.kernels[0].manager.provisioner.pid, signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: not folder.exists()), f"{folder} is still there")
+        self.assertTrue(wait_until(lambda: not folder.with_suffix(".lock").exists()))
+        self.assertTrue(self.folders[1].is_dir(), "the other one's folder is gone")
+
+    def test_4_one_that_is_shut_down_leaves_nothing(self):
+        folder = self.folders[1]
+        self.kernels[1].manager.shutdown_kernel(now=True)
+        self.assertTrue(wait_until(lambda: not folder.exists()), f"{folder} is still there")
 
 
 class Places(unittest.TestCase):
@@ -131,15 +146,3 @@ class Places(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn(f"cannot write in {clone.resolve()}/.course/kernels", result.stderr)
         self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
-
-
-class Stock(unittest.TestCase):
-    """The notebooks also open in a kernel that we did not set up, only slower."""
-
-    def test_stock_kernel(self):
-        evcxr = (CLONE / ".course/kernel/bin/evcxr_jupyter").resolve()
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("EVCXR")}
-        argv = [str(evcxr), "--control_file", "{connection_file}"]
-        environment |= with_compiled_crates()
-        with Kernel(argv, cwd=CLONE / "notebooks", env=environment) as kernel:
-            self.assertEqual(use_pool(kernel), cells.FIRST_RESULT)

@@ -34,6 +34,11 @@ def ranks():
     return found
 
 
+def job(kernel):
+    """The processes of a kernel's jobs; other kernels may have some too."""
+    return ranks() & descendants(kernel.manager.provisioner.pid)
+
+
 def are_gone(family):
     return not family & processes().keys()
 
@@ -43,15 +48,21 @@ def load(kernel):
     kernel.run(cells.LOAD_MPI)
 
 
+def setUpModule():
+    """Starts one kernel for all tests, since starting one takes long."""
+    global KERNEL
+    KERNEL = course_kernel()
+    KERNEL.__enter__()
+    unittest.addModuleCleanup(KERNEL.__exit__)
+
+
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
 class MpiRun(unittest.TestCase):
     """One kernel, which every test leaves as it was, and without ranks."""
 
     @classmethod
     def setUpClass(cls):
-        cls.kernel = course_kernel()
-        cls.kernel.__enter__()
-        cls.addClassCleanup(cls.kernel.__exit__)
+        cls.kernel = KERNEL
         load(cls.kernel)
         cls.session = Session(cls.kernel)
 
@@ -167,18 +178,21 @@ class MpiRun(unittest.TestCase):
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
-class EndsOfMpiRun(unittest.TestCase):
-    """What becomes of ranks when the kernel is interrupted, restarted or killed."""
+class WhatIsLeft(unittest.TestCase):
+    """What becomes of ranks when the kernel is interrupted, restarted or killed.
 
-    def setUp(self):
-        self.kernel = course_kernel()
-        self.kernel.__enter__()
-        self.addCleanup(self.kernel.__exit__)
-        load(self.kernel)
+    It comes last, since it ends the kernel. Each test goes on where the one before it has ended.
+    """
+
+    @classmethod
+    def setUpClass(cls):
+        cls.kernel = KERNEL
 
     def start_long_job(self):
         """Starts a job that takes for ever; gives its processes when its ranks are at work."""
-        before = ranks()
+        self.assertTrue(self.kernel.manager.is_alive())
+        load(self.kernel)
+        self.assertEqual(self.kernel.run(cells.FIRST_RANKS), "[0, 1]")
         self.kernel.client.execute(
             "mpi_run(2, |world| {\n"
             '    if world.rank() == 0 { println!("at work"); }\n'
@@ -189,28 +203,25 @@ class EndsOfMpiRun(unittest.TestCase):
             message = self.kernel.client.get_iopub_msg(timeout=120)
             if "at work" in str(message["content"].get("text")):
                 break
-        family = ranks() - before
+        family = job(self.kernel)
         self.assertGreaterEqual(len(family), 3, "a launcher and two ranks")
         return family
 
-    def test_interrupt_and_restart(self):
+    def test_1_interrupt(self):
         family = self.start_long_job()
         self.kernel.manager.interrupt_kernel()
         self.assertTrue(wait_until(lambda: are_gone(family), LEFTOVER_SECONDS))
         state = None
         while state != "idle":
             state = self.kernel.client.get_iopub_msg(timeout=30)["content"].get("execution_state")
-        load(self.kernel)
-        self.assertEqual(self.kernel.run(cells.FIRST_RANKS), "[0, 1]")
 
+    def test_2_restart(self):
         family = self.start_long_job()
         self.kernel.manager.restart_kernel(now=True)
         self.assertTrue(wait_until(lambda: are_gone(family), LEFTOVER_SECONDS))
         self.kernel.client.wait_for_ready(timeout=120)
-        load(self.kernel)
-        self.assertEqual(self.kernel.run(cells.FIRST_RANKS), "[0, 1]")
 
-    def test_kill(self):
+    def test_3_kill(self):
         family = self.start_long_job()
         kernel = self.kernel.manager.provisioner.pid
         victims = [process for process in descendants(kernel) | {kernel} if is_kernel(process)]

@@ -8,15 +8,18 @@ import unittest
 from pathlib import Path
 
 from tests.test_launcher import course_kernel, wait_until
-from tests.test_mpi_cells import are_gone, load, ranks
+from tests.test_mpi_cells import are_gone, job, load
 from tests.test_process_cells import LEFTOVER_SECONDS, Session, descendants, is_kernel, plain
 
 POOL = "let ranks = MpiPool::new(2)?;"
 
 
-def job(kernel):
-    """The processes of the kernel's jobs."""
-    return ranks() & descendants(kernel.manager.provisioner.pid)
+def setUpModule():
+    """Starts one kernel for all tests, since starting one takes long."""
+    global KERNEL
+    KERNEL = course_kernel()
+    KERNEL.__enter__()
+    unittest.addModuleCleanup(KERNEL.__exit__)
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
@@ -25,9 +28,7 @@ class Pool(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.kernel = course_kernel()
-        cls.kernel.__enter__()
-        cls.addClassCleanup(cls.kernel.__exit__)
+        cls.kernel = KERNEL
         load(cls.kernel)
         cls.kernel.run(POOL)
         cls.session = Session(cls.kernel)
@@ -153,21 +154,22 @@ class Pool(unittest.TestCase):
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
-class Ends(unittest.TestCase):
-    """What becomes of the ranks when the kernel is interrupted, restarted or killed."""
+class WhatIsLeft(unittest.TestCase):
+    """What becomes of the ranks when the kernel is interrupted, restarted or killed.
 
-    def setUp(self):
-        self.kernel = course_kernel()
-        self.kernel.__enter__()
-        self.addCleanup(self.kernel.__exit__)
-        self.prepare()
+    It comes last, since it ends the kernel. Each test goes on where the one before it has ended.
+    """
 
-    def prepare(self):
-        load(self.kernel)
-        self.kernel.run(POOL)
+    @classmethod
+    def setUpClass(cls):
+        cls.kernel = KERNEL
 
     def start_long_map(self):
         """Starts a map that takes for ever; gives the processes of the job when it is at work."""
+        self.assertTrue(self.kernel.manager.is_alive())
+        load(self.kernel)
+        self.kernel.run(POOL)
+        self.assertEqual(self.kernel.run("ranks.map(|x: u64| x + 1, [1])?"), "[2]")
         self.kernel.client.execute(
             "fn turn(x: u64) -> u64 {\n"
             '    println!("at work");\n'
@@ -185,24 +187,21 @@ class Ends(unittest.TestCase):
         self.assertGreaterEqual(len(family), 3, "rank 0 and two that work")
         return family
 
-    def test_interrupt_and_restart(self):
+    def test_1_interrupt(self):
         family = self.start_long_map()
         self.kernel.manager.interrupt_kernel()
         self.assertTrue(wait_until(lambda: are_gone(family), LEFTOVER_SECONDS))
         state = None
         while state != "idle":
             state = self.kernel.client.get_iopub_msg(timeout=30)["content"].get("execution_state")
-        self.prepare()
-        self.assertEqual(self.kernel.run("ranks.map(|x: u64| x + 1, [1])?"), "[2]")
 
+    def test_2_restart(self):
         family = self.start_long_map()
         self.kernel.manager.restart_kernel(now=True)
         self.assertTrue(wait_until(lambda: are_gone(family), LEFTOVER_SECONDS))
         self.kernel.client.wait_for_ready(timeout=120)
-        self.prepare()
-        self.assertEqual(self.kernel.run("ranks.map(|x: u64| x + 1, [1])?"), "[2]")
 
-    def test_kill(self):
+    def test_3_kill(self):
         family = self.start_long_map()
         kernel = self.kernel.manager.provisioner.pid
         victims = [process for process in descendants(kernel) | {kernel} if is_kernel(process)]

@@ -99,15 +99,21 @@ def plain(shown):
     return re.sub(r"\x1b\[[0-9;]*m", "", "".join(parts))
 
 
+def setUpModule():
+    """Starts one kernel for all tests, since starting one takes long."""
+    global KERNEL
+    KERNEL = course_kernel()
+    KERNEL.__enter__()
+    unittest.addModuleCleanup(KERNEL.__exit__)
+
+
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
 class Faults(unittest.TestCase):
     """One kernel with one pool, which every test leaves as it was."""
 
     @classmethod
     def setUpClass(cls):
-        cls.kernel = course_kernel()
-        cls.kernel.__enter__()
-        cls.addClassCleanup(cls.kernel.__exit__)
+        cls.kernel = KERNEL
         cls.kernel.run(cells.LOAD)
         cls.kernel.run(POOL)
         cls.session = Session(cls.kernel)
@@ -261,21 +267,21 @@ class Faults(unittest.TestCase):
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
-class Ends(unittest.TestCase):
-    """What becomes of the workers when the kernel is interrupted, restarted or killed."""
+class WhatIsLeft(unittest.TestCase):
+    """What becomes of the workers when the kernel is interrupted, restarted or killed.
 
-    def setUp(self):
-        self.kernel = course_kernel()
-        self.kernel.__enter__()
-        self.addCleanup(self.kernel.__exit__)
-        self.prepare()
+    It comes last, since it ends the kernel. Each test goes on where the one before it has ended.
+    """
 
-    def prepare(self):
-        self.kernel.run(cells.LOAD)
-        self.kernel.run(POOL)
+    @classmethod
+    def setUpClass(cls):
+        cls.kernel = KERNEL
 
     def start_long_map(self):
         """Starts a map that takes for ever; gives its workers when all are at work."""
+        self.assertTrue(self.kernel.manager.is_alive())
+        self.kernel.run(cells.LOAD)
+        self.kernel.run(POOL)
         self.kernel.client.execute(
             "fn turn(x: u64) -> u64 { while x < 100 { std::hint::spin_loop(); } x }\n"
             "drop(processes.chunk_size(1)?.map(turn, 0..8)?);"
@@ -285,38 +291,44 @@ class Ends(unittest.TestCase):
         self.assertTrue(wait_until(busy, 120))
         return workers(self.kernel)
 
-    def test_interrupt_and_restart(self):
+    def wait_until_idle(self):
+        while self.kernel.client.get_iopub_msg(timeout=30)["content"].get("execution_state") != "idle":
+            pass
+
+    def assert_answers(self):
+        answer = self.kernel.client.execute_interactive("1 + 1", timeout=120)
+        self.assertEqual(answer["content"]["status"], "ok")
+
+    def test_1_interrupt(self):
         at_work = self.start_long_map()
         start = time.monotonic()
         self.kernel.manager.interrupt_kernel()
         self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
-        while self.kernel.client.get_iopub_msg(timeout=10)["content"].get("execution_state") != "idle":
-            pass
+        self.wait_until_idle()
         self.assertLess(time.monotonic() - start, 2 + LEFTOVER_SECONDS)
-        answers = self.kernel.client.execute_interactive("1 + 1", timeout=120)
-        self.assertEqual(answers["content"]["status"], "ok")
-        self.prepare()
+        self.assert_answers()
 
+    def test_2_end_of_the_cells_process(self):
+        at_work = self.start_long_map()
+        cells_process = processes()[min(at_work)]
+        os.kill(cells_process, signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
+        self.wait_until_idle()
+        self.assert_answers()
+
+    def test_3_restart(self):
         at_work = self.start_long_map()
         self.kernel.manager.restart_kernel(now=True)
         self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
         self.kernel.client.wait_for_ready(timeout=120)
-        self.prepare()
-        self.assertEqual(len(workers(self.kernel)), 2)
 
-    def test_kill(self):
+    def test_4_kill(self):
         at_work = self.start_long_map()
         family = descendants(self.kernel.manager.provisioner.pid)
         victims = [p for p in family | {self.kernel.manager.provisioner.pid} if is_kernel(p)]
         self.assertTrue(victims)
         for victim in victims:
             os.kill(victim, signal.SIGKILL)
-        self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
-
-    def test_end_of_the_cells_process(self):
-        at_work = self.start_long_map()
-        cells_process = processes()[min(at_work)]
-        os.kill(cells_process, signal.SIGKILL)
         self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
 
 

@@ -31,7 +31,6 @@ from server import CLONE, Server
 from tests.test_launcher import build_folder, copy_of_clone, wait_until
 
 LAUNCHER = CLONE / ".course/bin/course-kernel"
-KERNELS = CLONE / ".course/kernels"
 # Spares are prepared as soon as they may, so that the tests need not wait.
 AT_ONCE = [
     "--SpareKeeper.quiet_seconds=0",
@@ -207,22 +206,44 @@ def ask_page(page, code):
 
 @unittest.skipUnless(sys.platform == "linux", "looks into /proc")
 class Faults(unittest.TestCase):
-    """One server that has bad luck; each test goes on where the one before it has ended."""
+    """One server that has bad luck; each test goes on where the one before it has ended.
+
+    Its clone is one of its own, whose crate is so small that a spare is soon warm.
+    """
 
     @classmethod
     def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="course-test-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.clone = small_course(Path(folder.name, "clone"))
+        # evcxr would replace a kernelspec in a folder that is all of JUPYTER_PATH.
+        path = f"{kernelspec_for(cls.clone)}:/none"
+        compiled = subprocess.run(
+            [cls.clone / ".course/bin/course-kernel", "refresh"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        if compiled.returncode:
+            raise RuntimeError(f"the small crate does not compile:\n{compiled.stderr}")
         options = ["--SpareKeeper.first_after=3", "--SpareKeeper.retry_seconds=6"]
-        cls.server = Server(*AT_ONCE, *options).start(cls)
+        server = Server(*AT_ONCE, *options, clone=cls.clone, JUPYTER_PATH=path)
+        cls.server = server.start(cls)
+
+    def assert_first_cells_run(self, kernel):
+        kernel.run(cells.LOAD)
+        self.assertEqual(kernel.run("answer(2)"), "42")
 
     def test_1_full_disk(self):
         """A limit on the size of files is to a launcher what a full disk is."""
-        server = self.server
-        before = set(KERNELS.iterdir())
+        server, kernels = self.server, self.clone / ".course/kernels"
+        before = set(kernels.iterdir())
         limit = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (100_000, limit[1]))
         server.wait_for("No spare kernel could be made", 60)
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limit)
-        self.assertTrue(wait_until(lambda: set(KERNELS.iterdir()) <= before))
+        self.assertTrue(wait_until(lambda: set(kernels.iterdir()) <= before))
         with server.open_notebook("full.ipynb") as kernel:
             server.wait_for("starts the ordinary way: no spare could be made", 5)
             self.assertEqual(kernel.run("1 + 1"), "2")
@@ -232,8 +253,7 @@ class Faults(unittest.TestCase):
         self.assertTrue(wait_until(lambda: kernels_of(server)), "it is never tried again")
         with server.open_notebook("early.ipynb") as kernel:
             server.wait_for("is the spare, which is almost ready", 5)
-            kernel.run(cells.LOAD)
-            self.assertEqual(kernel.run(cells.FIRST_POOL), cells.FIRST_RESULT)
+            self.assert_first_cells_run(kernel)
             # The next one, which is not warm either.
             self.assertTrue(wait_until(lambda: len(kernels_of(server)) == 2))
 
@@ -274,35 +294,33 @@ class Faults(unittest.TestCase):
         self.assertFalse(list(server.runtime.glob("kernel-*.json")))
         self.assertLessEqual(len(list(server.runtime.glob("spare-*.json"))), 1)
 
+    def test_6_crate_broken_by_an_edit(self):
+        server, lib = self.server, self.clone / "helpers/src/lib.rs"
+        server.wait_for_spare(times=2)
+        spare = spare_of(server)
+        whole = lib.read_text(encoding="utf-8")
+        lib.write_text(whole + "fn broken_by_an_edit() -> u8 { true }\n", encoding="utf-8")
+        server.wait_for("thrown away: the course has changed", 10)
+        self.assertTrue(wait_until(lambda: gone(spare)))
+        server.wait_for("No spare kernel could be made: the crates could not", 120)
+        with server.open_notebook("broken.ipynb") as kernel:
+            self.assertIn("mismatched types", kernel.problems(cells.LOAD))
+            # The kernel lives, and the crate can be mended.
+            self.assertEqual(kernel.run("1 + 1"), "2")
+        lib.write_text(whole, encoding="utf-8")
+        server.wait_for_spare(times=3)
+        with server.open_notebook("mended.ipynb") as kernel:
+            server.wait_for("is the spare, which was ready", 5, times=2)
+            self.assert_first_cells_run(kernel)
 
-@unittest.skipUnless(sys.platform == "linux", "looks into /proc")
-class Edits(unittest.TestCase):
-    def test_crate_broken_by_an_edit_and_clone_moved(self):
-        with tempfile.TemporaryDirectory(prefix="course-test-") as folder:
-            clone = small_course(Path(folder, "clone"))
-            # evcxr would replace a kernelspec in a folder that is all of JUPYTER_PATH.
-            path = f"{kernelspec_for(clone)}:/none"
-            lib = clone / "helpers/src/lib.rs"
-            whole = lib.read_text(encoding="utf-8")
-            lib.write_text(whole + "fn broken_by_an_edit() -> u8 { true }\n", encoding="utf-8")
-            with Server(*AT_ONCE, clone=clone, JUPYTER_PATH=path) as server:
-                server.wait_for("No spare kernel could be made: the crates could not", 120)
-                with server.open_notebook() as kernel:
-                    self.assertIn("mismatched types", kernel.problems(cells.LOAD))
-                    # The kernel lives, and the crate can be mended.
-                    self.assertEqual(kernel.run("1 + 1"), "2")
-                lib.write_text(whole, encoding="utf-8")
-                server.wait_for_spare()
-                with server.open_notebook() as kernel:
-                    server.wait_for("is the spare, which was ready", 5)
-                    kernel.run(cells.LOAD)
-                    self.assertEqual(kernel.run("answer(2)"), "42")
-                server.wait_for_spare(times=2)
-                spare = spare_of(server)
-                clone.rename(clone.with_name("moved"))
-                server.wait_for("thrown away: the course has changed", 10)
-                self.assertTrue(wait_until(lambda: gone(spare)))
-                self.assertIsNone(server.process.poll())
+    def test_7_clone_moved(self):
+        server = self.server
+        server.wait_for_spare(times=4)
+        spare = spare_of(server)
+        self.clone.rename(self.clone.with_name("moved"))
+        server.wait_for("thrown away: the course has changed", 10, times=2)
+        self.assertTrue(wait_until(lambda: gone(spare)))
+        self.assertIsNone(server.process.poll())
 
 
 def has_cargo(process):

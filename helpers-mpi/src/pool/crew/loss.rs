@@ -104,7 +104,11 @@ impl Ranks {
             _ => (None, loss.to_string()),
         };
         let culprit = rank.map(|rank| match rank.checked_sub(1) {
-            Some(place) if place < self.members.len() => self.members[place].name.to_string(),
+            Some(place) if place < self.members.len() => {
+                let member = &self.members[place];
+                let item = member.item_in_work().map(|item| format!(" at item {item}"));
+                format!("{}{}", member.name, item.unwrap_or_default())
+            }
             _ => format!("rank {rank}"),
         });
         let elsewhere = match &culprit {
