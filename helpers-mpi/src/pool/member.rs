@@ -170,7 +170,7 @@ impl Member {
     pub(super) fn item_in_work(&self) -> Option<usize> {
         // Those before it are done, but its word of that may be lost with its job.
         let last_begun = self.begun(self.board.begun()).checked_sub(1)?;
-        let task = self.sent[last_begun].task.as_ref()?;
+        let task = self.sent.get(last_begun)?.task.as_ref()?;
         let first = task.first_item?;
         match (self.shares_board, task.items) {
             (true, _) => Some(first + self.board.item().load(Ordering::Relaxed) as usize),
