@@ -110,6 +110,14 @@ class Cells(unittest.TestCase):
             with self.subTest(code):
                 self.assertEqual(self.kernel.run(code), shown)
 
+    def test_a_result_that_cannot_be_shown_says_what_it_lacks(self):
+        for code, words in {
+            "struct Seat;\nSeat": "`Seat` doesn't implement `Debug`",
+            "|x: u32| x + 1": "Debug` was not satisfied",
+        }.items():
+            with self.subTest(code):
+                self.assertIn(words, self.error(code))
+
     def test_panic_is_told_in_two_lines(self):
         shown = self.error("let seats = vec![1, 2, 3];\nlet row = seats.len();\nseats[row]")
         self.assertEqual(
