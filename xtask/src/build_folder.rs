@@ -123,7 +123,7 @@ pub fn add_warm_up(paths: &Paths, folder: &Path, mark: &Path) -> Result<()> {
     let second = config(folder).join("prelude.rs");
     // The debug form of a text is a literal of Rust.
     let write_mark = format!("std::fs::write({mark:?}, \"\").unwrap();\n");
-    fs::write(&first, format!("{START_UP}{cells}{SHOW}{write_mark}"))?;
+    fs::write(&first, format!("{START_UP}{cells}{write_mark}"))?;
     // A reader's `:load_config` should find them gone. No path in a build folder has a space.
     let name_crate = cells.lines().find(|line| line.starts_with(":dep"));
     let name_crate = name_crate.ok_or("the cells of a spare do not load the crate")?;
