@@ -73,7 +73,11 @@ def spare_of(server):
 
 
 def gone(process):
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    """Whether it has ended; it may do so between any two looks at it."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def number(kernel, code):
