@@ -5,20 +5,31 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from queue import Empty
 
 from jupyter_client import BlockingKernelClient
 
+from clone import CLONE
 from kernels import LONGEST, Kernel
 
-CLONE = Path(__file__).resolve().parents[2]
 READY = "A spare kernel is ready"
+
+
+def listens(url):
+    """Whether somebody listens there; Jupyter's server prints its address before it does."""
+    place = urllib.parse.urlsplit(url)
+    with contextlib.suppress(OSError):
+        socket.create_connection((place.hostname, place.port), timeout=10).close()
+        return True
+    return False
 
 
 class Server:
@@ -60,11 +71,15 @@ class Server:
 
     def __enter__(self):
         try:
-            found = self.wait_for(r"(http://127\.0\.0\.1:\d+)/", 60)
+            self.url = self.wait_for(r"(http://127\.0\.0\.1:\d+)/", 60).group(1)
+            deadline = time.monotonic() + 60
+            while not listens(self.url):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError(f"the server does not listen:\n{self.said()}")
+                time.sleep(0.05)
         except BaseException:
             self.__exit__()
             raise
-        self.url = found.group(1)
         return self
 
     def start(self, test_class):

@@ -50,16 +50,6 @@ const CHECKS: &[(&str, Company, Check)] = &[
     }),
     ("crate", Alone, |paths| cargo(paths, &["test"])),
     ("mpi", Alone, test_mpi::run),
-    ("harness", Alone, |paths| {
-        unittest(
-            paths,
-            &[
-                "tests.test_normalise",
-                "tests.test_browser",
-                "tests.test_harness",
-            ],
-        )
-    }),
     ("notebooks", Alone, |paths| {
         let script = paths.scripts().join("notebooks.py");
         passes(command::python(paths).arg(script).arg("--check"))
@@ -67,9 +57,6 @@ const CHECKS: &[(&str, Company, Check)] = &[
     ("exercises", Alone, |paths| {
         unittest(paths, &["tests.test_exercises"])?;
         passes(command::python(paths).arg(paths.scripts().join("exercises.py")))
-    }),
-    ("grade", Alone, |paths| {
-        unittest(paths, &["tests.test_grade"])
     }),
     ("browser", Beside, browser),
     ("spare", Beside, |paths| {
@@ -86,6 +73,19 @@ const CHECKS: &[(&str, Company, Check)] = &[
     ("mpi-cells", Beside, test_mpi::run_cells),
     ("cells", Beside, |paths| {
         unittest(paths, &["tests.test_cells", "tests.test_process_cells"])
+    }),
+    ("harness", Beside, |paths| {
+        unittest(
+            paths,
+            &[
+                "tests.test_normalise",
+                "tests.test_browser",
+                "tests.test_harness",
+            ],
+        )
+    }),
+    ("grade", Beside, |paths| {
+        unittest(paths, &["tests.test_grade"])
     }),
     ("launcher", Beside, |paths| {
         unittest(paths, &["tests.test_setup", "tests.test_launcher"])

@@ -9,6 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from server import listens
+
 # The set-up may have to compile the crate first.
 LONGEST_START = 300
 
@@ -51,7 +53,7 @@ class Server:
         deadline = time.monotonic() + LONGEST_START
         while time.monotonic() < deadline and self.process.poll() is None:
             found = re.search(r"http://(?:localhost|127\.0\.0\.1):\d+/lab\S*token=\w+", self.said())
-            if found:
+            if found and listens(found.group()):
                 self.url = found.group()
                 if f":{self.taken.getsockname()[1]}/" in self.url:
                     raise AssertionError(f"JupyterLab printed a port that is taken: {self.url}")

@@ -17,8 +17,7 @@ import bench_scaling
 from bench_rivals import Program, Shared
 from bench_suite import Contestant, Setting, Work, compete
 from bench_table import REPORT, Entry, Table, Yardstick, digits, markdown, show, show_seconds
-
-CLONE = Path(__file__).resolve().parents[3]
+from clone import CLONE
 
 
 def python(code):

@@ -7,7 +7,7 @@ import unittest
 import cells
 import exercises
 from kernels import LONGEST
-from tests.test_launcher import course_kernel
+from clone import course_kernel
 
 # Mistakes of beginners, and what the compiler says of them. A table in the first exercises tells what
 # to do about it, in the same words.

@@ -11,8 +11,8 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import grade
+from clone import CLONE
 
-CLONE = Path(__file__).resolve().parents[3]
 LOAD = ':dep helpers = { path = "../../helpers" }\nuse helpers::prelude::*;'
 DOUBLE = "fn double(n: i32) -> i32 {\n    n // TODO\n}"
 TRIPLE = "fn triple(n: i32) -> i32 {\n    n // TODO\n}"

@@ -7,67 +7,23 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 from pathlib import Path
 
 import cells
-from kernels import Kernel
-
-CLONE = Path(__file__).resolve().parents[3]
-# Whoever asks the network gets no answer from here.
-NO_NETWORK = {
-    "CARGO_NET_RETRY": "0",
-    "HTTP_PROXY": "http://127.0.0.1:1",
-    "HTTPS_PROXY": "http://127.0.0.1:1",
-}
-
-
-def launcher(clone):
-    return clone / ".course/bin/course-kernel"
-
-
-def course_kernel(clone=CLONE, **environment):
-    """The kernel as Jupyter starts it."""
-    environment = os.environ | environment
-    argv = [str(launcher(clone)), "kernel", "{connection_file}"]
-    return Kernel(argv, cwd=clone / "notebooks", env=environment)
+from clone import (
+    NO_NETWORK,
+    build_folder,
+    copy_of_clone,
+    course_kernel,
+    launcher,
+    wait_until,
+)
 
 
 def use_pool(kernel):
     kernel.run(cells.LOAD)
     return kernel.run(cells.FIRST_POOL)
-
-
-def build_folder(kernel):
-    """The lock file that the kernel holds as its standard input tells its build folder."""
-    lock = Path(os.readlink(f"/proc/{kernel.manager.provisioner.pid}/fd/0"))
-    return lock.with_suffix("")
-
-
-def wait_until(condition, seconds=60):
-    """Waits until the condition holds, if only for a moment; tells whether it did."""
-    deadline = time.monotonic() + seconds
-    while not (holds := condition()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return holds
-
-
-def copy_of_clone(folder, warm):
-    """A clone elsewhere, set up as far as the launcher needs it."""
-    course = folder / ".course"
-    for part in ["helpers", "helpers-mpi", "kernel", "xtask"]:
-        shutil.copytree(CLONE / part, folder / part, ignore=shutil.ignore_patterns("target"))
-    for file in ["Cargo.toml", "Cargo.lock"]:
-        shutil.copy2(CLONE / file, folder / file)
-    (folder / "notebooks").mkdir()
-    shutil.copytree(CLONE / ".course/bin", course / "bin")
-    (course / "kernel/bin").mkdir(parents=True)
-    installed = (CLONE / ".course/kernel/bin/evcxr_jupyter").resolve()
-    (course / "kernel/bin/evcxr_jupyter").symlink_to(installed)
-    if warm:
-        shutil.copytree(CLONE / ".course/warm", course / "warm")
-    return folder
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks into /proc")

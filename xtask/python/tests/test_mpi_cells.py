@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 
 import cells
-from tests.test_launcher import course_kernel, wait_until
+from clone import course_kernel, wait_until
 from tests.test_process_cells import (
     LEFTOVER_SECONDS,
     Session,

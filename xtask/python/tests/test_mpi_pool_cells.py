@@ -7,7 +7,7 @@ import time
 import unittest
 from pathlib import Path
 
-from tests.test_launcher import course_kernel, wait_until
+from clone import course_kernel, wait_until
 from tests.test_mpi_cells import are_gone, job, load
 from tests.test_process_cells import LEFTOVER_SECONDS, Session, descendants, is_kernel, plain
 

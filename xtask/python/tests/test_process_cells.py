@@ -4,14 +4,13 @@ import os
 import re
 import signal
 import sys
-import threading
 import time
 import unittest
 from pathlib import Path
 from queue import Empty
 
 import cells
-from tests.test_launcher import course_kernel, wait_until
+from clone import course_kernel, wait_until
 
 # How long a process may be there after whoever needed it is gone. Meant are two seconds; the rest
 # is for machines that stand still at times. What is left for ever is found all the same.

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from tests.test_launcher import copy_of_clone, launcher
+from clone import copy_of_clone, launcher
 
 
 class MissingTools(unittest.TestCase):

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -27,10 +26,9 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
 import cells
-from server import CLONE, Server
-from tests.test_launcher import build_folder, copy_of_clone, wait_until
+from clone import CLONE, copy_of_clone, launcher, small_copy, wait_until
+from server import Server
 
-LAUNCHER = CLONE / ".course/bin/course-kernel"
 # Spares are prepared as soon as they may, so that the tests need not wait.
 AT_ONCE = [
     "--SpareKeeper.quiet_seconds=0",
@@ -219,11 +217,13 @@ class Faults(unittest.TestCase):
     def setUpClass(cls):
         folder = tempfile.TemporaryDirectory(prefix="course-test-")
         cls.addClassCleanup(folder.cleanup)
-        cls.clone = small_course(Path(folder.name, "clone"))
+        cls.clone = small_copy(Path(folder.name, "clone"))
+        # What compiles the crates runs a kernel, which Python drives.
+        (cls.clone / ".course/venv").symlink_to(CLONE / ".course/venv")
         # evcxr would replace a kernelspec in a folder that is all of JUPYTER_PATH.
         path = f"{kernelspec_for(cls.clone)}:/none"
         compiled = subprocess.run(
-            [cls.clone / ".course/bin/course-kernel", "refresh"],
+            [launcher(cls.clone), "refresh"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -334,25 +334,6 @@ def has_cargo(process):
     return False
 
 
-def small_course(folder):
-    """A clone whose crate has one function, so that compiling it takes no time."""
-    clone = copy_of_clone(folder, warm=False)
-    # What compiles the crates runs a kernel, which Python drives.
-    (clone / ".course/venv").symlink_to(CLONE / ".course/venv")
-    shutil.rmtree(clone / "helpers")
-    texts = {
-        "helpers/Cargo.toml": '[package]\nname = "helpers"\nversion = "0.1.0"\nedition = "2024"\n',
-        "helpers/src/lib.rs": "pub mod prelude {\n    pub fn answer(n: u32) -> u32 { n + 40 }\n}\n",
-        "kernel/spare/warm_up.evcxr": f"{cells.LOAD}\nlet warm = answer(2);\n",
-        "xtask/python/cells.py": f"LOAD = {cells.LOAD!r}\nFIRST_POOL = 'answer(2)'\n"
-        "FIRST_AWAIT = 'answer(3)'\nFIRST_CLOSURE = 'let f = || answer(4);'\n",
-    }
-    for name, text in texts.items():
-        (clone / name).parent.mkdir(parents=True, exist_ok=True)
-        (clone / name).write_text(text, encoding="utf-8")
-    return clone
-
-
 def has_folder(process):
     """Whether it is a kernel by now, and no longer a launcher that makes its folder."""
     with contextlib.suppress(OSError, psutil.Error):
@@ -369,7 +350,7 @@ def kernelspec_for(clone):
     """A folder for JUPYTER_PATH, whose kernel is that of a copied clone."""
     course = CLONE / ".course/venv/share/jupyter/kernels/rust/kernel.json"
     spec = json.loads(course.read_text(encoding="utf-8"))
-    spec["argv"][0] = str(clone / ".course/bin/course-kernel")
+    spec["argv"][0] = str(launcher(clone))
     path = clone.parent / "jupyter"
     (path / "kernels/rust").mkdir(parents=True)
     (path / "kernels/rust/kernel.json").write_text(json.dumps(spec), encoding="utf-8")
@@ -401,7 +382,7 @@ class Conditions(unittest.IsolatedAsyncioTestCase):
         (self.clone / "notebooks").mkdir(parents=True)
         (self.clone / "helpers").mkdir()
         (self.clone / "helpers/lib.rs").write_text("")
-        self.keeper = SpareKeeper(str(self.clone / ".course/bin/course-kernel"))
+        self.keeper = SpareKeeper(str(launcher(self.clone)))
         self.spare = self.keeper._spare = FakeSpare(self.clone)
 
     async def refused(self, environment):
@@ -551,7 +532,7 @@ class Without(unittest.TestCase):
         """VS Code reads the kernelspec, and starts its command line by itself."""
         for spec in ("venv/share/jupyter/kernels/rust", "kernelspec/rust"):
             spec = json.loads((CLONE / ".course" / spec / "kernel.json").read_text())
-            self.assertEqual(spec["argv"], [str(LAUNCHER), "kernel", "{connection_file}"])
+            self.assertEqual(spec["argv"], [str(launcher()), "kernel", "{connection_file}"])
         self.assertNotIn("metadata", spec)
         manager = KernelManager()
         manager._kernel_spec = KernelSpec(**spec)
@@ -584,7 +565,7 @@ class Without(unittest.TestCase):
             (clone / ".course/venv").symlink_to(CLONE / ".course/venv")
             far_end, end = os.pipe()
             refresh = subprocess.Popen(
-                [clone / ".course/bin/course-kernel", "refresh"],
+                [launcher(clone), "refresh"],
                 stdin=far_end,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -5,8 +5,9 @@ import unittest
 
 import cells
 from bench_kernel import with_compiled_crates
+from clone import CLONE
 from kernels import Kernel
-from tests.test_launcher import CLONE, use_pool
+from tests.test_launcher import use_pool
 
 
 class Stock(unittest.TestCase):
