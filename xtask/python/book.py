@@ -64,7 +64,8 @@ def gather(clone: Path, sources: Path) -> None:
         elif (clone / part).exists():
             shutil.copy(clone / part, sources / part)
     for page in (clone / "book").glob("*.md"):
-        text = page.read_text(encoding="utf-8")
+        # What lies beside the folder of these pages in the clone lies beside the pages here.
+        text = page.read_text(encoding="utf-8").replace("](../", "](")
         (sources / page.name).write_text(without_test_lines(text), encoding="utf-8")
 
 

@@ -42,7 +42,7 @@ impl Worker {
             post,
             bell: Doorbell::new(),
             desk: Desk::open(),
-            board: Board::open(own.file().try_clone_to_owned()?)?,
+            board: Board::open(Arc::clone(own.file()))?,
             shares_board: false,
             near: None,
         })
@@ -183,7 +183,7 @@ impl Worker {
 
     fn share(&mut self, path: PathBuf) -> io::Result<()> {
         let file = File::options().read(true).write(true).open(path)?;
-        self.board = Board::open(file.into())?;
+        self.board = Board::open(Arc::new(file.into()))?;
         Ok(())
     }
 

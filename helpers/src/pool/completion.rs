@@ -78,8 +78,8 @@ impl<R> Iterator for AsCompleted<R> {
         let mut fates = self
             .pending
             .iter()
-            .flatten()
-            .map(|(_, handle)| handle.fate());
+            .enumerate()
+            .filter_map(|(at, pending)| Some((at, pending.as_ref()?.1.fate())));
         let at = self.messages.next(None, &mut fates)?;
         let (place, handle) = self.pending[at].take()?;
         self.free.push(at);
@@ -151,7 +151,10 @@ fn wait_for(fates: &[&Arc<Fate>], until: Until, timeout: Option<Duration>) -> Wa
     }
     // A task counts only once its message has come, so that `All` cannot miss one.
     for _ in 0..fates.len() {
-        match (messages.next(deadline, &mut fates.iter().copied()), until) {
+        match (
+            messages.next(deadline, &mut fates.iter().copied().enumerate()),
+            until,
+        ) {
             (None, _) | (Some(_), Until::FirstCompleted) => break,
             (Some(place), Until::FirstFailure) if fates[place].has_failed() => break,
             _ => {}
@@ -188,29 +191,41 @@ impl Messages {
         fate.when_done(&self.listener, Box::new(tell));
     }
 
-    /// Waits for the next message; `None` if `deadline` comes first.
+    /// Waits for the next message, and gives its number; `None` if `deadline` comes first.
     ///
     /// A worker that waits without a limit runs what nobody has begun: it may be the only worker.
-    fn next(
+    /// If all that is left are tasks that this very thread has interrupted, none will ever end. Then
+    /// the number of one of them comes without a message.
+    fn next<'f>(
         &self,
         deadline: Option<Instant>,
-        fates: &mut dyn Iterator<Item = &Arc<Fate>>,
+        fates: &mut dyn Iterator<Item = (usize, &'f Arc<Fate>)>,
     ) -> Option<usize> {
-        match deadline {
-            Some(end) => {
-                let left = end.saturating_duration_since(Instant::now());
-                self.done.recv_timeout(left).ok()
-            }
-            None => self.done.try_recv().ok().or_else(|| {
-                if is_worker() {
-                    for fate in fates {
-                        if fate.run() {
-                            break;
-                        }
-                    }
-                }
-                self.done.recv().ok()
-            }),
+        if let Some(end) = deadline {
+            let left = end.saturating_duration_since(Instant::now());
+            return self.done.recv_timeout(left).ok();
         }
+        if let Ok(number) = self.done.try_recv() {
+            return Some(number);
+        }
+        if is_worker() {
+            let mut interrupted = None;
+            let mut one_will_end = false;
+            for (number, fate) in fates {
+                if fate.run() {
+                    one_will_end = true;
+                    break;
+                }
+                if fate.is_below() {
+                    interrupted.get_or_insert(number);
+                } else {
+                    one_will_end |= !fate.is_done();
+                }
+            }
+            if !one_will_end && interrupted.is_some() {
+                return interrupted;
+            }
+        }
+        self.done.recv().ok()
     }
 }

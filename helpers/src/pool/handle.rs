@@ -218,7 +218,7 @@ impl Fate {
         }
     }
 
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.lock().stage.is_done()
     }
 
@@ -410,7 +410,7 @@ impl Fate {
     }
 
     /// Whether the task runs on this very thread, below the one that asks.
-    fn is_below(&self) -> bool {
+    pub(super) fn is_below(&self) -> bool {
         let me = thread::current().id();
         matches!(self.lock().stage, Stage::Running { on } if on == Some(me))
     }

@@ -196,14 +196,19 @@ impl Pool {
     fn job(&self, call: Box<dyn FnOnce() + Send>) -> Job {
         let closing = Arc::clone(&self.closing);
         let number = self.submitted.fetch_add(1, Ordering::Relaxed);
-        Box::new(move || {
+        // Without the call its argument is dropped, which may panic as well.
+        let run = move || {
             if closing.load(Ordering::Relaxed) {
                 return Err(PoolError::cancelled("its pool was dropped"));
             }
             let _span = recorder::begin(|| Items::Submitted { number });
-            catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
+            call();
+            Ok(())
+        };
+        Box::new(move || {
+            catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
                 let worker = rayon::current_thread_index().map_or(String::new(), worker_name);
-                PoolError::panic(worker, None, panic_message(&*payload))
+                Err(PoolError::panic(worker, None, panic_message(&*payload)))
             })
         })
     }

@@ -215,6 +215,78 @@ fn a_wait_that_could_never_end_is_an_error() {
     });
 }
 
+/// What a task finds that waits for one which it has interrupted, and for one that will end.
+fn found_above<R: Send + 'static>(
+    wait: impl FnOnce([JoinHandle<u64>; 2]) -> R + Send + 'static,
+) -> R {
+    within_seconds(move || {
+        let pool = Pool::new(1).unwrap();
+        let (begun, has_begun) = mpsc::channel();
+        let (go, may_go) = mpsc::channel::<()>();
+        let below = pool.submit(
+            move |()| {
+                begun.send(()).unwrap();
+                may_go.recv().unwrap();
+                rayon::yield_now();
+                1
+            },
+            (),
+        );
+        has_begun.recv().unwrap();
+        let elsewhere = Pool::new(1).unwrap();
+        let other = elsewhere.submit(
+            |()| {
+                thread::sleep(Duration::from_millis(50));
+                2
+            },
+            (),
+        );
+        let above = pool.submit(wait, [below, other]);
+        go.send(()).unwrap();
+        above.join().unwrap()
+    })
+}
+
+#[test]
+fn as_completed_tells_of_a_wait_that_could_never_end() {
+    let found = found_above(|handles| as_completed(handles).collect::<Vec<_>>());
+    assert_eq!(found[0], (1, Ok(2)));
+    assert_eq!(found[1].0, 0);
+    let error = found[1].1.as_ref().unwrap_err();
+    assert!(error.is_deadlock(), "{error}");
+}
+
+#[test]
+fn wait_ends_when_nothing_more_can_come() {
+    for until in [Until::FirstFailure, Until::All] {
+        let found = found_above(move |handles| wait(&handles, until, None));
+        assert_eq!((found.done, found.pending), (vec![1], vec![0]));
+    }
+}
+
+#[test]
+fn an_argument_that_panics_when_it_is_dropped_costs_nobody_the_result() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    within_seconds(|| {
+        let pool = Pool::new(1).unwrap();
+        let (first, release) = block(&pool);
+        let second = pool.submit(|_| (), Panics);
+        let dropping = thread::spawn(move || drop(pool));
+        // The second task is still waiting when the pool is dropped.
+        thread::sleep(Duration::from_millis(100));
+        release.send(()).unwrap();
+        first.join().unwrap();
+        let error = second.join().unwrap_err();
+        assert!(error.to_string().contains("panicked"), "{error}");
+        dropping.join().unwrap();
+    });
+}
+
 #[test]
 fn a_task_may_await_a_task_of_its_own_pool() {
     within_seconds(|| {

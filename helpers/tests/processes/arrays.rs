@@ -217,6 +217,23 @@ fn an_array_survives_its_workers() {
 }
 
 #[test]
+fn a_part_that_is_written_does_not_go_on_to_another_pool() {
+    guarded(|| {
+        let pool = ProcessPool::new(1).unwrap();
+        let mut array = SharedArray::<u64>::zeros(2).unwrap();
+        let task = |part: SharedSliceMut<u64>| -> Result<Vec<()>, String> {
+            let inner = ProcessPool::new(1).map_err(|error| error.to_string())?;
+            let write = |mut part: SharedSliceMut<u64>| part.fill(1);
+            inner.map(write, [part]).map_err(|error| error.to_string())
+        };
+        let results = pool.map(task, array.chunks_mut(2)).unwrap();
+        let error = results[0].as_ref().unwrap_err();
+        assert!(error.contains("one task only may write"), "{error}");
+        assert_eq!(array[..], [0, 0]);
+    });
+}
+
+#[test]
 fn a_pool_in_a_worker_reads_the_array() {
     guarded(|| {
         let pool = ProcessPool::new(1).unwrap();

@@ -280,6 +280,28 @@ fn large_arguments_wait() {
     assert_eq!(lengths, Ok(vec![100_000; 600]));
 }
 
+/// Nor must slices of shared arrays.
+#[test]
+fn many_parts_of_an_array() {
+    guarded(|| {
+        alone("lifetime::parts_of_an_array");
+    });
+}
+
+#[test]
+#[ignore = "runs in a process of its own"]
+fn parts_of_an_array() {
+    setrlimit(Resource::RLIMIT_NOFILE, 100, 4096).unwrap();
+    let pool = ProcessPool::new(4).unwrap();
+    let mut array = SharedArray::<u8>::zeros(5000).unwrap();
+    let add = |mut part: SharedSliceMut<u8>| part[0] += 1;
+    for round in 1..4 {
+        let added = pool.chunk_size(1).unwrap().map(add, array.chunks_mut(1));
+        assert_eq!(added, Ok(vec![(); 5000]));
+        assert!(array.iter().all(|&x| x == round));
+    }
+}
+
 /// Nor must results.
 #[test]
 fn many_large_results() {

@@ -32,6 +32,33 @@ fn an_initializer_runs_once_in_each_worker() {
 }
 
 #[test]
+fn a_fresh_worker_is_initialized_though_nobody_waits_for_it() {
+    guarded(|| {
+        let file = std::env::temp_dir().join(format!("helpers-test-fresh-{}", process::id()));
+        std::fs::write(&file, "").unwrap();
+        let note = |path: std::path::PathBuf| {
+            let mut file = std::fs::File::options().append(true).open(path).unwrap();
+            std::io::Write::write_all(&mut file, b"here\n").unwrap();
+        };
+        let pool = ProcessPool::builder(2)
+            .initializer(note, file.clone())
+            .build()
+            .unwrap();
+        let workers = || std::fs::read_to_string(&file).unwrap().lines().count();
+        assert_eq!(workers(), 2);
+        let task = |x: u64| {
+            assert!(x == 1, "an item that fails");
+            std::thread::sleep(std::time::Duration::from_secs(600));
+        };
+        // The worker of the other item is stopped, and another one takes its place.
+        assert_eq!(pool.map(task, [0, 1]).unwrap_err().item(), Some(0));
+        let all_know = soon(|| workers() == 3);
+        std::fs::remove_file(&file).unwrap();
+        assert!(all_know, "a fresh worker waits for its orders");
+    });
+}
+
+#[test]
 fn an_initializer_that_fails_is_an_error_of_the_start() {
     guarded(|| {
         alone("settings::failing_initializers");

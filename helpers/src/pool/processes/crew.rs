@@ -369,7 +369,10 @@ impl Crew for Processes {
     }
 
     fn is_busy(&self) -> bool {
-        !self.queue.is_empty() || self.workers.iter().any(|worker| !worker.sent.is_empty())
+        // A fresh worker needs somebody who hears that it is up, and tells it what to do: else it
+        // would be held to be slow when the next call comes.
+        let is_waited_for = |w: &Worker| w.stage != Stage::Ready || !w.sent.is_empty();
+        self.broken.is_none() && (!self.queue.is_empty() || self.workers.iter().any(is_waited_for))
     }
 
     fn queued(&self) -> usize {

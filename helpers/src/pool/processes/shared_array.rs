@@ -10,6 +10,8 @@
 //!   overlap ([`SharedArray::chunks_mut`]).
 //! * Only `map` and `starmap` take values that borrow. They return when no worker is at any of
 //!   their items any more; where an item was given up half way, its worker's process has ended.
+//!   (A part to be read may go on to a worker of that worker, which ends a moment later: it may read
+//!   numbers that change meanwhile, and nobody will ever see what it makes of them.)
 //! * A slice is sent and received by the code in this module. `Serialize` and `Deserialize` that
 //!   you write by hand for a type which holds slices must pass them on as they are: one that
 //!   makes slices of its own while it is sent, or keeps them where it arrives, breaks the rule.
@@ -257,11 +259,12 @@ fn arrived<'de, 'a, T: Element, D: Deserializer<'de>>(
             D::Error::custom,
         ));
     }
-    let file = with_files(|files| files.get(place).map(|file| file.try_clone()));
+    let file = with_files(|files| files.get(place).cloned());
     let file = file
         .flatten()
         .ok_or_else(|| because(NOT_HERE, D::Error::custom))?;
-    let region = mapped::region(id, || file).map_err(|error| because(error, D::Error::custom))?;
+    let region =
+        mapped::region(id, || Ok(file)).map_err(|error| because(error, D::Error::custom))?;
     // SAFETY: a region that was mapped stays until its owner has released it, which the array
     // does when it is dropped; and the slice borrows the array, in the process that sent it, for
     // as long as the task runs.
@@ -322,7 +325,8 @@ impl<T: Element + fmt::Debug> fmt::Debug for SharedSlice<'_, T> {
 pub struct SharedSliceMut<'a, T: Element> {
     data: &'a mut [T],
     origin: Origin<'a>,
-    /// It may be sent once: two tasks with the same part could write at the same time.
+    /// It may be sent once: two tasks with the same part could write at the same time. Nor may a task
+    /// send it on: if its worker ends half way, that of the other task may still write for a moment.
     was_sent: AtomicBool,
 }
 
@@ -344,7 +348,7 @@ impl<T: Element> Serialize for SharedSliceMut<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.was_sent.swap(true, Ordering::Relaxed) {
             return Err(because(
-                "this part of a shared array was sent before",
+                "this part of a shared array was sent before, and one task only may write to it",
                 S::Error::custom,
             ));
         }
@@ -369,7 +373,7 @@ impl<'de, T: Element> Deserialize<'de> for SharedSliceMut<'_, T> {
         Ok(SharedSliceMut {
             data,
             origin,
-            was_sent: AtomicBool::new(false),
+            was_sent: AtomicBool::new(true),
         })
     }
 }

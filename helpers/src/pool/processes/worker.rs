@@ -178,7 +178,7 @@ impl Worker {
     /// Sends the first message, with the board.
     pub(super) fn welcome(&mut self) -> io::Result<()> {
         let body = Body {
-            files: vec![self.board.file().try_clone_to_owned()?],
+            files: vec![Arc::clone(self.board.file())],
             ..Body::default()
         };
         self.link.put(&Order::Welcome, &body)

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Board {
     /// A board of a pool of this process, in a fresh file that workers find by its name.
     pub fn in_file(file: &File) -> io::Result<Arc<Board>> {
         file.set_len((COUNT * size_of::<AtomicU64>()) as u64)?;
-        let file = file.try_clone()?.into();
+        let file = Arc::new(file.try_clone()?.into());
         Ok(Board::register(Words::open(file)?))
     }
 
@@ -53,12 +53,12 @@ impl Board {
     }
 
     /// Worker: the board in this file, which the pool has made.
-    pub fn open(file: OwnedFd) -> io::Result<Board> {
+    pub fn open(file: Arc<OwnedFd>) -> io::Result<Board> {
         Words::open(file).map(Board)
     }
 
     /// The file that it lies in.
-    pub fn file(&self) -> BorrowedFd<'_> {
+    pub fn file(&self) -> &Arc<OwnedFd> {
         self.0.file()
     }
 
@@ -174,7 +174,7 @@ mod tests {
     fn racing_claims_agree() {
         for _ in 0..200 {
             let board = Board::new().unwrap();
-            let there = Board::open(board.file().try_clone_to_owned().unwrap()).unwrap();
+            let there = Board::open(Arc::clone(board.file())).unwrap();
             let worker =
                 std::thread::spawn(move || (1..=50).take_while(|&n| there.begin(0, n)).count());
             let begun = board.recall();

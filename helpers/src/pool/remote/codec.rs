@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use postcard::{Deserializer, Serializer, de_flavors, ser_flavors};
 use serde::de::DeserializeOwned;
@@ -22,7 +23,7 @@ pub struct Body {
     /// The bytes.
     pub bytes: Bytes,
     /// The files.
-    pub files: Vec<OwnedFd>,
+    pub files: Vec<Arc<OwnedFd>>,
 }
 
 /// Where bytes lie.
@@ -352,7 +353,7 @@ impl Drop for Lent<'_> {
 /// Files that go along with values, each once.
 #[derive(Debug)]
 pub struct Files {
-    open: Vec<OwnedFd>,
+    open: Vec<Arc<OwnedFd>>,
     /// What the writer knows them by.
     keys: Vec<u64>,
     /// Whether the values go to one process, which may write to what it is lent.
@@ -371,7 +372,7 @@ impl Default for Files {
 
 impl Files {
     /// Adds a file, unless the one of this key is there; gives its place.
-    pub fn add(&mut self, key: u64, file: BorrowedFd<'_>) -> io::Result<usize> {
+    pub fn add(&mut self, key: u64, file: &Arc<OwnedFd>) -> io::Result<usize> {
         if let Some(place) = self.keys.iter().position(|&known| known == key) {
             return Ok(place);
         }
@@ -379,12 +380,12 @@ impl Files {
             let why = format!("slices of more than {MOST_FILES} shared arrays in one task");
             return Err(io::Error::other(why));
         }
-        self.open.push(file.try_clone_to_owned()?);
+        self.open.push(Arc::clone(file));
         self.keys.push(key);
         Ok(self.keys.len() - 1)
     }
 
-    pub fn get(&self, place: usize) -> Option<&OwnedFd> {
+    pub fn get(&self, place: usize) -> Option<&Arc<OwnedFd>> {
         self.open.get(place)
     }
 }

@@ -17,7 +17,7 @@ fn mapped() -> MutexGuard<'static, Option<HashMap<u64, Arc<Region>>>> {
 /// The region that its owner calls `id`. `file` is asked for if it is not mapped yet.
 pub(crate) fn region(
     id: u64,
-    file: impl FnOnce() -> io::Result<OwnedFd>,
+    file: impl FnOnce() -> io::Result<Arc<OwnedFd>>,
 ) -> io::Result<Arc<Region>> {
     let mut mapped = mapped();
     let mapped = mapped.get_or_insert_default();

@@ -3,20 +3,23 @@
 //! A region is a file without a name, so it is gone when the last process that has it open ends,
 //! in whatever way. It reaches another process as a file descriptor.
 
-use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use nix::libc::c_void;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::stat::fstat;
+use nix::unistd::ftruncate;
 
 /// A mapped region. Who may read and write it, and when, is for the types made of it to say.
 #[derive(Debug)]
 pub(crate) struct Region {
-    file: File,
+    /// Shared with messages that bear it: a process may not have many files open.
+    file: Arc<OwnedFd>,
     start: NonNull<c_void>,
     len: NonZeroUsize,
 }
@@ -29,14 +32,13 @@ unsafe impl Sync for Region {}
 impl Region {
     /// A new region of zeros, at least one byte.
     pub(crate) fn new(len: usize) -> io::Result<Region> {
-        let file = File::from(nameless_file()?);
-        file.set_len(len.max(1) as u64)?;
-        Region::open(file)
+        let file = nameless_file()?;
+        set_len(&file, len.max(1))?;
+        Region::open(Arc::new(file))
     }
 
-    pub(crate) fn open(file: impl Into<File>) -> io::Result<Region> {
-        let file = file.into();
-        let len = usize::try_from(file.metadata()?.len())
+    pub(crate) fn open(file: Arc<OwnedFd>) -> io::Result<Region> {
+        let len = usize::try_from(fstat(&file)?.st_size)
             .ok()
             .and_then(NonZeroUsize::new)
             .ok_or_else(|| io::Error::other("an empty region of shared memory"))?;
@@ -46,7 +48,7 @@ impl Region {
 
     /// Makes the region larger; what is in it stays.
     pub(crate) fn grow(&mut self, len: usize) -> io::Result<()> {
-        self.file.set_len(len as u64)?;
+        set_len(&self.file, len)?;
         let len = NonZeroUsize::new(len).unwrap_or(self.len);
         self.start = remap(self, len)?;
         self.len = len;
@@ -66,8 +68,8 @@ impl Region {
     }
 
     /// The file, for another process to map.
-    pub(crate) fn file(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    pub(crate) fn file(&self) -> &Arc<OwnedFd> {
+        &self.file
     }
 
     /// A number in the region that all processes may use at any time.
@@ -89,12 +91,12 @@ impl Region {
     /// touch it any more: whoever does is ended by the system.
     pub(crate) fn release(&self) {
         // It goes anyway when the last process closes it.
-        let _ = self.file.set_len(0);
+        let _ = set_len(&self.file, 0);
     }
 
     /// Whether some process has given the memory back.
     pub(crate) fn is_released(&self) -> bool {
-        self.file.metadata().is_ok_and(|about| about.len() == 0)
+        fstat(&self.file).is_ok_and(|about| about.st_size == 0)
     }
 }
 
@@ -106,7 +108,12 @@ impl Drop for Region {
     }
 }
 
-fn map(file: &File, len: NonZeroUsize) -> io::Result<NonNull<c_void>> {
+fn set_len(file: &OwnedFd, len: usize) -> io::Result<()> {
+    let len = len.try_into().map_err(io::Error::other)?;
+    Ok(ftruncate(file, len)?)
+}
+
+fn map(file: &OwnedFd, len: NonZeroUsize) -> io::Result<NonNull<c_void>> {
     let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     // SAFETY: without an address the kernel chooses a free range, so no other memory changes.
     Ok(unsafe { mmap(None, len, access, MapFlags::MAP_SHARED, file, 0) }?)
@@ -160,12 +167,12 @@ impl Words {
         Region::new(count * size_of::<AtomicU64>()).map(Words)
     }
 
-    pub(crate) fn open(file: OwnedFd) -> io::Result<Words> {
+    pub(crate) fn open(file: Arc<OwnedFd>) -> io::Result<Words> {
         Region::open(file).map(Words)
     }
 
-    pub(crate) fn file(&self) -> BorrowedFd<'_> {
-        self.0.file.as_fd()
+    pub(crate) fn file(&self) -> &Arc<OwnedFd> {
+        self.0.file()
     }
 
     pub(crate) fn get(&self, place: usize) -> &AtomicU64 {
@@ -182,7 +189,7 @@ mod tests {
     #[test]
     fn words_are_shared() {
         let here = Words::new(4).unwrap();
-        let there = Words::open(here.file().try_clone_to_owned().unwrap()).unwrap();
+        let there = Words::open(Arc::clone(here.file())).unwrap();
         here.get(3).store(9, Ordering::Relaxed);
         assert_eq!(there.get(3).load(Ordering::Relaxed), 9);
     }
@@ -190,7 +197,7 @@ mod tests {
     #[test]
     fn a_released_region_is_known_to_be() {
         let here = Region::new(8192).unwrap();
-        let there = Region::open(here.file().try_clone_to_owned().unwrap()).unwrap();
+        let there = Region::open(Arc::clone(here.file())).unwrap();
         assert!(!there.is_released());
         here.release();
         assert!(there.is_released());

@@ -11,7 +11,7 @@
 //! once they are read.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::slice;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -161,7 +161,7 @@ impl Parcel {
     }
 
     /// The file that another process maps.
-    pub fn file(&self) -> BorrowedFd<'_> {
+    pub fn file(&self) -> &Arc<OwnedFd> {
         self.memory().region.file()
     }
 
@@ -196,7 +196,7 @@ impl Delivery {
         id: u64,
         len: usize,
         marks_free: bool,
-        file: impl FnOnce() -> io::Result<OwnedFd>,
+        file: impl FnOnce() -> io::Result<Arc<OwnedFd>>,
     ) -> io::Result<Delivery> {
         let region = mapped::region(id, file)?;
         if region.bytes() - HEADER < len {
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     fn deliver(parcel: &Parcel, len: usize) -> Delivery {
-        let file = || parcel.file().try_clone_to_owned();
+        let file = || Ok(Arc::clone(parcel.file()));
         Delivery::open(parcel.id(), len, true, file).unwrap()
     }
 

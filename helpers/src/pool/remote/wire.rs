@@ -33,7 +33,7 @@ pub struct Connection {
     buffer: Vec<u8>,
     /// The part of the buffer that was received and not taken.
     received: Range<usize>,
-    received_files: VecDeque<OwnedFd>,
+    received_files: VecDeque<Arc<OwnedFd>>,
     /// Where the system puts what it says about files.
     control: Vec<u8>,
     /// The parcels whose files the other end has.
@@ -43,7 +43,7 @@ pub struct Connection {
     /// Whether this end says when a parcel that it got has been read.
     marks_free: bool,
     /// Messages on their way out, each with the files that go with its first byte.
-    outgoing: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    outgoing: VecDeque<(Vec<u8>, Vec<Arc<OwnedFd>>)>,
     /// How much of the first one has gone.
     sent: usize,
 }
@@ -97,12 +97,10 @@ impl Connection {
             (len, id) = (used as u64 | IN_PARCEL, parcel.id());
             if self.known.insert(id) {
                 len |= WITH_FILE;
-                files.push(parcel.file().try_clone_to_owned()?);
+                files.push(Arc::clone(parcel.file()));
             }
         }
-        for file in &body.files {
-            files.push(file.try_clone()?);
-        }
+        files.extend(body.files.iter().cloned());
         // Files go with the first byte of a message, so it cannot be joined to one before.
         let joined = match self.outgoing.back() {
             Some((message, _)) if files.is_empty() && message.len() < READ_AT_ONCE => {
@@ -260,7 +258,7 @@ fn receive_into(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
     control: &mut [u8],
-    files: &mut VecDeque<OwnedFd>,
+    files: &mut VecDeque<Arc<OwnedFd>>,
     wait: bool,
 ) -> io::Result<Option<usize>> {
     let mut flags = MsgFlags::empty();
@@ -281,10 +279,8 @@ fn receive_into(
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(raw) = control {
             // SAFETY: the system has just opened these for this process; nobody else knows them.
-            files.extend(
-                raw.into_iter()
-                    .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
-            );
+            let opened = |fd| Arc::new(unsafe { OwnedFd::from_raw_fd(fd) });
+            files.extend(raw.into_iter().map(opened));
         }
     }
     Ok(Some(message.bytes))
@@ -310,8 +306,8 @@ mod tests {
         for (number, text) in ["one", &long, "three"].into_iter().enumerate() {
             let mut body = body(text);
             if number == 2 {
-                body.files
-                    .push(std::fs::File::open("/dev/null").unwrap().into());
+                let file = std::fs::File::open("/dev/null").unwrap();
+                body.files.push(Arc::new(file.into()));
             }
             here.put(&(number as u32), &body).unwrap();
         }
