@@ -196,10 +196,10 @@ impl Messages {
     /// A worker that waits without a limit runs what nobody has begun: it may be the only worker.
     /// If all that is left are tasks that this very thread has interrupted, none will ever end. Then
     /// the number of one of them comes without a message.
-    fn next<'f>(
+    fn next(
         &self,
         deadline: Option<Instant>,
-        fates: &mut dyn Iterator<Item = (usize, &'f Arc<Fate>)>,
+        fates: &mut dyn Iterator<Item = (usize, &Arc<Fate>)>,
     ) -> Option<usize> {
         if let Some(end) = deadline {
             let left = end.saturating_duration_since(Instant::now());
