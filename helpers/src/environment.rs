@@ -63,7 +63,11 @@ pub fn environment() -> Environment {
         system
             .as_ref()
             .map_or((0, 0), |system| match system.cgroup_limits() {
-                Some(container) => (container.total_memory, container.free_memory),
+                // Files that are kept in memory give way when it is wanted.
+                Some(container) => {
+                    let left = container.total_memory.saturating_sub(container.rss);
+                    (container.total_memory, left.min(system.available_memory()))
+                }
                 None => (system.total_memory(), system.available_memory()),
             });
     Environment {

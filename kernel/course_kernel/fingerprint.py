@@ -52,6 +52,11 @@ def files(path: Path) -> Iterator[Path]:
         yield path
         return
     for folder, folders, names in os.walk(path):
-        folders[:] = sorted(set(folders) - NO_SOURCES)
-        for name in sorted(names):
+        folders[:] = sorted(name for name in set(folders) - NO_SOURCES if is_source(name))
+        for name in filter(is_source, sorted(names)):
             yield Path(folder, name)
+
+
+def is_source(name: str) -> bool:
+    """Not what an editor or the system keeps beside a file."""
+    return not name.startswith(".")

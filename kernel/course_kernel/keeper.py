@@ -14,6 +14,7 @@ from traitlets.config import LoggingConfigurable
 
 from . import fingerprint
 from .lifeline import VARIABLE, Lifeline
+from .memory import available
 from .spare import Spare, SpareFailed
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 # The kernelspec of the course.
 KERNEL = "rust"
 PROVISIONER = "course-provisioner"
+CHANGED = "the course has changed since the spare was made"
 # `0` means: no spare kernels.
 SWITCH = "COURSE_SPARE_KERNEL"
-GIB = float(1 << 30)
 # Seconds that compiling the crates may take on a slow machine, another set-up of the clone included.
 LONGEST_REFRESH = 1800.0
 
@@ -93,6 +94,8 @@ class SpareKeeper(LoggingConfigurable):
         # What a spare could not be made from: tried again when it has changed, or later.
         self._failed = ""
         self._retry_at = 0.0
+        # What the last spare was made from.
+        self._made_from = ""
         self._is_first = True
         self._said = ""
 
@@ -129,7 +132,7 @@ class SpareKeeper(LoggingConfigurable):
         reason = None
         try:
             if spare.fingerprint != fingerprint.of_everything(self.clone):
-                reason = "the course has changed since the spare was made"
+                reason = CHANGED
             elif spare.is_warm and not await spare.answers():
                 reason = "the spare does not answer"
         except BaseException:
@@ -139,6 +142,7 @@ class SpareKeeper(LoggingConfigurable):
         if reason:
             await spare.end()
             self._why_not = reason
+            self._rest_if_compiled_by_others(reason)
             raise NoSpare(reason)
         self.kernel_started()
         return spare
@@ -152,6 +156,7 @@ class SpareKeeper(LoggingConfigurable):
             self._why_not = reason
             self.log.info("The spare kernel is thrown away: %s", reason)
             await spare.end()
+            self._rest_if_compiled_by_others(reason)
         reason = self._obstacle()
         if reason is None:
             await self._prepare()
@@ -163,7 +168,7 @@ class SpareKeeper(LoggingConfigurable):
         if spare.process.poll() is not None:
             return "the spare has died"
         if spare.fingerprint != fingerprint.of_everything(self.clone):
-            return "the course has changed since the spare was made"
+            return CHANGED
         if available() < self.must_remain:
             return f"less than {self.must_remain:.1f} GiB of memory is left"
         return None
@@ -195,6 +200,7 @@ class SpareKeeper(LoggingConfigurable):
                 self.key,
                 fingerprint.of_everything(self.clone),
             )
+            self._made_from = sources
         except (SpareFailed, OSError) as error:
             self._give_up(sources, error)
             return
@@ -210,6 +216,13 @@ class SpareKeeper(LoggingConfigurable):
         self._said = ""
         if self._spare is spare:
             self.log.info("A spare kernel is ready after %.0f s", time.monotonic() - began)
+
+    def _rest_if_compiled_by_others(self, reason: str) -> None:
+        """Two servers with another Rust or MPI library each would compile against each other."""
+        sources = fingerprint.of_sources(self.clone)
+        if reason == CHANGED and sources == self._made_from:
+            why = "somebody else has compiled the crates, perhaps with another Rust or MPI library"
+            self._give_up(sources, SpareFailed(why))
 
     def _give_up(self, sources: str, error: Exception) -> None:
         """Notes that nothing comes of these sources, for a while or until they change."""
@@ -247,11 +260,6 @@ class SpareKeeper(LoggingConfigurable):
         if text != self._said:
             self._said = text
             self.log.info(text)
-
-
-def available() -> float:
-    """GiB of memory that could be had without swapping."""
-    return float(psutil.virtual_memory().available) / GIB
 
 
 def environment_now() -> dict[str, str]:

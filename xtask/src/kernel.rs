@@ -185,6 +185,9 @@ impl Claim {
             janitor.stdin(Stdio::null());
         }
         janitor
+            // Grading kills what bears this mark when a notebook breaks its bounds. The janitor has
+            // to tidy up after it.
+            .env_remove("COURSE_GRADE")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             // Jupyter kills the whole process group of a kernel.
@@ -209,13 +212,21 @@ fn sweep(kernels: &Path) -> Result<()> {
         if is_lock {
             let owned = File::open(&path).is_ok_and(|lock| lock.try_lock().is_err());
             if !owned {
-                remove_claim(&path)?;
+                left_if_it_must(remove_at_once(&path));
             }
         } else if path.is_dir() && !path.with_extension("lock").exists() {
-            build_folder::remove(&path)?;
+            left_if_it_must(build_folder::remove(&path));
         }
     }
     Ok(())
+}
+
+/// Says what cannot be deleted, say because it belongs to another user or because a process still
+/// uses it. That is no reason not to start.
+fn left_if_it_must(removed: Result<()>) {
+    if let Err(error) = removed {
+        eprintln!("course-kernel: a build folder that nobody uses is left: {error}");
+    }
 }
 
 /// Deletes a build folder, then its lock file. Being too late is fine: someone else did it.
@@ -230,8 +241,34 @@ fn remove_claim(lock_path: &Path) -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(250));
     }
+    remove_at_once(lock_path)
+}
+
+fn remove_at_once(lock_path: &Path) -> Result<()> {
+    build_folder::remove(&lock_path.with_extension(""))?;
     match fs::remove_file(lock_path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("cannot delete {}: {error}", lock_path.display()).into())
+        }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_deleted_keeps_nobody_from_starting() {
+        let kernels = env::temp_dir().join(format!("course-kernels-{}", std::process::id()));
+        // A folder cannot be deleted as a file, not even by the administrator.
+        fs::create_dir_all(kernels.join("1-1.lock")).unwrap();
+        fs::create_dir_all(kernels.join("2-2")).unwrap();
+        let claim = Claim::new(&kernels).unwrap();
+        assert!(kernels.join("1-1.lock").exists());
+        assert!(!kernels.join("2-2").exists());
+        assert!(claim.folder.is_dir());
+        claim.release().unwrap();
+        fs::remove_dir_all(kernels).unwrap();
     }
 }

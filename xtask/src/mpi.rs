@@ -68,7 +68,9 @@ pub fn install(paths: &Paths, which: Which) -> Result<()> {
     let mark = folder.join(MARK);
     let found = fs::read_to_string(&mark).unwrap_or_default();
     let failed = format!("{FAILED}{wanted}");
-    if found == wanted || found == failed {
+    // More than is wanted does no harm, and a server that runs may use it: who starts another one
+    // may have an MPI library of the system on `PATH`.
+    if found == wanted || found == all || found == failed {
         return Ok(());
     }
     println!("Installing {name} …");

@@ -75,8 +75,8 @@ fn make_venv(paths: &Paths) -> Result<()> {
     let mark = paths.venv().join("clone");
     // A virtual environment names its own place in many files, so it cannot be moved.
     let place = paths.venv().to_string_lossy().into_owned();
-    let usable =
-        fs::read_to_string(&mark).is_ok_and(|found| found == place) && paths.python().exists();
+    let is_ours = fs::read_to_string(&mark).is_ok_and(|found| found == place);
+    let usable = is_ours && knows_its_packages(paths);
     if !usable {
         let python = tools::check_python()?;
         println!(
@@ -93,6 +93,14 @@ fn make_venv(paths: &Paths) -> Result<()> {
     }
     install_packages(paths, &paths.root().join("requirements.txt"), "packages")?;
     install_provisioner(paths)
+}
+
+/// Whether the virtual environment's Python is there, and of the version that its packages are for.
+/// The system's Python may have become another one.
+fn knows_its_packages(paths: &Paths) -> bool {
+    let about = "import sys; print('python%d.%d' % sys.version_info[:2])";
+    command::output_of(paths.python(), &["-c", about])
+        .is_some_and(|name| paths.venv().join("lib").join(name).is_dir())
 }
 
 /// Installs the course's own Python package, `kernel/`, unless the mark says that it is there.
@@ -164,8 +172,13 @@ fn install_kernel(paths: &Paths) -> Result<()> {
     let mark = paths.kernel_install().join("version");
     let wanted = tools::KERNEL_VERSION;
     let installed = fs::read_to_string(&mark).is_ok_and(|found| found == wanted);
-    // `exists` follows the link: a kernel that was taken away is installed anew.
-    if installed && paths.evcxr().exists() {
+    // What a link leads to is somebody else's, who may have taken it away or put another version
+    // in its place.
+    let is_there = match paths.evcxr().is_symlink() {
+        true => tools::is_right_kernel(&paths.evcxr()),
+        false => paths.evcxr().exists(),
+    };
+    if installed && is_there {
         return Ok(());
     }
     build_folder::remove(&paths.kernel_install())?;

@@ -108,18 +108,21 @@ fn hash_sources(folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {
     let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
+        let (name, path) = (entry.file_name(), entry.path());
         // They are for programs and tests: no reason to compile the crate for notebooks again.
-        if ["benches", "examples", "tests"]
-            .iter()
-            .any(|&name| entry.file_name() == name)
-        {
+        let is_for_others = ["benches", "examples", "tests"].iter().any(|&n| name == n);
+        // What an editor or the system keeps beside a file.
+        let is_hidden = name.as_encoded_bytes().starts_with(b".");
+        if is_for_others || is_hidden {
             continue;
         }
-        entry.file_name().hash(hasher);
-        if entry.file_type()?.is_dir() {
-            hash_sources(&entry.path(), hasher)?;
+        name.hash(hasher);
+        if path.is_dir() {
+            hash_sources(&path, hasher)?;
         } else {
-            fs::read(entry.path())?.hash(hasher);
+            let text = fs::read(&path);
+            text.map_err(|error| format!("cannot read {}: {error}", path.display()))?
+                .hash(hasher);
         }
     }
     Ok(())
@@ -190,6 +193,28 @@ mod tests {
         assert!(output.status.success(), "{problem}");
         let lines = String::from_utf8(output.stdout).unwrap();
         lines.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_an_editor_leaves_beside_a_source_is_no_change() {
+        let folder = std::env::temp_dir().join(format!("course-sources-{}", std::process::id()));
+        fs::create_dir_all(folder.join("src")).unwrap();
+        fs::write(folder.join("src/lib.rs"), "").unwrap();
+        let digest = || {
+            let mut hasher = DefaultHasher::new();
+            hash_sources(&folder, &mut hasher).map(|()| hasher.finish())
+        };
+        let before = digest().unwrap();
+        // A lock of Emacs is a link to nothing.
+        std::os::unix::fs::symlink("me@here.1", folder.join("src/.#lib.rs")).unwrap();
+        assert_eq!(digest().unwrap(), before);
+        fs::write(folder.join("src/lib.rs"), "// edited").unwrap();
+        assert_ne!(digest().unwrap(), before);
+        // Such a file without a dot is an error that names it.
+        std::os::unix::fs::symlink("nothing", folder.join("src/lost.rs")).unwrap();
+        let error = digest().unwrap_err().to_string();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(error.contains("src/lost.rs"), "{error}");
     }
 
     /// A crate with other features is another crate to cargo: a notebook that loads `helpers-mpi`

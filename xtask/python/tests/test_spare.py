@@ -21,6 +21,7 @@ from course_kernel import fingerprint
 from course_kernel.forwarder import Forwarder
 from course_kernel.keeper import NoSpare, SpareKeeper
 from course_kernel.lifeline import VARIABLE
+from course_kernel.memory import left_in_groups
 from course_kernel.provisioner import CourseProvisioner
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
@@ -410,6 +411,19 @@ class Conditions(unittest.IsolatedAsyncioTestCase):
         self.assertIn("has changed", await self.refused({"PATH": "/bin"}))
         self.assertTrue(self.spare.has_ended)
 
+    async def test_crates_compiled_by_another_server(self):
+        """The sources are the same. To compile them again would throw away the other's spare."""
+        self.keeper.busy, self.keeper.must_remain, self.keeper.takes = 101.0, 0.0, 0.0
+        self.keeper._made_from = fingerprint.of_sources(self.clone)
+        (self.clone / ".course/warm").mkdir(parents=True)
+        (self.clone / ".course/warm/stamp").write_text("of another library")
+        with self.assertLogs(self.keeper.log, "WARNING"):
+            self.assertIn("has changed", await self.refused({"PATH": "/bin"}))
+        self.assertEqual(self.keeper._obstacle(), "")
+        self.assertIn("somebody else", self.keeper._why_not)
+        (self.clone / "helpers/lib.rs").write_text("// edited")
+        self.assertIsNone(self.keeper._obstacle())
+
     async def test_clone_moved(self):
         self.clone.rename(self.clone.with_name("moved"))
         self.assertIn("has changed", await self.refused({"PATH": "/bin"}))
@@ -468,6 +482,45 @@ class Conditions(unittest.IsolatedAsyncioTestCase):
         self.assertIn("another key", await self.objection(key=b"another"))
         self.assertIn("protocol", await self.objection(ip="127.0.0.2"))
         self.assertIn("stdout", await self.objection(stdout=1))
+
+
+class Memory(unittest.TestCase):
+    """What a container grants; `left_in_groups` is told where that is written."""
+
+    def left(self, groups, files):
+        with tempfile.TemporaryDirectory(prefix="course-test-") as folder:
+            root = Path(folder)
+            (root / "groups").write_text(groups)
+            for name, text in files.items():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_text(text)
+            return list(left_in_groups(root / "groups", root))
+
+    def test_container(self):
+        stat = "anon 700\nfile 9000\nshmem 100\n"
+        files = {"memory.max": "4000\n", "memory.stat": stat}
+        self.assertEqual(self.left("0::/\n", files), [3200])
+
+    def test_group_within_a_group(self):
+        files = {
+            "user/memory.max": "5000",
+            "user/memory.stat": "anon 1000\n",
+            "user/me/memory.max": "max",
+            "user/me/memory.stat": "anon 10\n",
+        }
+        self.assertEqual(self.left("0::/user/me\n", files), [4000])
+
+    def test_older_kernels_of_linux(self):
+        files = {
+            "memory/a/memory.limit_in_bytes": "300",
+            "memory/a/memory.stat": "cache 5\nrss 1\ntotal_rss 50\n",
+        }
+        groups = "3:cpu:/a\n2:memory:/a\n0::/\n"
+        self.assertEqual(self.left(groups, files), [250])
+
+    def test_no_limit_anywhere(self):
+        self.assertEqual(self.left("0::/\n", {}), [])
+        self.assertEqual(list(left_in_groups(Path("/none"), Path("/none"))), [])
 
 
 class Ports(unittest.IsolatedAsyncioTestCase):
