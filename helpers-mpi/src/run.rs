@@ -202,7 +202,8 @@ impl<'j> Run<'j> {
     }
 
     fn wait_for_values(&mut self, limit: Option<Duration>) -> Result<(), MpiError> {
-        let deadline = limit.map(|limit| Instant::now() + limit);
+        // A limit beyond the end of time is none.
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let mut next_check = Instant::now() + CHECK;
         let mut before = None;
         let mut idle_checks = 0;
@@ -226,7 +227,7 @@ impl<'j> Run<'j> {
                     let is_idle = steps.is_some() && steps == before;
                     idle_checks = if is_idle { idle_checks + 1 } else { 0 };
                     before = steps;
-                    if limit.is_none() && idle_checks == CHECKS {
+                    if deadline.is_none() && idle_checks == CHECKS {
                         return Err(MpiError::deadlock(CHECK * CHECKS, self.states_in_words()));
                     }
                     next_check = Instant::now() + CHECK;

@@ -341,3 +341,11 @@ fn a_rank_may_have_pools_of_its_own() {
         assert_eq!(sums.unwrap(), [100, 101]);
     });
 }
+
+#[test]
+fn a_time_limit_that_never_comes_is_none() {
+    guarded(|| {
+        let job = MpiRun::new(2).time_limit(Duration::MAX);
+        assert_eq!(job.run(|world| world.rank()).unwrap(), [0, 1]);
+    });
+}
