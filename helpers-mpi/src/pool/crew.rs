@@ -192,7 +192,10 @@ impl Crew for Ranks {
     }
 
     fn is_busy(&self) -> bool {
-        !self.queue.is_empty() || self.members.iter().any(|member| !member.sent.is_empty())
+        // Ranks of a fresh job must be told what to set up, also where nobody waits for a result.
+        !self.is_up()
+            || !self.queue.is_empty()
+            || self.members.iter().any(|member| !member.sent.is_empty())
     }
 
     fn queued(&self) -> usize {
@@ -220,7 +223,7 @@ impl Crew for Ranks {
             let share = (someone_idle && member.sent.len() > 1).then_some(PATIENCE);
             limit.into_iter().chain(share).min()
         };
-        let longest = self.line.patience(self.is_busy() || !self.is_up());
+        let longest = self.line.patience(self.is_busy());
         let each = self.members.iter().filter_map(of_member);
         each.fold(longest, Duration::min)
     }
@@ -287,7 +290,7 @@ impl Crew for Ranks {
         self.take_in(completed);
         if all {
             self.check_limits(completed);
-            self.end_lost_work();
+            self.end_lost_work(completed);
         }
         if self.broken.is_none() {
             self.hand_out(completed);
@@ -311,7 +314,7 @@ impl Crew for Ranks {
             }
         }
         self.queue.stop(sink, completed);
-        self.end_lost_work();
+        self.end_lost_work(completed);
     }
 
     fn give_up(&mut self, error: PoolError, completed: &mut Completed) {

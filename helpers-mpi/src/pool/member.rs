@@ -111,7 +111,9 @@ impl Member {
 
     /// Whether it is at a task whose result somebody wants.
     pub(super) fn is_wanted(&self) -> bool {
-        self.is_at_work() && !self.is_at_lost_work()
+        // Its word of the first may be on its way while it is at the next.
+        let begun = self.begun(self.board.begun());
+        self.sent.iter().take(begun).any(|sent| sent.task.is_some())
     }
 
     /// Whether it is at a task whose result nobody wants.

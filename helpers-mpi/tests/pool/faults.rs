@@ -1,14 +1,15 @@
 //! Tasks that panic, end their rank or never end: an error says which, and the pool goes on.
 
 use std::collections::BTreeSet;
-use std::process;
+use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use std::{env, fs, process};
 
 use helpers_mpi::prelude::*;
 use nix::sys::signal::{Signal, raise};
 
-use crate::common::{AT_ONCE, assert_goes_on, family, guarded, ids, kill_hard, vanish};
+use crate::common::{AT_ONCE, assert_goes_on, family, guarded, ids, kill_hard, soon, vanish};
 
 /// The item that goes wrong.
 const ILL: u64 = 5;
@@ -203,5 +204,51 @@ fn an_initializer_that_fails_is_the_error_of_the_pool() {
             error.is_start() && error.to_string().contains("no luck today"),
             "{error}"
         );
+    });
+}
+
+#[test]
+fn a_job_that_cannot_be_replaced_ends_all_that_waits() {
+    guarded(|| {
+        let folder = env::temp_dir().join(format!("helpers-mpi-launcher-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let launcher = folder.join("mpiexec");
+        fs::write(&launcher, "#!/bin/sh\nexec mpiexec \"$@\"\n").unwrap();
+        fs::set_permissions(&launcher, fs::Permissions::from_mode(0o755)).unwrap();
+        let pool = MpiPool::builder(2).launcher(&launcher).build().unwrap();
+        let family = family(&pool);
+        fs::remove_dir_all(folder).unwrap();
+        let start = Instant::now();
+        let view = pool.time_limit(Duration::from_millis(300)).unwrap();
+        let never = |_: u64| sleep(Duration::from_secs(1000));
+        let errors = view.imap(never, 0..5).map(Result::unwrap_err);
+        let errors: Vec<_> = errors.collect();
+        assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
+        for (item, error) in errors.iter().enumerate() {
+            assert!(error.is_timeout() || error.is_start(), "{item}: {error}");
+        }
+        assert!(errors[0].is_timeout(), "{}", errors[0]);
+        let told = errors[4].to_string();
+        assert!(told.contains("there is no program"), "{told}");
+        assert!(pool.map(|x: u64| x, [1]).unwrap_err().is_start());
+        assert!(vanish(&family), "the old job is gone");
+    });
+}
+
+#[test]
+fn a_fresh_job_becomes_ready_though_nobody_waits_for_it() {
+    guarded(|| {
+        let name = format!("helpers-mpi-ready-{}", process::id());
+        let path = env::temp_dir().join(name).to_str().unwrap().to_owned();
+        let note = |path: String| fs::write(path, "ready").unwrap();
+        let pool = MpiPool::builder(1)
+            .initializer(note, path.clone())
+            .build()
+            .unwrap();
+        fs::remove_file(&path).unwrap();
+        let error = pool.map(ill::<KILL>, [ILL]).unwrap_err();
+        assert!(error.is_worker_lost(), "{error}");
+        assert!(soon(|| fs::exists(&path).unwrap()));
+        fs::remove_file(path).unwrap();
     });
 }

@@ -71,16 +71,27 @@ impl Ranks {
     }
 
     /// Ends the job if all that its ranks still do is what nobody wants.
-    pub(super) fn end_lost_work(&mut self) {
-        let is_lost = self.members.iter().any(Member::is_at_lost_work);
-        if !is_lost || self.members.iter().any(Member::is_wanted) || self.line.job().is_none() {
+    pub(super) fn end_lost_work(&mut self, completed: &mut Completed) {
+        if !self.does_but_lost_work() || self.line.job().is_none() {
+            return;
+        }
+        // So that no rank begins anything else, and what they have done counts.
+        self.recall_all();
+        self.take_in_all(completed);
+        if !self.does_but_lost_work() {
             return;
         }
         for place in 0..self.members.len() {
             let waiting = self.members[place].leftovers();
             self.queue.take_back(waiting);
         }
-        self.restart();
+        self.restart(completed);
+    }
+
+    /// Whether ranks are at work, and all of them at what nobody wants.
+    fn does_but_lost_work(&self) -> bool {
+        let is_lost = self.members.iter().any(Member::is_at_lost_work);
+        is_lost && !self.members.iter().any(Member::is_wanted)
     }
 
     /// Ends the job, tells whom the tasks belong to that it was at, and starts a fresh one. What
@@ -143,19 +154,16 @@ impl Ranks {
                 return;
             }
         }
-        self.restart();
-        if let Some(error) = self.broken.take() {
-            self.give_up(error, completed);
-        }
+        self.restart(completed);
     }
 
     /// Starts a fresh job in the place of one that has ended or will now. If that fails, the pool
-    /// is broken.
-    fn restart(&mut self) {
+    /// is broken, and all that waits fails.
+    fn restart(&mut self, completed: &mut Completed) {
         let workers = self.plan.workers();
         let Line::Job { .. } = self.line else {
             let cause = "this program is a rank of the job that has ended".to_owned();
-            self.broken = Some(error::job(workers, cause));
+            self.give_up(error::job(workers, cause), completed);
             return;
         };
         let fresh = Job::start(&self.plan.settings, Role::Pool).map_err(|cause| cause.to_string());
@@ -166,7 +174,7 @@ impl Ranks {
         });
         match members {
             Ok(members) => self.members = members,
-            Err(cause) => self.broken = Some(error::job(workers, cause)),
+            Err(cause) => self.give_up(error::job(workers, cause), completed),
         }
         // Whoever sleeps watches the old one.
         self.bell.ring();
