@@ -3,9 +3,11 @@
 //! Rank 0 is the program. The others wait for what it wants of them: to run a function, or to be
 //! workers of a pool. When rank 0 comes to its end, so do they.
 
+mod hold;
+mod last_words;
+
 use std::ffi::c_int;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{env, io, process, thread};
 
@@ -15,6 +17,8 @@ use mpi::traits::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use self::hold::{Hold, Joined};
+use self::last_words::{Watchdog, fail, stop_at_once, tell};
 use crate::calls;
 use crate::error::{MpiError, Who};
 use crate::link::{Function, JOB, Report};
@@ -30,12 +34,6 @@ const ANSWER: c_int = 2;
 const LOOKING: Duration = Duration::from_millis(1);
 const SLEEP: Duration = Duration::from_millis(1);
 
-/// How long other ranks may take to say what they are doing.
-const TIME_TO_ANSWER: Duration = Duration::from_millis(300);
-
-/// How long the launcher may take to read the last words of a job.
-const TIME_TO_READ: Duration = Duration::from_secs(1);
-
 /// The values of all ranks, as bytes.
 type Values = Vec<(Who, Vec<u8>)>;
 
@@ -50,28 +48,8 @@ enum Order {
     End,
 }
 
-/// Rank 0's hold on the job.
-struct Joined {
-    /// For orders and answers alone.
-    orders: SimpleCommunicator,
-    /// Dropped last, which finalises MPI.
-    universe: Universe,
-}
-
-/// Rank 0's hold, in the process that is rank 0 of such a job.
-static JOINED: OnceLock<Mutex<Option<OneByOne>>> = OnceLock::new();
-
-/// What threads use in turns.
-struct OneByOne(Joined);
-
-// SAFETY: MPI was initialised for threads that make their calls one at a time, and the lock of
-// `JOINED` sees to that. Communicators are not bound to a thread.
-unsafe impl Send for OneByOne {}
-
-fn joined() -> Option<MutexGuard<'static, Option<OneByOne>>> {
-    let joined = JOINED.get()?;
-    Some(joined.lock().unwrap_or_else(PoisonError::into_inner))
-}
+/// On how many ranks this program was started, in a rank of such a job.
+static SIZE: OnceLock<usize> = OnceLock::new();
 
 /// Makes this process a part of the job that it was started in, if it was. Returns on rank 0
 /// only.
@@ -91,12 +69,12 @@ pub(crate) fn join() {
         }
     };
     let world = universe.world();
+    let _ = SIZE.set(world.size() as usize);
     let orders = world.duplicate();
     if world.rank() > 0 {
         follow(&orders, universe);
     }
-    let joined = Joined { orders, universe };
-    let _ = JOINED.set(Mutex::new(Some(OneByOne(joined))));
+    *hold::lock() = Hold::Free(Joined { orders, universe });
     extern "C" fn at_exit() {
         end();
     }
@@ -118,6 +96,7 @@ fn follow(orders: &SimpleCommunicator, universe: Universe) -> ! {
                 if let Err(error) = crate::pool::serve(orders.duplicate(), None) {
                     fail(&world, &format!("cannot serve the pool: {error}"));
                 }
+                send(orders, 0, ANSWER, &Report::Done);
             }
             Ok(Order::End) => break,
             Err(error) => fail(&world, &format!("got an order that is none: {error}")),
@@ -127,25 +106,41 @@ fn follow(orders: &SimpleCommunicator, universe: Universe) -> ! {
     process::exit(0)
 }
 
-/// Lets the other ranks come to their end.
+/// Lets the other ranks come to their end. If they are at work, which may last for ever, the job
+/// is stopped.
 fn end() {
-    let Some(OneByOne(joined)) = joined().and_then(|mut joined| joined.take()) else {
-        return;
+    let hold = hold::lock_at_end().map(|mut hold| {
+        hold.let_come_back();
+        std::mem::replace(&mut *hold, Hold::Gone)
+    });
+    let why = match hold {
+        Some(Hold::Gone) => return,
+        Some(Hold::Free(Joined { orders, universe })) => {
+            for rank in 1..orders.size() {
+                send(&orders, rank, ORDER, &Order::End);
+            }
+            // Communicators go before MPI does.
+            drop(orders);
+            drop(universe);
+            return;
+        }
+        Some(hold) => {
+            let why = hold.why_not();
+            // Or MPI would be finalised, which waits for all ranks.
+            std::mem::forget(hold);
+            why
+        }
+        None => hold::TOLD.to_owned(),
     };
-    let Joined { orders, universe } = joined;
-    for rank in 1..orders.size() {
-        send(&orders, rank, ORDER, &Order::End);
-    }
-    // Communicators go before MPI does.
-    drop(orders);
-    drop(universe);
+    tell(&format!(
+        "the program ended on rank 0 before the other ranks were free, so they were stopped. {why}"
+    ));
+    stop_at_once()
 }
 
-/// On rank 0 of such a job: how many other ranks there are.
+/// In a rank of such a job: how many other ranks there are.
 pub(crate) fn others() -> Option<usize> {
-    let joined = joined()?;
-    let OneByOne(joined) = joined.as_ref()?;
-    Some(joined.orders.size() as usize - 1)
+    Some(ranks()? - 1)
 }
 
 /// On how many ranks this program was started, as by `mpiexec -n 8 program`; `None` if it was
@@ -162,17 +157,27 @@ pub(crate) fn others() -> Option<usize> {
 /// # Ok::<(), MpiError>(())
 /// ```
 pub fn ranks() -> Option<usize> {
-    Some(others()? + 1)
+    SIZE.get().copied()
 }
 
-/// On rank 0 of such a job: a communicator for a pool, whose other ranks serve it from now on.
-pub(crate) fn begin_pool() -> Option<SimpleCommunicator> {
-    let joined = joined()?;
-    let OneByOne(joined) = joined.as_ref()?;
+/// On rank 0 of such a job: a communicator for a pool, whom the other ranks serve from now on.
+/// Nobody else gets them until [`end_pool`].
+pub(crate) fn begin_pool() -> Result<Option<SimpleCommunicator>, MpiError> {
+    let mut hold = hold::lock();
+    let Some(joined) = hold.take()? else {
+        return Ok(None);
+    };
     for rank in 1..joined.orders.size() {
         send(&joined.orders, rank, ORDER, &Order::Pool);
     }
-    Some(joined.orders.duplicate())
+    let world = joined.orders.duplicate();
+    *hold = Hold::Pool(joined);
+    Ok(Some(world))
+}
+
+/// The pool has told its ranks that it is gone, and makes no more calls of MPI.
+pub(crate) fn end_pool() {
+    hold::lock().end_pool();
 }
 
 /// On rank 0 of such a job: runs the function on all ranks, and gives their values.
@@ -180,17 +185,22 @@ pub(crate) fn run_on_all(
     function: &Function,
     ranks: usize,
     limit: Option<Duration>,
-) -> Option<Result<Values, MpiError>> {
-    let joined = joined()?;
-    let OneByOne(joined) = joined.as_ref()?;
+) -> Result<Option<Values>, MpiError> {
+    let mut hold = hold::lock();
+    let Some(joined) = hold.take()? else {
+        return Ok(None);
+    };
     let world = joined.universe.world();
     let size = world.size() as usize;
     if ranks != size {
-        return Some(Err(MpiError::invalid_input(format!(
+        *hold = Hold::Free(joined);
+        return Err(MpiError::invalid_input(format!(
             "{ranks} ranks were asked for, but this program was started on {size}: start it with \
              `mpiexec -n {ranks}`, or ask for as many as there are"
-        ))));
+        )));
     }
+    *hold = Hold::Function;
+    drop(hold);
     for rank in 1..world.size() {
         let function = function.clone();
         send(&joined.orders, rank, ORDER, &Order::Run { function, limit });
@@ -210,7 +220,8 @@ pub(crate) fn run_on_all(
         }
         report = Report::Done;
     }
-    Some(Ok(values))
+    *hold::lock() = Hold::Free(joined);
+    Ok(Some(values))
 }
 
 /// Runs the function on this rank. What fails ends the whole job: other ranks may wait for this
@@ -225,61 +236,6 @@ fn run(function: &Function, limit: Option<Duration>, world: &SimpleCommunicator)
         Report::NotSent(cause) => fail(world, &format!("has a value that cannot be sent: {cause}")),
         Report::Failed(why) => fail(world, &format!("cannot run the function: {why}")),
         _ => report,
-    }
-}
-
-/// Ends the job, and says why.
-fn fail(world: &SimpleCommunicator, why: &str) -> ! {
-    tell(&format!("rank {} on {} {why}", world.rank(), rank::host()));
-    world.abort(1)
-}
-
-/// Prints words that must be read before the job ends: a launcher that is to abort a job drops
-/// what waits for it in a pipe.
-fn tell(words: &str) {
-    eprintln!("{words}");
-    let start = Instant::now();
-    while unread() > 0 && start.elapsed() < TIME_TO_READ {
-        thread::sleep(SLEEP);
-    }
-}
-
-/// How many bytes wait in the pipe that is this process's stderr; none in what is no pipe.
-fn unread() -> c_int {
-    let mut bytes = 0;
-    // SAFETY: writes the number of bytes, or fails and writes nothing.
-    unsafe { nix::libc::ioctl(nix::libc::STDERR_FILENO, nix::libc::FIONREAD, &mut bytes) };
-    bytes
-}
-
-/// Ends the job when a function takes too long, and says where each rank is.
-struct Watchdog {
-    /// Dropped when the function has returned.
-    _done: mpsc::Sender<()>,
-}
-
-impl Watchdog {
-    fn start(limit: Duration, rank: c_int) -> Watchdog {
-        let (done, is_done) = mpsc::channel();
-        let host = rank::host();
-        let watch = move || {
-            if is_done.recv_timeout(limit) != Err(RecvTimeoutError::Timeout) {
-                return;
-            }
-            tell(&format!("rank {rank} on {host} {}", calls::state().text));
-            if rank == 0 {
-                thread::sleep(TIME_TO_ANSWER);
-                tell(&format!(
-                    "the job took longer than its limit of {limit:?}, and was stopped"
-                ));
-                // Not by MPI, in which the main thread is. The launcher ends the other ranks.
-                // SAFETY: ends the process, and touches nothing of it.
-                unsafe { nix::libc::_exit(1) }
-            }
-        };
-        // Without a thread there is no limit, which the batch system has as well.
-        let _ = thread::Builder::new().name("watch".to_owned()).spawn(watch);
-        Watchdog { _done: done }
     }
 }
 

@@ -35,9 +35,10 @@
 //! # On a cluster
 //! A batch system starts the program on all ranks, by `mpiexec` or `srun` in a script. [`init`]
 //! then returns on rank 0 alone. There [`mpi_run`] and [`MpiPool`] use the ranks that are there,
-//! and [`ranks`] tells how many they are. What ranks print is not labelled then, a rank that
-//! fails ends the whole job, and a deadlock without a time limit lasts until the batch system ends
-//! the job. `examples/primes.rs` is such a program, and `examples/primes.sbatch` its script for
+//! and [`ranks`] tells how many they are. One at a time has them, a function or a pool: what asks
+//! for ranks meanwhile gets an error. Drop a pool before the next one, and before the program
+//! ends. What ranks print is not labelled then, a rank that fails ends the whole job, and a
+//! deadlock without a time limit lasts until the batch system ends the job. `examples/primes.rs` is such a program, and `examples/primes.sbatch` its script for
 //! Slurm. A job that was started by hand inside an allocation (`salloc`) works as well: `mpiexec`
 //! knows its hosts, and `MpiRun::new(8).launcher("srun")` has Slurm start the ranks. Slurm itself is
 //! no part of the tests, which have a script in the place of `srun`.

@@ -63,7 +63,8 @@ const MOST_STATES: usize = 16;
 /// # Errors
 /// The ranks cannot be started; the function panics on a rank, or a rank's process ends; a value
 /// cannot be sent; all ranks have waited for each other for half a minute. The other ranks are
-/// stopped then. For a time limit, other hosts and the like see [`MpiRun`].
+/// stopped then. In a program that `mpiexec` has started, another function or a pool has the ranks.
+/// For a time limit, other hosts and the like see [`MpiRun`].
 pub fn mpi_run<R, F>(ranks: usize, f: F) -> Result<Vec<R>, MpiError>
 where
     R: Portable,
@@ -137,8 +138,8 @@ impl MpiRun {
         if self.limit == Some(Duration::ZERO) {
             return Err(MpiError::invalid_input("a time limit of 0 was asked for"));
         }
-        if let Some(values) = joined::run_on_all(&function, self.settings.ranks, self.limit) {
-            return values;
+        if let Some(values) = joined::run_on_all(&function, self.settings.ranks, self.limit)? {
+            return Ok(values);
         }
         let job = Job::start(&self.settings, Role::Run)?;
         let mut run = Run::new(&job, self.settings.ranks);

@@ -95,7 +95,8 @@ impl Ranks {
                 workers + 1
             )));
         }
-        let line = match joined::begin_pool() {
+        let here = joined::begin_pool().map_err(|error| error::invalid_input(error.to_string()))?;
+        let line = match here {
             Some(world) => {
                 let switch = Switch::new(Post::new(world));
                 Line::Here(switch.map_err(|cause| refused(cause.to_string()))?)
@@ -128,9 +129,15 @@ impl Ranks {
                 .functions
                 .push((place.clone(), library::length(place)));
         }
-        ranks.members = ranks
-            .members()
-            .map_err(|cause| refused(cause.to_string()))?;
+        match ranks.members() {
+            Ok(members) => ranks.members = members,
+            Err(cause) => {
+                let error = refused(cause.to_string());
+                // Or other ranks of this program would wait for the pool for ever.
+                ranks.give_up(error.clone(), &mut Completed::new());
+                return Err(error);
+            }
+        }
         Ok(ranks)
     }
 
@@ -318,11 +325,14 @@ impl Crew for Ranks {
     }
 
     fn give_up(&mut self, error: PoolError, completed: &mut Completed) {
-        match &mut self.line {
-            Line::Job { job, .. } => {
-                job.end(Duration::ZERO);
-            }
-            Line::Here(switch) => switch.close(TIME_TO_LEAVE),
+        if let Some(job) = self.line.job() {
+            job.end(Duration::ZERO);
+        }
+        if let Line::Here(switch) = &mut self.line {
+            switch.close(TIME_TO_LEAVE);
+            // Who still has a handle keeps the pool's remains, and they must call MPI no more.
+            self.line = Line::GivenBack;
+            joined::end_pool();
         }
         for member in &mut self.members {
             let waiting = member.leftovers();

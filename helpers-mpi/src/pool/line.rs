@@ -19,6 +19,8 @@ pub(super) enum Line {
     Job { job: Job, link: Option<Connection> },
     /// This program is rank 0 of a job that somebody else has started.
     Here(Switch),
+    /// It was, and has given the other ranks back.
+    GivenBack,
 }
 
 impl Line {
@@ -35,6 +37,7 @@ impl Line {
                 let bytes = body.bytes.as_slice().map_err(io::Error::other)?;
                 switch.send(rank, order, Bytes::Inline(bytes.to_vec()))
             }
+            Line::GivenBack => Err(io::Error::other("no ranks any more")),
         }
     }
 
@@ -46,6 +49,7 @@ impl Line {
                 switch.progress();
                 Ok(())
             }
+            Line::GivenBack => Ok(()),
         }
     }
 
@@ -54,6 +58,7 @@ impl Line {
         match self {
             Line::Job { link, .. } => link.as_ref().is_none_or(Connection::is_flushed),
             Line::Here(switch) => switch.is_flushed(),
+            Line::GivenBack => true,
         }
     }
 
@@ -84,6 +89,7 @@ impl Line {
                 Ok(message.map(|((rank, report), body)| (rank as usize, report, body)))
             }
             Line::Here(switch) => switch.take(),
+            Line::GivenBack => Ok(None),
         }
     }
 
@@ -108,7 +114,7 @@ impl Line {
     pub(super) fn looking(&self) -> Duration {
         match self {
             Line::Job { .. } => LOOKING,
-            Line::Here(_) => LOOKING_HERE,
+            Line::Here(_) | Line::GivenBack => LOOKING_HERE,
         }
     }
 
@@ -124,7 +130,7 @@ impl Line {
     pub(super) fn job(&self) -> Option<&Job> {
         match self {
             Line::Job { job, .. } => Some(job),
-            Line::Here(_) => None,
+            Line::Here(_) | Line::GivenBack => None,
         }
     }
 }

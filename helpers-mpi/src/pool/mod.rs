@@ -63,7 +63,10 @@ pub(crate) use self::doorbell::RING;
 ///
 /// In a notebook there is nothing to prepare. A program calls [`init`](crate::init) first thing in
 /// `main`. If such a program is itself started by `mpiexec`, its rank 0 owns the pool and the
-/// other ranks are the workers; the pool cannot replace them then.
+/// other ranks are the workers, of one pool at a time. They cannot be stopped or replaced then: a
+/// rank that is at an item past its time limit gets nothing else to do until that item ends, and
+/// when all are, the pool gives up. Dropping the pool waits two seconds at most for what ranks
+/// are doing, and the program's end stops those that are still at it, with an error.
 ///
 /// ```no_run
 /// use helpers::prelude::*;
@@ -97,7 +100,8 @@ impl MpiPool {
     /// Starts a job of `workers` + 1 ranks, and waits until they are ready.
     ///
     /// # Errors
-    /// The number is not from 1 to 1024, there is no `mpiexec`, or the ranks cannot be started.
+    /// The number is not from 1 to 1024, there is no `mpiexec`, or the ranks cannot be started; in a
+    /// program that `mpiexec` has started, a function or another pool has the ranks.
     pub fn new(workers: usize) -> Result<MpiPool, PoolError> {
         MpiPool::builder(workers).build()
     }

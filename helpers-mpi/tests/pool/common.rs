@@ -55,6 +55,22 @@ pub fn as_rank_0(ranks: usize, test: &str) -> String {
     passed(test, &mut command)
 }
 
+/// Runs an ignored test of this program on rank 0 of a job that `mpiexec` starts. The job must end
+/// badly, with these words; gives all that is said on errors.
+pub fn fails_as_rank_0(ranks: usize, test: &str, words: &[&str]) -> String {
+    let mut command = rank_0_of(ranks);
+    command.arg(env::current_exe().unwrap());
+    command.args(["--exact", test, "--ignored", "--nocapture"]);
+    let output =
+        run(&mut command, Duration::from_secs(60)).unwrap_or_else(|| panic!("{test} hangs"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{test} succeeds:\n{told}");
+    for word in words {
+        assert!(told.contains(word), "{test}: no {word:?} in:\n{told}");
+    }
+    told.into_owned()
+}
+
 /// An `mpiexec` that starts so many ranks of the program that is appended.
 pub fn rank_0_of(ranks: usize) -> Command {
     let mut command = Command::new("mpiexec");

@@ -1,12 +1,15 @@
 //! A program that `mpiexec` has started: its rank 0 has the other ranks as workers.
 
 use std::collections::BTreeSet;
-use std::process;
+use std::path::PathBuf;
+use std::thread::sleep;
 use std::time::Duration;
+use std::{env, fs, process};
 
 use helpers_mpi::prelude::*;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::common::{as_rank_0, guarded, ids};
+use crate::common::{as_rank_0, assert_goes_on, fails_as_rank_0, guarded, ids, soon};
 
 #[test]
 fn rank_0_of_a_job_has_the_others_as_workers() {
@@ -53,4 +56,142 @@ fn asks_for_too_many() {
     // The ranks are still to be had.
     let pool = MpiPool::new(1).unwrap();
     assert_eq!(pool.map(|x: u64| x + 1, [1]), Ok(vec![2]));
+}
+
+/// Ends items that would not end else.
+struct Flag(PathBuf);
+
+impl Flag {
+    fn new(name: &str) -> Flag {
+        let name = format!("helpers-mpi-{name}-{}", process::id());
+        Flag(env::temp_dir().join(name))
+    }
+
+    fn path(&self) -> String {
+        self.0.to_str().unwrap().to_owned()
+    }
+
+    fn raise(&self) {
+        fs::write(&self.0, "").unwrap();
+    }
+}
+
+impl Drop for Flag {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// An item that ends when there is a file of this name, or at once if the name is empty.
+fn until(flag: String) {
+    while !flag.is_empty() && !fs::exists(&flag).unwrap() {
+        sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn one_pool_at_a_time_has_the_ranks() {
+    guarded(|| {
+        as_rank_0(3, "here::asks_for_ranks_that_a_pool_has");
+    });
+}
+
+#[test]
+#[ignore = "runs on rank 0 of a job"]
+fn asks_for_ranks_that_a_pool_has() {
+    let pool = MpiPool::new(2).unwrap();
+    let second = MpiPool::new(2).unwrap_err();
+    assert!(second.is_invalid_input(), "{second}");
+    assert!(second.to_string().contains("drop the pool"), "{second}");
+    let run = mpi_run(3, |world| world.rank()).unwrap_err();
+    assert!(run.is_invalid_input(), "{run}");
+    assert!(run.to_string().contains("drop the pool"), "{run}");
+    assert_eq!(helpers_mpi::ranks(), Some(3));
+    assert_goes_on(&pool);
+    drop(pool);
+    assert_eq!(mpi_run(3, |world| world.rank()).unwrap(), [0, 1, 2]);
+    assert_goes_on(&MpiPool::new(2).unwrap());
+}
+
+#[test]
+fn ranks_that_a_dropped_pool_has_left_at_work_come_back() {
+    guarded(|| {
+        as_rank_0(3, "here::drops_a_pool_at_work");
+    });
+}
+
+#[test]
+#[ignore = "runs on rank 0 of a job"]
+fn drops_a_pool_at_work() {
+    let flag = Flag::new("dropped");
+    let pool = MpiPool::new(2).unwrap();
+    let handle = pool.submit(until, flag.path());
+    sleep(Duration::from_millis(100));
+    drop(pool);
+    assert!(handle.join().unwrap_err().is_cancelled());
+    let told = MpiPool::new(2).unwrap_err().to_string();
+    assert!(told.contains("still at work"), "{told}");
+    assert!(mpi_run(3, |_| ()).unwrap_err().is_invalid_input());
+    flag.raise();
+    assert!(soon(|| mpi_run(3, |_| ()).is_ok()));
+    assert_goes_on(&MpiPool::new(2).unwrap());
+}
+
+#[test]
+fn a_program_may_not_end_with_a_pool() {
+    guarded(|| {
+        let words = ["the program ended", "drop the pool"];
+        fails_as_rank_0(2, "here::exits_with_a_pool", &words);
+    });
+}
+
+#[test]
+#[ignore = "runs on rank 0 of a job"]
+fn exits_with_a_pool() {
+    let _pool = MpiPool::new(1).unwrap();
+    process::exit(0);
+}
+
+#[test]
+fn a_program_may_end_while_ranks_are_at_work_that_nobody_wants() {
+    guarded(|| {
+        let words = ["the program ended", "still at work"];
+        fails_as_rank_0(2, "here::ends_with_ranks_at_work", &words);
+    });
+}
+
+#[test]
+#[ignore = "runs on rank 0 of a job"]
+fn ends_with_ranks_at_work() {
+    let pool = MpiPool::new(1).unwrap();
+    drop(pool.submit(|()| sleep(Duration::from_secs(1000)), ()));
+    sleep(Duration::from_millis(100));
+}
+
+#[test]
+fn a_pool_that_cannot_begin_gives_the_ranks_back() {
+    guarded(|| {
+        as_rank_0(3, "here::begins_without_files");
+    });
+}
+
+#[test]
+#[ignore = "runs on rank 0 of a job"]
+fn begins_without_files() {
+    // Whatever MPI opens when ranks first talk to each other is open then.
+    assert_goes_on(&MpiPool::new(2).unwrap());
+    let (most, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let next = fs::read_dir("/proc/self/fd").unwrap().count() as u64 + 3;
+    let mut failures = 0;
+    for spare in 0..12 {
+        setrlimit(Resource::RLIMIT_NOFILE, next - 8 + spare, hard).unwrap();
+        let pool = MpiPool::new(2);
+        setrlimit(Resource::RLIMIT_NOFILE, most, hard).unwrap();
+        match pool {
+            Ok(pool) => assert_goes_on(&pool),
+            Err(_) => failures += 1,
+        }
+    }
+    assert!(failures > 1, "{failures}");
+    assert_goes_on(&MpiPool::new(2).unwrap());
 }

@@ -1,0 +1,146 @@
+//! Rank 0's hold on the job: who has the other ranks now, a function, a pool or nobody.
+//!
+//! MPI was initialised for threads that make their calls one at a time. So who has the ranks is
+//! also who may call MPI.
+
+use std::ffi::c_int;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mpi::environment::Universe;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::*;
+
+use super::{ANSWER, SIZE, SLEEP};
+use crate::error::MpiError;
+use crate::rank;
+
+/// How long ranks may take to come back from a pool that is gone, once they have done its work.
+const TIME_TO_COME_BACK: Duration = Duration::from_secs(1);
+
+/// Why the ranks are not free while another thread has the lock.
+pub(super) const TOLD: &str = "They are just being told what to do: wait until that call returns";
+
+/// What rank 0 needs to call MPI.
+pub(super) struct Joined {
+    /// For orders and answers alone.
+    pub(super) orders: SimpleCommunicator,
+    /// Dropped last, which finalises MPI.
+    pub(super) universe: Universe,
+}
+
+// SAFETY: communicators are not bound to a thread, and the calls are made one at a time: by who
+// has taken this out of `HOLD`, or else under its lock. While a pool makes calls of its own, `HOLD`
+// says so, and nobody uses what lies there.
+unsafe impl Send for Joined {}
+
+/// Who has the ranks.
+pub(super) enum Hold {
+    /// Nobody ever: there are none, or the program has let them come to their end.
+    Gone,
+    /// Nobody.
+    Free(Joined),
+    /// A function that runs on all ranks, this one included.
+    Function,
+    /// A pool.
+    Pool(Joined),
+    /// A pool that is gone. These ranks have not come back.
+    FormerPool(Joined, Vec<c_int>),
+}
+
+static HOLD: Mutex<Hold> = Mutex::new(Hold::Gone);
+
+/// No user's code runs under the lock.
+pub(super) fn lock() -> MutexGuard<'static, Hold> {
+    HOLD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same at the end of the program, which may come while a thread has the lock: `None` then.
+pub(super) fn lock_at_end() -> Option<MutexGuard<'static, Hold>> {
+    match HOLD.try_lock() {
+        Ok(hold) => Some(hold),
+        Err(TryLockError::Poisoned(hold)) => Some(hold.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+impl Hold {
+    /// Takes the ranks for a use of which `hold` will tell; `None` in a program that was not
+    /// started on ranks.
+    ///
+    /// Whoever has them need not give them back ever, so nobody waits for them here.
+    pub(super) fn take(&mut self) -> Result<Option<Joined>, MpiError> {
+        if SIZE.get().is_none() {
+            return Ok(None);
+        }
+        rank::check_is_none()?;
+        self.let_come_back();
+        let why = match std::mem::replace(self, Hold::Gone) {
+            Hold::Free(joined) => return Ok(Some(joined)),
+            other => {
+                *self = other;
+                self.why_not()
+            }
+        };
+        Err(MpiError::invalid_input(format!(
+            "rank 0 of a job cannot start ranks of its own, and the job's other ranks are not \
+             free. {why}"
+        )))
+    }
+
+    /// Notes that a pool makes no more calls. Its ranks come back when they have done its work.
+    pub(super) fn end_pool(&mut self) {
+        *self = match std::mem::replace(self, Hold::Gone) {
+            Hold::Pool(joined) => {
+                let ranks = (1..joined.orders.size()).collect();
+                Hold::FormerPool(joined, ranks)
+            }
+            other => other,
+        };
+    }
+
+    /// Waits for ranks to come back from a pool that is gone, but not for long.
+    pub(super) fn let_come_back(&mut self) {
+        let Hold::FormerPool(joined, away) = self else {
+            return;
+        };
+        let start = Instant::now();
+        loop {
+            away.retain(|&rank| {
+                let rank = joined.orders.process_at_rank(rank);
+                let message = rank.immediate_matched_probe_with_tag(ANSWER);
+                message
+                    .map(|message| message.matched_receive_vec::<u8>())
+                    .is_none()
+            });
+            if away.is_empty() || start.elapsed() > TIME_TO_COME_BACK {
+                break;
+            }
+            thread::sleep(SLEEP);
+        }
+        if away.is_empty()
+            && let Hold::FormerPool(joined, _) = std::mem::replace(self, Hold::Gone)
+        {
+            *self = Hold::Free(joined);
+        }
+    }
+
+    /// Why nobody else can have the ranks now.
+    pub(super) fn why_not(&self) -> String {
+        match self {
+            Hold::Gone => "The program is coming to its end".to_owned(),
+            Hold::Free(_) => TOLD.to_owned(),
+            Hold::Function => "A function of `mpi_run` is running on all ranks: wait until it has \
+                               returned"
+                .to_owned(),
+            Hold::Pool(_) => "An `MpiPool` has them: drop the pool first".to_owned(),
+            Hold::FormerPool(_, away) => format!(
+                "An `MpiPool` was dropped before its ranks had done their work, and {} of them \
+                 are still at work (rank {} is one): wait for all results before you drop a pool",
+                away.len(),
+                away[0]
+            ),
+        }
+    }
+}
