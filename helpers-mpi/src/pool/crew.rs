@@ -19,7 +19,7 @@ use helpers::internals::{
     Bell, Board, Body, Completed, Crew, Diary, Pace, Place, Queue, Sink, Task, Watched, error,
 };
 
-use self::loss::{FAILED_STARTS, abandon};
+use self::loss::FAILED_STARTS;
 use super::line::Line;
 use super::member::{Member, Stage};
 use super::message::machine;
@@ -313,12 +313,11 @@ impl Crew for Ranks {
     fn stop(&mut self, sink: &Arc<dyn Sink>, completed: &mut Completed) {
         self.recall_all();
         self.take_in_all(completed);
-        for member in &mut self.members {
-            let front = member.sent.front().and_then(|sent| sent.task.as_ref());
-            if front.is_some_and(|task| task.is_for(sink)) {
-                let error = error::stopped("another item of the same call failed");
-                abandon(member, error, completed);
-            }
+        // Where tasks cannot be taken back, some may lie behind the one that the rank is at.
+        let all_sent = self.members.iter_mut().flat_map(|member| &mut member.sent);
+        for task in all_sent.filter_map(|sent| sent.task.take_if(|task| task.is_for(sink))) {
+            let error = error::stopped("another item of the same call failed");
+            completed.push(task.end(Err(error)));
         }
         self.queue.stop(sink, completed);
         self.end_lost_work(completed);

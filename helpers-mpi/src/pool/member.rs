@@ -29,6 +29,8 @@ pub(super) struct Sent {
     /// `None` if nobody wants its result any more.
     pub(super) task: Option<Task>,
     pub(super) sequence: u32,
+    /// How long it may take as a whole.
+    limit: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -74,9 +76,15 @@ impl Member {
     pub(super) fn room(&self, depth: usize) -> usize {
         match (self.stage, self.shares_board) {
             (Stage::Ready, true) => depth,
+            // Where one may be past its limit and go on, others must not lie behind it.
+            (Stage::Ready, false) if self.has_limits() => depth.min(1),
             (Stage::Ready, false) => depth.min(MOST_KEPT),
             _ => 0,
         }
+    }
+
+    fn has_limits(&self) -> bool {
+        self.sent.iter().any(|sent| sent.limit.is_some())
     }
 
     /// Notes a task that is sent now; gives its number.
@@ -85,7 +93,9 @@ impl Member {
         if self.sent.is_empty() {
             self.last_used = Instant::now();
         }
+        let items = task.items.max(1) as u32;
         self.sent.push_back(Sent {
+            limit: task.time_limit.map(|limit| limit.saturating_mul(items)),
             task: Some(task),
             sequence: self.sequence,
         });
@@ -119,6 +129,13 @@ impl Member {
     /// Whether it is at a task whose result nobody wants.
     pub(super) fn is_at_lost_work(&self) -> bool {
         self.sent.front().is_some_and(|sent| sent.task.is_none())
+    }
+
+    /// Whether it is at a task whose result nobody wants, and that is past its limit for so long.
+    pub(super) fn is_late_for(&self, time: Duration) -> bool {
+        let limit = self.sent.front().and_then(|sent| sent.limit);
+        let longest = limit.map(|limit| limit.saturating_add(TIME_TO_BEGIN + time));
+        self.is_at_lost_work() && longest.is_some_and(|longest| self.busy_for() > longest)
     }
 
     /// For how long it has been at its item; at none, for how long it has done nothing.

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, fs, process};
 
 use helpers_mpi::prelude::*;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::common::{as_rank_0, assert_goes_on, fails_as_rank_0, guarded, ids, soon};
+use crate::common::{AT_ONCE, as_rank_0, assert_goes_on, fails_as_rank_0, guarded, ids, soon};
 
 #[test]
 fn rank_0_of_a_job_has_the_others_as_workers() {
@@ -87,6 +87,12 @@ fn until(flag: String) {
     while !flag.is_empty() && !fs::exists(&flag).unwrap() {
         sleep(Duration::from_millis(5));
     }
+}
+
+/// So many short items, so that later ones are sent ahead.
+fn warm_up(pool: &MpiPool) {
+    let items = vec![String::new(); 500];
+    pool.chunk_size(1).unwrap().map(until, items).unwrap();
 }
 
 #[test]
@@ -194,4 +200,86 @@ fn begins_without_files() {
     }
     assert!(failures > 1, "{failures}");
     assert_goes_on(&MpiPool::new(2).unwrap());
+}
+
+#[test]
+fn an_item_past_its_limit_holds_up_nobody() {
+    guarded(|| {
+        as_rank_0(3, "here::has_items_past_their_limit");
+    });
+}
+
+#[test]
+#[ignore = "runs on rank 0 of a job"]
+fn has_items_past_their_limit() {
+    let flag = Flag::new("limit");
+    let pool = MpiPool::new(2).unwrap();
+    let view = pool.chunk_size(1).unwrap();
+    let view = view.time_limit(Duration::from_millis(300)).unwrap();
+    let mut items = vec![String::new(); 40];
+    items[5] = flag.path();
+    let start = Instant::now();
+    warm_up(&pool);
+    // One rank is lost, and nothing with it.
+    let results: Vec<_> = view.imap(until, items.clone()).collect();
+    let failed: Vec<_> = (0..40).filter(|&item| results[item].is_err()).collect();
+    assert_eq!(failed, [5]);
+    let error = results[5].as_ref().unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    assert_goes_on(&pool);
+    // Then the other one.
+    let error = view.map(until, items).unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    assert_eq!(error.item(), Some(5));
+    let told = pool.map(|x: u64| x, 0..40).unwrap_err().to_string();
+    assert!(told.contains("past their time limit"), "{told}");
+    assert!(start.elapsed() < 2 * AT_ONCE, "{:?}", start.elapsed());
+    let error = pool.submit(|x: u64| x, 1).join().unwrap_err();
+    assert!(error.is_cancelled(), "{error}");
+    flag.raise();
+    drop(pool);
+    assert!(soon(|| mpi_run(3, |_| ()).is_ok()));
+    assert_goes_on(&MpiPool::new(2).unwrap());
+}
+
+#[test]
+fn a_rank_that_is_late_once_works_on() {
+    guarded(|| {
+        as_rank_0(2, "here::is_late_once");
+    });
+}
+
+#[test]
+#[ignore = "runs on rank 0 of a job"]
+fn is_late_once() {
+    let pool = MpiPool::new(1).unwrap();
+    let view = pool.time_limit(Duration::from_millis(100)).unwrap();
+    let nap = |ms: u64| sleep(Duration::from_millis(ms));
+    assert!(view.map(nap, [2_600]).unwrap_err().is_timeout());
+    assert_goes_on(&pool);
+}
+
+#[test]
+fn a_call_that_fails_leaves_nothing_behind_an_endless_item() {
+    guarded(|| {
+        as_rank_0(3, "here::fails_beside_an_endless_item");
+    });
+}
+
+#[test]
+#[ignore = "runs on rank 0 of a job"]
+fn fails_beside_an_endless_item() {
+    let flag = Flag::new("endless");
+    let pool = MpiPool::new(2).unwrap();
+    warm_up(&pool);
+    let start = Instant::now();
+    let mut items = vec![String::new(); 40];
+    // One never ends, with others behind it; one panics, as such a file cannot be.
+    items[5] = flag.path();
+    items[20] = "\0".to_owned();
+    let error = pool.chunk_size(1).unwrap().map(until, items).unwrap_err();
+    assert!(error.is_panic(), "{error}");
+    assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
+    assert_goes_on(&pool);
+    flag.raise();
 }

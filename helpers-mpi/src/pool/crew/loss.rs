@@ -8,7 +8,7 @@ use helpers::PoolError;
 use helpers::internals::{Completed, Crew, LIVENESS, error, is_notebook};
 use nix::sys::signal::{Signal, raise};
 
-use super::Ranks;
+use super::{Ranks, TIME_TO_LEAVE};
 use crate::job::Job;
 use crate::link::Role;
 use crate::pool::line::Line;
@@ -72,7 +72,20 @@ impl Ranks {
 
     /// Ends the job if all that its ranks still do is what nobody wants.
     pub(super) fn end_lost_work(&mut self, completed: &mut Completed) {
-        if !self.does_but_lost_work() || self.line.job().is_none() {
+        if !self.does_but_lost_work() {
+            return;
+        }
+        if self.line.job().is_none() {
+            // They cannot be replaced, but may still come to an end.
+            let are_late = self
+                .members
+                .iter()
+                .all(|member| member.is_late_for(TIME_TO_LEAVE));
+            if are_late && !self.queue.is_empty() {
+                let why = "all ranks are at items that are past their time limit, and a program \
+                           that `mpiexec` has started cannot replace them";
+                self.give_up(error::cancelled(why), completed);
+            }
             return;
         }
         // So that no rank begins anything else, and what they have done counts.
