@@ -50,9 +50,9 @@ pub mod error {
         PoolError::rank_lost(rank, item, how)
     }
 
-    /// An item that took longer than it may.
-    pub fn time_limit(worker: String, item: Option<usize>, limit: Duration) -> PoolError {
-        PoolError::time_limit(worker, item, limit)
+    /// An item that took longer than it may, on a rank.
+    pub fn time_limit(rank: String, item: Option<usize>, limit: Duration) -> PoolError {
+        PoolError::time_limit_of_rank(rank, item, limit)
     }
 
     /// An argument or a result that could not be sent.

@@ -75,7 +75,7 @@ impl Line {
                 None => return Ok(Arrival::Nothing),
             },
         };
-        connection.receive(false)
+        connection.receive()
     }
 
     /// Takes the next report, if it is there as a whole.

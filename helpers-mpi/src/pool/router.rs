@@ -22,7 +22,7 @@ pub(super) fn route(mut switch: Switch, pool: OwnedFd) -> io::Result<()> {
     let mut nap = Nap::new();
     loop {
         let mut is_quiet = true;
-        match pool.receive(false)? {
+        match pool.receive()? {
             Arrival::Nothing => {}
             Arrival::Closed => return end(switch),
             Arrival::Some => is_quiet = false,

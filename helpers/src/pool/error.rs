@@ -24,6 +24,8 @@ enum Kind {
         worker: String,
         item: Option<usize>,
         limit: Duration,
+        /// What becomes of the worker.
+        then: &'static str,
     },
     WorkerLost {
         worker: String,
@@ -62,6 +64,21 @@ impl PoolError {
             worker,
             item,
             limit,
+            then: "was stopped and replaced",
+        })
+    }
+
+    /// A rank cannot be stopped without its job.
+    pub(crate) fn time_limit_of_rank(
+        rank: String,
+        item: Option<usize>,
+        limit: Duration,
+    ) -> PoolError {
+        PoolError(Kind::TimeLimit {
+            worker: rank,
+            item,
+            limit,
+            then: "is given nothing else to do",
         })
     }
 
@@ -207,9 +224,10 @@ impl fmt::Display for PoolError {
                 worker,
                 item,
                 limit,
+                then,
             } => write!(
                 f,
-                "{} took longer than its limit of {limit:?}; {worker} was stopped and replaced",
+                "{} took longer than its limit of {limit:?}; {worker} {then}",
                 Task(*item)
             ),
             Kind::WorkerLost {

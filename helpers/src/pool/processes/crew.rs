@@ -100,7 +100,7 @@ impl Processes {
     /// Takes in what one worker has said; tells whether there may be more.
     fn take_in(&mut self, place: usize, completed: &mut Completed) -> bool {
         let worker = &mut self.workers[place];
-        let arrival = worker.link.receive(false);
+        let arrival = worker.link.receive();
         if matches!(arrival, Ok(Arrival::Nothing)) {
             return false;
         }

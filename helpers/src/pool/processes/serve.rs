@@ -119,7 +119,7 @@ impl Server {
     fn wait(&mut self) -> io::Result<Arrival> {
         let start = Instant::now();
         loop {
-            match self.link.receive(false)? {
+            match self.link.receive()? {
                 Arrival::Nothing => {}
                 arrival => return Ok(arrival),
             }

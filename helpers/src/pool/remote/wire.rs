@@ -167,8 +167,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Receives what is there; with `wait`, waits until something is.
-    pub fn receive(&mut self, wait: bool) -> io::Result<Arrival> {
+    /// Receives what is there.
+    pub fn receive(&mut self) -> io::Result<Arrival> {
         if self.received.is_empty() {
             self.received = 0..0;
         } else if self.received.end == self.buffer.len() {
@@ -183,7 +183,6 @@ impl Connection {
             &mut self.buffer[self.received.end..],
             &mut self.control,
             &mut self.received_files,
-            wait,
         )?;
         self.received.end += arrived.unwrap_or(0);
         Ok(match arrived {
@@ -259,16 +258,10 @@ fn receive_into(
     buffer: &mut [u8],
     control: &mut [u8],
     files: &mut VecDeque<Arc<OwnedFd>>,
-    wait: bool,
 ) -> io::Result<Option<usize>> {
-    let mut flags = MsgFlags::empty();
-    if !wait {
-        flags |= MsgFlags::MSG_DONTWAIT;
-    }
+    let flags = MsgFlags::MSG_DONTWAIT;
     #[cfg(target_os = "linux")]
-    {
-        flags |= MsgFlags::MSG_CMSG_CLOEXEC;
-    }
+    let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
     let mut parts = [IoSliceMut::new(buffer)];
     let message = match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(control), flags) {
         Ok(message) => message,
@@ -317,15 +310,15 @@ mod tests {
                 if let Some(message) = there.take::<u32>().unwrap() {
                     break message;
                 }
-                there.receive(true).unwrap();
+                there.receive().unwrap();
             };
             assert_eq!(head as usize, number);
             assert_eq!(body.files.len(), usize::from(number == 2));
             assert_eq!(Reader::new(body).read::<String>().unwrap(), text);
         }
-        assert_eq!(there.receive(false).unwrap(), Arrival::Nothing);
+        assert_eq!(there.receive().unwrap(), Arrival::Nothing);
         drop(here);
-        assert_eq!(there.receive(true).unwrap(), Arrival::Closed);
+        assert_eq!(there.receive().unwrap(), Arrival::Closed);
     }
 
     #[test]
@@ -333,7 +326,7 @@ mod tests {
         let (a, b) = UnixStream::pair().unwrap();
         io::Write::write_all(&mut &a, &[0xff; 64]).unwrap();
         let mut there = Connection::new(b, true);
-        there.receive(true).unwrap();
+        there.receive().unwrap();
         assert!(there.take::<u32>().is_err());
     }
 }
