@@ -7,6 +7,7 @@ takes seconds to start.
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,12 +17,15 @@ from pathlib import Path
 from unittest import mock
 
 import nbformat
+import psutil
 from nbformat import v4
 
 import notebooks
+from clone import wait_until
 from execute import Run
 
-HARNESS = Path(__file__).resolve().parents[1] / "notebooks.py"
+SCRIPTS = Path(__file__).resolve().parents[1]
+HARNESS = SCRIPTS / "notebooks.py"
 
 # A slow machine needs half of it for the first cell with a variable.
 CELL_SECONDS = "60"
@@ -221,3 +225,27 @@ class Files(unittest.TestCase):
 
     def test_no_notebooks(self):
         self.assert_fails("there is no notebook in")
+
+
+class WarmUp(unittest.TestCase):
+    def test_who_is_told_to_end_ends_the_kernel(self):
+        with tempfile.TemporaryDirectory() as folder:
+            told, kernel = Path(folder, "pid"), Path(folder, "kernel")
+            # It never answers.
+            says = f"echo $$ > {told}.new\nmv {told}.new {told}"
+            kernel.write_text(f"#!/bin/sh\n{says}\nexec sleep 600\n")
+            kernel.chmod(0o755)
+            for number in [signal.SIGTERM, signal.SIGHUP]:
+                warm_up = subprocess.Popen(
+                    [sys.executable, SCRIPTS / "warm_up.py", kernel], stderr=subprocess.PIPE
+                )
+                with warm_up:
+                    self.assertTrue(wait_until(told.exists))
+                    kernel_id = int(told.read_text())
+                    warm_up.send_signal(number)
+                    left = not wait_until(lambda: not psutil.pid_exists(kernel_id), 20)
+                    if left:
+                        os.kill(kernel_id, signal.SIGKILL)
+                    self.assertFalse(left, number)
+                    self.assertIn(b"told to end", warm_up.stderr.read())
+                told.unlink()
