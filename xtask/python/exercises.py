@@ -19,7 +19,7 @@ from pathlib import Path
 
 from execute import execute, read
 from normalise import normalise, to_text
-from notebooks import CLONE, choose, failures, report
+from notebooks import CLONE, choose, failures, put, replace, report, take
 
 FOLDER = CLONE / "notebooks/exercises"
 SOLVED = "solved"
@@ -69,8 +69,11 @@ def parse(arguments):
     return parser.parse_args(arguments)
 
 
-def exercises_of(notebook):
-    """The exercises of a notebook; raises `Malformed` if it is not as it must be."""
+def exercises_of(notebook, handed_out=True):
+    """The exercises of a notebook; raises `Malformed` if it is not as it must be.
+
+    In one that is not as handed out, somebody may have done them.
+    """
     solutions = solutions_of(notebook)
     exercises, title = [], None
     for place, cell in enumerate(notebook.cells):
@@ -85,7 +88,7 @@ def exercises_of(notebook):
             check = notebook.cells[place + 1] if place + 1 < len(notebook.cells) else None
             if check is None or "check" not in tags(check) or "check!(" not in check.source:
                 raise Malformed(f"there is no check behind exercise {title!r}")
-            if "TODO" not in cell.source:
+            if handed_out and "TODO" not in cell.source:
                 raise Malformed(f"exercise {title!r} does not say where to write (TODO)")
             exercises.append(Exercise(title, place, place + 1, solutions.pop(title)))
             title = None
@@ -119,17 +122,30 @@ def tags(cell):
     return cell.metadata.get("tags", [])
 
 
-def load(path):
-    """A notebook and its exercises; raises `Malformed`."""
+def readable(path):
+    """As `take`, but raises `Malformed`."""
     try:
-        notebook = read(path)
+        return take(path)
     except Exception as error:  # nbformat raises many kinds; all mean the same here
         raise Malformed(f"cannot be read: {error}") from error
+
+
+def load(path):
+    """A notebook as handed out and its exercises; raises `Malformed`."""
+    content, notebook = readable(path)
     if any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells):
         raise Malformed(f"has outputs; run: {TIDY}")
-    if path.read_text(encoding="utf-8") != to_text(normalise(read(path))):
+    if content.decode("utf-8") != tidied(copy.deepcopy(notebook)):
         raise Malformed(f"is not in the form of the course; run: {TIDY}")
     return notebook, exercises_of(notebook)
+
+
+def tidied(notebook):
+    """The text of the notebook without outputs and in the course's form, into which it is brought."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return to_text(normalise(notebook))
 
 
 def prove(path, options, report=report):
@@ -173,9 +189,13 @@ def result_of(cell):
 
 
 def solve(path, _options):
-    """Writes the notebook with its solutions filled in, beside the others but in a folder of its own."""
+    """Writes the notebook with its solutions filled in, beside the others but in a folder of its own.
+
+    Whoever has done some exercises keeps what they did, here and there.
+    """
     try:
-        notebook, exercises = load(path)
+        _, notebook = readable(path)
+        exercises = exercises_of(notebook, handed_out=False)
     except Malformed as error:
         return report(path, str(error))
     for exercise in exercises:
@@ -184,20 +204,32 @@ def solve(path, _options):
         if cell.cell_type == "code":
             # One folder further down.
             cell.source = cell.source.replace(LOADS_THE_CRATE, 'path = "../../../helpers')
-    written = path.parent / SOLVED / path.name
+    text, written = tidied(notebook), path.parent / SOLVED / path.name
+    if written.exists() and not is_tidied(written, text):
+        return report(path, f"{written} is another already; move or delete it, and run this again")
     written.parent.mkdir(exist_ok=True)
-    written.write_text(to_text(normalise(notebook)), encoding="utf-8")
+    if not written.exists():
+        replace(written, text.encode("utf-8"))
     print(written, flush=True)
     return True
 
 
+def is_tidied(path, text):
+    """Whether the file differs from the text by its outputs at most."""
+    try:
+        return tidied(read(path)) == text
+    except Exception:  # as in `readable`
+        return False
+
+
 def tidy(path, _options):
     """Writes the notebook without outputs and in the course's form."""
-    notebook = read(path)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    path.write_text(to_text(normalise(notebook)), encoding="utf-8")
+    try:
+        before, notebook = readable(path)
+    except Malformed as error:
+        return report(path, str(error))
+    if not put(path, before, tidied(notebook)):
+        return False
     print(path, flush=True)
     return True
 

@@ -9,11 +9,14 @@ whatever the person who grades can do.
 import argparse
 import csv
 import html
+import io
 import json
 import os
 import re
 import secrets
+import signal
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,16 +28,20 @@ import nbformat
 import psutil
 
 import kernels
+from course_kernel.lifeline import VARIABLE, Lifeline
 from exercises import FOLDER, exercises_of, tags
-from notebooks import CLONE
+from notebooks import CLONE, replace
 
 # The variable by which the processes of a notebook are known.
 MARK = "COURSE_GRADE"
 MOST_PROCESSES = 200
-# A notebook that says more than this prints without end.
+# A cell that says more than this prints without end, or shows what nobody can read.
 MOST_OUTPUT = 1 << 20
+OUTPUTS = {"stream", "error", "execute_result", "display_data"}
 # Many short lines are much, too: each comes in a message of its own.
 SIZE_OF_MESSAGE = 100
+# A line that loads one of the course's crates, by its name or by its place, as the kernel reads it.
+LOADS = re.compile(r"^ *:dep +([./][^ ]*/)?(?P<crate>helpers(-mpi)?)(?![\w-]).*$", re.MULTILINE)
 
 
 @dataclass
@@ -61,6 +68,9 @@ class Row:
         return self.results.count(PASSED)
 
 
+# Set when the program is told to end.
+STOPPED = threading.Event()
+
 PASSED, FAILED, MISSING, NOT_REACHED = "passed", "failed", "missing", "not reached"
 
 
@@ -79,28 +89,52 @@ def main() -> int:
     parser.add_argument("--kernel", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--course", type=Path, default=FOLDER, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.seconds <= 0 or options.memory <= 0:
+        parser.error("--seconds and --memory must be above 0")
+    limits = Limits(options.seconds, options.seconds / 3, int(options.memory * 2**30))
     files = notebooks_in(options.folder)
     if not files:
         print(f"there is no notebook in {options.folder}", file=sys.stderr)
         return 1
-    if options.seconds <= 0 or options.memory <= 0:
-        parser.error("--seconds and --memory must be above 0")
-    limits = Limits(options.seconds, options.seconds / 3, int(options.memory * 2**30))
     course = course_notebooks(options.course)
+    table = Table(options.out or options.folder)
+    # Not all that can be in a name can be printed everywhere.
+    sys.stdout.reconfigure(errors="replace")
 
-    def graded(file: Path) -> Row:
-        row = grade(file, str(file.relative_to(options.folder)), course, limits, options.kernel)
-        print(f"{row.file}: {summary(row)}", flush=True)
-        return row
+    def graded(place: int) -> None:
+        if not STOPPED.is_set():
+            name = shown(files[place].relative_to(options.folder))
+            row = grade(files[place], name, course, limits, options.kernel)
+            table.add(place, row)
+            print(f"{row.file}: {summary(row)}", flush=True)
 
+    ended_by_a_signal()
     with ThreadPoolExecutor(max(1, options.jobs)) as pool:
-        rows = list(pool.map(graded, files))
-    out = options.out or options.folder
-    out.mkdir(parents=True, exist_ok=True)
-    write_csv(rows, out / "grades.csv")
-    (out / "grades.html").write_text(page(rows), encoding="utf-8")
-    print(f"Written: {out / 'grades.csv'}, {out / 'grades.html'}")
+        try:
+            for _ in pool.map(graded, range(len(files))):
+                pass
+        except KeyboardInterrupt:
+            STOPPED.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+    table.write()
+    print(f"Written: {table.folder / 'grades.csv'}, {table.folder / 'grades.html'}")
+    if STOPPED.is_set():
+        print(f"Stopped: {len(table.rows)} of {len(files)} notebooks have a row")
+        return 1
     return 0
+
+
+def ended_by_a_signal() -> None:
+    """Makes signals that mean the end do what Ctrl-C does, so that no kernel is left."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # `nohup` wants the closed terminal to be ignored.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+def shown(path: Path) -> str:
+    """The path for people: a name from another system may be no text here."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def notebooks_in(folder: Path) -> list[Path]:
@@ -109,7 +143,17 @@ def notebooks_in(folder: Path) -> list[Path]:
 
 
 def course_notebooks(folder: Path) -> dict[str, nbformat.NotebookNode]:
-    return {path.stem: nbformat.read(path, as_version=4) for path in folder.glob("*.ipynb")}
+    """The course's notebooks of exercises; ends the program if one cannot be graded by."""
+    course = {}
+    for path in sorted(folder.glob("*.ipynb")):
+        try:
+            course[path.stem] = nbformat.read(path, as_version=4)
+            exercises_of(course[path.stem], handed_out=False)
+        except Exception as error:  # nbformat raises many kinds; all mean the same here
+            sys.exit(f"error: nothing can be graded by the course's own {path}: {error}")
+    if not course:
+        sys.exit(f"error: there is no notebook of the course in {folder}")
+    return course
 
 
 def code_cells(notebook) -> list:
@@ -148,43 +192,54 @@ def steps_of(notebook, official) -> tuple[list[Step], set[int]]:
 
     Also which exercises are there at all.
     """
-    exercises = exercises_of(official)
-    official_checks = [official.cells[exercise.check] for exercise in exercises]
-    checks = {check.id for check in official_checks} | {text(check) for check in official_checks}
-    # Some editors give cells new names; then the order of the tagged cells tells.
-    tagged = [cell.get("id") for cell in code_cells(notebook) if is_exercise(cell)]
-    ids = [official.cells[exercise.cell].id for exercise in exercises]
-    named = any(cell.get("id") in ids for cell in notebook.cells)
+    exercises = exercises_of(official, handed_out=False)
+    answers = [official.cells[exercise.cell] for exercise in exercises]
+    checks = [official.cells[exercise.check] for exercise in exercises]
     first, *_ = code_cells(official)
+    cells = [cell for cell in code_cells(notebook) if text(cell) != text(first)]
+    answered = places_of_answers(cells, answers)
+    checked = [{n for n, check in enumerate(checks) if is_same(cell, check)} for cell in cells]
+    # Where the reader's check is: the answer may stand in a new cell between.
+    due = {
+        number: max(p for p, here in enumerate(checked) if p == place or number in here)
+        for number, place in answered.items()
+    }
     steps = [Step(loading(first.source))]
-    there = set()
-    for cell in code_cells(notebook):
-        id = cell.get("id")
-        if id in checks or text(cell) in checks or text(cell) == text(first) or not text(cell):
-            continue
-        steps.append(Step(without_loading(cell.source)))
-        order = ids if named else tagged
-        if id in order and order.index(id) < len(exercises) and (named or is_exercise(cell)):
-            number = order.index(id)
-            if number not in there:
-                there.add(number)
-                steps.append(Step(official_checks[number].source, number))
-    return steps, there
+    for place, cell in enumerate(cells):
+        if text(cell) and not checked[place]:
+            steps.append(Step(without_loading(cell.source)))
+        steps += [Step(checks[number].source, number) for number in due if due[number] == place]
+    return steps, set(answered)
+
+
+def is_same(cell, other) -> bool:
+    return cell.get("id") == other.id or text(cell) == text(other)
+
+
+def places_of_answers(cells: list, answers: list) -> dict[int, int]:
+    """Where the cell of each exercise is, by the number of the exercise."""
+    ids = [answer.id for answer in answers]
+    named = {cell.get("id"): place for place, cell in reversed(list(enumerate(cells)))}
+    found = {number: named[id] for number, id in enumerate(ids) if id in named}
+    if found:
+        return found
+    # Some editors give cells new names; then the order of the tagged cells tells.
+    tagged = [place for place, cell in enumerate(cells) if is_exercise(cell)]
+    return dict(enumerate(tagged[: len(answers)]))
 
 
 def loading(source: str) -> str:
-    """The first cell, which finds the crate from wherever the notebook lies."""
-    place = json.dumps(str(CLONE / "helpers"))
-    lines = source.splitlines()
-    return "\n".join(
-        f":dep helpers = {{ path = {place} }}" if line.startswith(":dep helpers") else line
-        for line in lines
-    )
+    """The first cell, which finds the crates from wherever the notebook lies."""
+
+    def here(line: re.Match) -> str:
+        return f":dep {line['crate']} = {{ path = {json.dumps(str(CLONE / line['crate']))} }}"
+
+    return LOADS.sub(here, source)
 
 
 def without_loading(source: str) -> str:
-    """A cell without lines that would load the crate from somewhere else."""
-    return "\n".join(line for line in source.splitlines() if not line.startswith(":dep helpers"))
+    """A cell without lines that would load the crates from somewhere else."""
+    return LOADS.sub("", source)
 
 
 def grade(file: Path, name: str, course: dict, limits: Limits, kernel: Path) -> Row:
@@ -199,7 +254,7 @@ def grade(file: Path, name: str, course: dict, limits: Limits, kernel: Path) -> 
             return row
         row.lesson = lesson
         steps, there = steps_of(notebook, course[lesson])
-        count = len(exercises_of(course[lesson]))
+        count = len(exercises_of(course[lesson], handed_out=False))
         row.results = [NOT_REACHED if number in there else MISSING for number in range(count)]
         run(steps, row, limits, kernel)
     except Exception as error:  # A row for every notebook, whatever is wrong with it.
@@ -225,14 +280,23 @@ class Session:
     """A kernel, and the guard that ends it when it takes too much."""
 
     def __init__(self, kernel: Path, limits: Limits):
+        self.program = kernel
         self.limits = limits
         # Processes of this notebook are known by it, wherever they went.
         self.mark = secrets.token_hex(16)
-        self.kernel = kernels.Kernel(
-            [str(kernel), "kernel", "{connection_file}"],
-            env=os.environ | {MARK: self.mark},
-            cwd=str(CLONE / "notebooks"),
-        )
+        # Should this program be killed, the kernel does not run on.
+        self.lifeline = Lifeline()
+        try:
+            self.kernel = kernels.Kernel(
+                [str(kernel), "kernel", "{connection_file}"],
+                env=os.environ | {MARK: self.mark, VARIABLE: "1"},
+                cwd=str(CLONE / "notebooks"),
+                stdin=self.lifeline.far_end,
+            )
+        except BaseException:
+            self.lifeline.cut()
+            raise
+        self.lifeline.hand_over()
         self.trouble = ""
         self.ended = threading.Event()
         self.guard = threading.Thread(target=self.watch, daemon=True)
@@ -243,14 +307,19 @@ class Session:
             self.kernel.wait_until_ready()
         except BaseException:
             self.__exit__()
+            if self.trouble:
+                raise OutOfBounds(self.trouble) from None
             raise
         return self
 
     def __exit__(self, *_) -> None:
         self.ended.set()
         self.guard.join()
-        self.kernel.__exit__()
-        self.kill_all()
+        try:
+            self.kernel.__exit__()
+        finally:
+            self.kill_all()
+            self.lifeline.cut()
 
     def run(self, source: str) -> str:
         """Runs a cell; gives the first line of what went wrong."""
@@ -258,10 +327,11 @@ class Session:
 
     def passes(self, check: str) -> bool:
         """Whether the course's check finds the answer right."""
-        # A word that the notebook cannot have known before, and a path that it cannot have changed.
+        # A word that the notebook cannot have known before, and paths that it cannot have changed.
         word = secrets.token_hex(8)
         check = check.replace("check!(", "::helpers::check!(", 1)
-        said, _ = self.execute(f'println!("{word} {{}}", {{\n{check}\n}}.is_right());')
+        # In braces, since the kernel takes a line that begins with a colon for a command of its own.
+        said, _ = self.execute(f'{{ ::std::println!("{word} {{}}", {{\n{check}\n}}.is_right()); }}')
         return f"{word} true" in said
 
     def execute(self, source: str) -> tuple[str, str]:
@@ -277,8 +347,9 @@ class Session:
             except Empty:
                 continue
             content = message["content"]
+            if message["msg_type"] in OUTPUTS:
+                size += length_of(content) + SIZE_OF_MESSAGE
             if message["msg_type"] == "stream":
-                size += len(content["text"]) + SIZE_OF_MESSAGE
                 (said if content["name"] == "stdout" else problems).append(content["text"])
             elif message["msg_type"] == "error":
                 problems.append(content["evalue"])
@@ -286,7 +357,8 @@ class Session:
                 if message["parent_header"].get("msg_id") == request:
                     return "".join(said), "".join(problems)
             if size > MOST_OUTPUT:
-                raise OutOfBounds(f"it prints without end: {first_line(source)}")
+                most = MOST_OUTPUT / 2**20
+                raise OutOfBounds(f"more than {most:g} MiB of output: {first_line(source)}")
 
     def check_bounds(self, deadline: float, source: str) -> None:
         if self.trouble:
@@ -309,6 +381,8 @@ class Session:
                 self.trouble = f"more than {self.limits.memory / 2**30:g} GiB of memory"
             elif len(family) > MOST_PROCESSES:
                 self.trouble = f"more than {MOST_PROCESSES} processes"
+            elif STOPPED.is_set():
+                self.trouble = "grading was stopped"
             if self.trouble:
                 self.kill_all()
                 return
@@ -337,18 +411,42 @@ class Session:
 
     def is_mine(self, process: psutil.Process) -> bool:
         try:
-            return process.environ().get(MARK) == self.mark
+            if process.environ().get(MARK) != self.mark:
+                return False
+            # That one ends by itself, and before that deletes what the kernel has compiled.
+            is_janitor = process.cmdline()[1:2] == ["janitor"]
+            return not (is_janitor and Path(process.exe()).samefile(self.program))
         except (psutil.Error, OSError):
             return False
 
 
 def memory_of(process: psutil.Process) -> int:
-    """The memory that a process shares with no other, in bytes, where the system tells."""
+    """The memory of a process, in bytes: its own, and its part of what it shares.
+
+    What is but read from files does not count, since it can be read again.
+    """
+    try:
+        table = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+        parts = re.findall(r"^Pss_(?:Anon|Shmem): +(\d+) kB$", table, re.MULTILINE)
+    except OSError:
+        parts = []
+    if parts:
+        return sum(map(int, parts)) * 1024
+    # A system that does not tell as much.
     try:
         memory = process.memory_info()
     except psutil.Error:
         return 0
     return memory.rss - getattr(memory, "shared", 0)
+
+
+def length_of(content: object) -> int:
+    """The characters in all texts of a message."""
+    if isinstance(content, dict):
+        return sum(map(length_of, content.values()))
+    if isinstance(content, list):
+        return sum(map(length_of, content))
+    return len(content) if isinstance(content, str) else 0
 
 
 def first_line(text: str) -> str:
@@ -361,18 +459,50 @@ def summary(row: Row) -> str:
     return "; ".join([found, *row.remarks])
 
 
-def write_csv(rows: list[Row], path: Path) -> None:
+class Table:
+    """The rows so far, in files: whatever happens later, what was graded is kept."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.rows: dict[int, Row] = {}
+        self.lock = threading.Lock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            sys.exit(f"error: cannot write in {folder}: {error}; name another folder with --out")
+
+    def add(self, place: int, row: Row) -> None:
+        """Adds a row and writes the table, with the rows in the order of their places."""
+        with self.lock:
+            self.rows[place] = row
+        try:
+            self.write()
+        except OSError as error:
+            # It is tried again with the next row, and at the end.
+            print(f"cannot write the table: {error}", flush=True)
+
+    def write(self) -> None:
+        with self.lock:
+            rows = [row for _, row in sorted(self.rows.items())]
+            for name, text in [("grades.csv", csv_of(rows)), ("grades.html", page(rows))]:
+                replace(self.folder / name, text.encode(errors="replace"))
+
+
+def csv_of(rows: list[Row]) -> str:
+    """The table for programs."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
     most = max((len(row.results) for row in rows), default=0)
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        numbers = [f"exercise {number}" for number in range(1, most + 1)]
-        table.writerow(["notebook", "lesson", "passed", "of", *numbers, "seconds", "remarks"])
-        for row in rows:
-            results = row.results + [""] * (most - len(row.results))
-            passed = [row.passed, len(row.results)]
-            remarks = "; ".join(row.remarks)
-            values = [row.file, row.lesson, *passed, *results, f"{row.seconds:.0f}", remarks]
-            table.writerow([harmless(value) for value in values])
+    numbers = [f"exercise {number}" for number in range(1, most + 1)]
+    table.writerow(["notebook", "lesson", "passed", "of", *numbers, "seconds", "remarks"])
+    for row in rows:
+        results = row.results + [""] * (most - len(row.results))
+        passed = [row.passed, len(row.results)]
+        remarks = "; ".join(row.remarks)
+        values = [row.file, row.lesson, *passed, *results, f"{row.seconds:.0f}", remarks]
+        table.writerow([harmless(value) for value in values])
+    return text.getvalue()
 
 
 def harmless(value: object) -> object:

@@ -27,8 +27,14 @@ class Kernel:
         self.manager._kernel_spec = KernelSpec(
             argv=argv, display_name="Rust", language="rust", interrupt_mode="message"
         )
-        self.manager.start_kernel(**start)
-        self.client = self.manager.client()
+        try:
+            self.manager.start_kernel(**start)
+            self.client = self.manager.client()
+        except BaseException:
+            # Who is told to end may be told just now.
+            if self.manager.has_kernel:
+                self.manager.shutdown_kernel(now=True)
+            raise
 
     def wait_until_ready(self):
         self.client.start_channels()

@@ -1,12 +1,17 @@
 """Runs the course's notebooks: `cargo xtask notebooks [names] [--check] [--timeout SECONDS]`."""
 
 import argparse
+import os
+import secrets
+import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from execute import execute, read
+import nbformat
+
+from execute import execute
 from normalise import normalise, to_text
 
 CLONE = Path(__file__).resolve().parents[2]
@@ -57,11 +62,11 @@ def run(path, options):
     started = time.monotonic()
     print(f"{path.stem} …", flush=True)
     try:
-        notebook = read(path)
+        before, notebook = take(path)
     except Exception as error:  # nbformat raises many kinds; all mean the same here
         return report(path, f"cannot be read: {error}")
     if options.check:
-        untidy = untidiness(path, read(path))
+        untidy = untidiness(path, take(path)[1])
         if untidy:
             return report(path, f"{untidy}; run: cargo xtask notebooks {path.stem}")
     result = execute(notebook, path.parent, options.timeout)
@@ -69,14 +74,46 @@ def run(path, options):
         problem = result.problem
         place = f"cell {problem.cell} (`{problem.first_line}`)" if problem.cell else "start"
         return report(path, f"{place}: {problem.message}")
-    if not options.check:
-        path.write_text(to_text(normalise(notebook)), encoding="utf-8")
+    if not options.check and not put(path, before, to_text(normalise(notebook))):
+        return False
     slowest = max(result.seconds_of, key=result.seconds_of.get, default=None)
     cells = f"{len(result.seconds_of)} cells in {time.monotonic() - started:.1f} s"
     if slowest:
         cells += f", the slowest is cell {slowest} with {result.seconds_of[slowest]:.1f} s"
     print(f"{path.stem}: ok, {cells}", flush=True)
     return True
+
+
+def take(path):
+    """What is in the file of a notebook, and the notebook."""
+    content = path.read_bytes()
+    return content, nbformat.reads(content.decode("utf-8"), as_version=4)
+
+
+def put(path, before, text):
+    """Writes a notebook, unless the file is no longer what it was; tells whether it did."""
+    try:
+        is_unchanged = path.read_bytes() == before
+    except FileNotFoundError:
+        is_unchanged = False
+    if not is_unchanged:
+        return report(path, "was changed meanwhile, so nothing is written; run the command again")
+    replace(path, text.encode("utf-8"))
+    return True
+
+
+def replace(path, content):
+    """Writes a file at once: whoever looks, whenever that is, finds all of the old or of the new."""
+    path = path.resolve()
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(partial, "xb") as file:
+            file.write(content)
+        if path.exists():
+            shutil.copymode(path, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def untidiness(path, notebook):

@@ -9,8 +9,10 @@ import sys
 import cells
 from kernels import Kernel
 
-# Who is told to end ends the kernel as well.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
+# Who is told to end ends the kernel as well; `nohup` wants the closed terminal to be ignored.
+for number in (signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) != signal.SIG_IGN:
+        signal.signal(number, lambda *_: sys.exit("told to end"))
 
 with Kernel([sys.argv[1], "--control_file", "{connection_file}"]) as kernel:
     kernel.run(cells.LOAD)

@@ -66,9 +66,9 @@ class Files(unittest.TestCase):
             status = exercises.main(["--folder", str(self.folder), *arguments])
         return status, said.getvalue()
 
-    def assert_malformed(self, cells, *words, tidy=True):
+    def assert_malformed(self, cells, *words, tidy=True, ways=([], ["--solve"])):
         self.write(cells, tidy)
-        for arguments in [[], ["--solve"]]:
+        for arguments in ways:
             with mock.patch.object(exercises, "execute", side_effect=AssertionError("was run")):
                 status, said = self.run_main(*arguments)
             self.assertEqual(status, 1, said)
@@ -114,7 +114,7 @@ class Files(unittest.TestCase):
 
     def test_no_place_to_write(self):
         cells = exercise(given=SOLVED)
-        self.assert_malformed(cells, "'1 · Sums' does not say where to write")
+        self.assert_malformed(cells, "'1 · Sums' does not say where to write", ways=[[]])
 
     def test_no_exercises(self):
         self.assert_malformed(exercise()[:2], "has no exercises")
@@ -122,12 +122,12 @@ class Files(unittest.TestCase):
     def test_outputs(self):
         cells = exercise()
         cells[4].outputs = [output("Right.")]
-        self.assert_malformed(cells, "has outputs", "cargo xtask solutions --tidy")
+        self.assert_malformed(cells, "has outputs", "cargo xtask solutions --tidy", ways=[[]])
 
     def test_untidy(self):
         cells = exercise()
         cells[0].metadata = {"collapsed": True}
-        self.assert_malformed(cells, "not in the form", tidy=False)
+        self.assert_malformed(cells, "not in the form", tidy=False, ways=[[]])
         with contextlib.redirect_stdout(io.StringIO()):
             exercises.main(["--folder", str(self.folder), "--tidy"])
         exercises.load(self.folder / "sums.ipynb")
@@ -137,6 +137,25 @@ class Files(unittest.TestCase):
         status, said = self.run_main()
         self.assertEqual(status, 1)
         self.assertIn("torn: FAILED: cannot be read", said)
+        for way in ["--solve", "--tidy"]:
+            status, said = self.run_main(way)
+            self.assertEqual(status, 1)
+            self.assertIn("torn: FAILED: cannot be read", said)
+
+    def test_tidy_keeps_what_was_saved_meanwhile(self):
+        cells = exercise()
+        cells[4].outputs = [output("Right.")]
+        path = self.write(cells)
+
+        def normalise_slowly(notebook):
+            path.write_text("newer", encoding="utf-8")
+            return normalise(notebook)
+
+        with mock.patch.object(exercises, "normalise", side_effect=normalise_slowly):
+            status, said = self.run_main("--tidy")
+        self.assertEqual(status, 1, said)
+        self.assertIn("sums: FAILED: was changed meanwhile", said)
+        self.assertEqual(path.read_text(encoding="utf-8"), "newer")
 
     def test_solve(self):
         path = self.write(exercise())
@@ -148,6 +167,35 @@ class Files(unittest.TestCase):
         self.assertEqual(solved[3].source, SOLVED)
         self.assertIn('path = "../../../helpers"', solved[1].source)
         self.assertEqual(path.read_text(encoding="utf-8"), handed_out, "the original is as it was")
+
+    def test_solve_what_somebody_has_done(self):
+        cells = exercise(given="fn sum(a: u32, b: u32) -> u32 { b + a }")
+        cells[0].metadata = {"collapsed": True}
+        cells[4].outputs = [output("Right.")]
+        path = self.write(cells, tidy=False)
+        done = path.read_bytes()
+        status, said = self.run_main("--solve")
+        self.assertEqual(status, 0, said)
+        solved = exercises.read(self.folder / "solved/sums.ipynb").cells
+        self.assertEqual((solved[3].source, solved[4].outputs), (SOLVED, []))
+        self.assertEqual(path.read_bytes(), done, "the original is as it was")
+
+    def test_solved_notebooks_that_are_there(self):
+        self.write(exercise())
+        self.assertEqual(self.run_main("--solve")[0], 0)
+        written = self.folder / "solved/sums.ipynb"
+        notebook = exercises.read(written)
+        notebook.cells[4].outputs = [output("Right.")]
+        written.write_text(to_text(notebook), encoding="utf-8")
+        was_run = written.read_bytes()
+        self.assertEqual(self.run_main("--solve"), (0, f"{written}\n"))
+        self.assertEqual(written.read_bytes(), was_run)
+        for other in [b"{", to_text(v4.new_notebook(cells=exercise())).encode()]:
+            written.write_bytes(other)
+            status, said = self.run_main("--solve")
+            self.assertEqual(status, 1)
+            self.assertIn(f"FAILED: {written} is another already; move or delete it", said)
+            self.assertEqual(written.read_bytes(), other)
 
     def assert_verdicts(self, handed_out, solved, status, *words, problem=None):
         """What is said if the checks give these verdicts."""

@@ -4,17 +4,28 @@ Each notebook runs in a kernel of its own; some at a time, in the background, si
 takes seconds to start.
 """
 
+import contextlib
+import io
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import nbformat
+import psutil
 from nbformat import v4
 
-HARNESS = Path(__file__).resolve().parents[1] / "notebooks.py"
+import notebooks
+from clone import wait_until
+from execute import Run
+
+SCRIPTS = Path(__file__).resolve().parents[1]
+HARNESS = SCRIPTS / "notebooks.py"
 
 # A slow machine needs half of it for the first cell with a variable.
 CELL_SECONDS = "60"
@@ -157,9 +168,84 @@ class Files(unittest.TestCase):
         (self.folder / "torn.ipynb").write_text("{")
         self.assert_fails("torn: FAILED", "cannot be read")
 
+    def run_and_meanwhile(self, happens):
+        """Runs a notebook, in which something happens to its file; gives what was said."""
+        path = self.folder / "lesson.ipynb"
+        nbformat.write(v4.new_notebook(cells=[v4.new_code_cell("1")]), path)
+
+        def execute(*_):
+            happens(path)
+            return Run()
+
+        said = io.StringIO()
+        with mock.patch.object(notebooks, "execute", side_effect=execute):
+            with contextlib.redirect_stdout(said):
+                self.status = notebooks.main(["--folder", str(self.folder)])
+        return said.getvalue()
+
+    def test_what_was_saved_meanwhile_is_kept(self):
+        said = self.run_and_meanwhile(lambda path: path.write_text("newer"))
+        self.assertEqual(self.status, 1)
+        self.assertIn("lesson: FAILED: was changed meanwhile", said)
+        self.assertEqual((self.folder / "lesson.ipynb").read_text(), "newer")
+        said = self.run_and_meanwhile(Path.unlink)
+        self.assertIn("lesson: FAILED: was changed meanwhile", said)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_a_file_is_written_whole(self):
+        """And is as before in all else."""
+        held = []
+
+        def happens(path):
+            path.chmod(0o640)
+            held.append(open(path, encoding="utf-8"))
+
+        said = self.run_and_meanwhile(happens)
+        [path] = self.folder.iterdir()
+        self.assertEqual((self.status, path.name), (0, "lesson.ipynb"), said)
+        self.assertEqual(path.stat().st_mode & 0o777, 0o640)
+        [file] = held
+        with file:
+            written = path.read_text(encoding="utf-8")
+            old = file.read()
+        self.assertEqual(len(nbformat.reads(old, 4).cells), 1, "the file was overwritten in place")
+        self.assertNotEqual(old, written)
+
+    def test_a_link_stays_a_link(self):
+        target = self.folder / "target"
+        target.write_bytes(b"old")
+        link = self.folder / "link"
+        os.symlink("target", link)
+        notebooks.replace(link, b"new")
+        self.assertEqual((link.is_symlink(), target.read_bytes()), (True, b"new"))
+
     def test_unknown_name(self):
         nbformat.write(v4.new_notebook(), self.folder / "known.ipynb")
         self.assert_fails("no notebook unheard", "known", arguments=["unheard"])
 
     def test_no_notebooks(self):
         self.assert_fails("there is no notebook in")
+
+
+class WarmUp(unittest.TestCase):
+    def test_who_is_told_to_end_ends_the_kernel(self):
+        with tempfile.TemporaryDirectory() as folder:
+            told, kernel = Path(folder, "pid"), Path(folder, "kernel")
+            # It never answers.
+            says = f"echo $$ > {told}.new\nmv {told}.new {told}"
+            kernel.write_text(f"#!/bin/sh\n{says}\nexec sleep 600\n")
+            kernel.chmod(0o755)
+            for number in [signal.SIGTERM, signal.SIGHUP]:
+                warm_up = subprocess.Popen(
+                    [sys.executable, SCRIPTS / "warm_up.py", kernel], stderr=subprocess.PIPE
+                )
+                with warm_up:
+                    self.assertTrue(wait_until(told.exists))
+                    kernel_id = int(told.read_text())
+                    warm_up.send_signal(number)
+                    left = not wait_until(lambda: not psutil.pid_exists(kernel_id), 20)
+                    if left:
+                        os.kill(kernel_id, signal.SIGKILL)
+                    self.assertFalse(left, number)
+                    self.assertIn(b"told to end", warm_up.stderr.read())
+                told.unlink()
