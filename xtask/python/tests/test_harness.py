@@ -228,6 +228,12 @@ class Files(unittest.TestCase):
 
 
 class WarmUp(unittest.TestCase):
+    def setUp(self):
+        # Programs that `nohup` has started do not hear of a closed terminal, nor do those that
+        # they start.
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        self.addCleanup(signal.signal, signal.SIGHUP, before)
+
     def test_who_is_told_to_end_ends_the_kernel(self):
         with tempfile.TemporaryDirectory() as folder:
             told, kernel = Path(folder, "pid"), Path(folder, "kernel")
