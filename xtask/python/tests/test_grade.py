@@ -1,6 +1,8 @@
 """Grading, on the real kernel: good answers, poor ones, and notebooks that misbehave."""
 
+import contextlib
 import csv
+import fcntl
 import os
 import shutil
 import signal
@@ -113,8 +115,15 @@ def elsewhere():
     return notebook
 
 
-def build_folders():
-    return set((CLONE / ".course/kernels").glob("*-*"))
+def abandoned():
+    """The build folders whose kernel has ended. Other checks may have kernels of their own."""
+    found = set()
+    for path in (CLONE / ".course/kernels").glob("*.lock"):
+        # It may go while it is looked at.
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), open(path) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            found.add(path.stem)
+    return found
 
 
 def cheating():
@@ -269,10 +278,11 @@ class Files(unittest.TestCase):
         self.assertIn(f"error: cannot write in {out}: ", graded.stderr)
 
     def test_what_was_graded_is_kept(self):
-        # Programs that `nohup` has started do not hear of a closed terminal, nor do those that
-        # they start.
-        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        self.addCleanup(signal.signal, signal.SIGHUP, before)
+        # What is started by `nohup`, or in the background of a shell, is deaf to some signals, and
+        # so are the programs that it starts.
+        for number in [signal.SIGINT, signal.SIGHUP]:
+            before = signal.signal(number, signal.default_int_handler)
+            self.addCleanup(signal.signal, number, before)
         self.hand_in(b"a.ipynb", b"b.ipynb", b"c.ipynb")
         for number in [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]:
             run = f"row.file == 'b.ipynb' and (os.kill(os.getpid(), {number}), grade.STOPPED.wait(30))"
@@ -369,9 +379,9 @@ class Grades(unittest.TestCase):
         command = [sys.executable, str(CLONE / "xtask/python/grade.py"), str(hand_in)]
         command += ["--kernel", str(launcher()), "--course", str(lessons)]
         command += ["--seconds", "180", "--memory", "2.5", "--jobs", "3"]
-        before = build_folders()
+        before = abandoned()
         cls.graded = subprocess.run(command, capture_output=True, text=True)
-        cls.left = wait_until(lambda: build_folders() <= before, 20) or build_folders() - before
+        cls.left = wait_until(lambda: abandoned() <= before, 20) or abandoned() - before
         with open(hand_in / "grades.csv", encoding="utf-8", newline="") as file:
             cls.rows = {Path(row["notebook"]).stem: row for row in csv.DictReader(file)}
         cls.page = (hand_in / "grades.html").read_text(encoding="utf-8")
