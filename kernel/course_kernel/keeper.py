@@ -219,10 +219,9 @@ class SpareKeeper(LoggingConfigurable):
 
     def _rest_if_compiled_by_others(self, reason: str) -> None:
         """Two servers with another Rust or MPI library each would compile against each other."""
-        sources = fingerprint.of_sources(self.clone)
-        if reason == CHANGED and sources == self._made_from:
+        if reason == CHANGED and fingerprint.of_sources(self.clone) == self._made_from:
             why = "somebody else has compiled the crates, perhaps with another Rust or MPI library"
-            self._give_up(sources, SpareFailed(why))
+            self._give_up(self._made_from, SpareFailed(why))
 
     def _give_up(self, sources: str, error: Exception) -> None:
         """Notes that nothing comes of these sources, for a while or until they change."""

@@ -192,29 +192,6 @@ fn a_waiting_worker_does_not_start_a_task_that_needs_the_one_it_is_in() {
     });
 }
 
-#[test]
-fn a_wait_that_could_never_end_is_an_error() {
-    within_seconds(|| {
-        let pool = Pool::new(1).unwrap();
-        let (begun, has_begun) = mpsc::channel();
-        let (go, may_go) = mpsc::channel::<()>();
-        let below = pool.submit(
-            move |()| {
-                begun.send(()).unwrap();
-                may_go.recv().unwrap();
-                // As rayon's own functions do while they wait: run another task of the pool.
-                rayon::yield_now();
-            },
-            (),
-        );
-        has_begun.recv().unwrap();
-        let above = pool.submit(|below: JoinHandle<()>| below.join(), below);
-        go.send(()).unwrap();
-        let error = above.join().unwrap().unwrap_err();
-        assert!(error.is_deadlock(), "{error}");
-    });
-}
-
 /// What a task finds that waits for one which it has interrupted, and for one that will end.
 fn found_above<R: Send + 'static>(
     wait: impl FnOnce([JoinHandle<u64>; 2]) -> R + Send + 'static,
@@ -227,6 +204,7 @@ fn found_above<R: Send + 'static>(
             move |()| {
                 begun.send(()).unwrap();
                 may_go.recv().unwrap();
+                // As rayon's own functions do while they wait: run another task of the pool.
                 rayon::yield_now();
                 1
             },
@@ -245,6 +223,12 @@ fn found_above<R: Send + 'static>(
         go.send(()).unwrap();
         above.join().unwrap()
     })
+}
+
+#[test]
+fn a_wait_that_could_never_end_is_an_error() {
+    let error = found_above(|[below, _other]| below.join()).unwrap_err();
+    assert!(error.is_deadlock(), "{error}");
 }
 
 #[test]
