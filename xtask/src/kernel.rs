@@ -185,9 +185,6 @@ impl Claim {
             janitor.stdin(Stdio::null());
         }
         janitor
-            // Grading kills what bears this mark when a notebook breaks its bounds. The janitor has
-            // to tidy up after it.
-            .env_remove("COURSE_GRADE")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             // Jupyter kills the whole process group of a kernel.
