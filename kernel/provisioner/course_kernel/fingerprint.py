@@ -11,10 +11,11 @@ SOURCES = [
     "helpers-mpi",
     "Cargo.toml",
     "Cargo.lock",
+    "kernel/runner",
     "kernel/spare",
     "xtask/python/cells.py",
     ".course/bin/course-kernel",
-    ".course/kernel/bin/evcxr_jupyter",
+    ".course/kernel/bin/course-kernel",
     ".course/mpi/packages",
 ]
 # Folders of a crate that do not decide what is compiled for notebooks.
