@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use helpers::internals::Interrupts;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::attendant::Attendant;
@@ -179,9 +180,23 @@ impl Job {
     }
 
     /// The next thing that a rank has said, if one says something until then.
+    ///
+    /// # Panics
+    /// If the caller's cell is interrupted.
     pub(crate) fn next_report(&self, until: Option<Instant>) -> Next {
+        let interrupts = Interrupts::here();
+        let next = self.wait_for_report(until, interrupts);
+        // Before its end: an interrupt ends a job as well.
+        interrupts.check();
+        next
+    }
+
+    fn wait_for_report(&self, until: Option<Instant>, interrupts: Interrupts) -> Next {
         let mut state = self.shared.lock();
         loop {
+            if interrupts.came() {
+                return Next::Late;
+            }
             if let Some((rank, report)) = state.reports.pop_front() {
                 return Next::Report(rank, report);
             }
@@ -189,10 +204,10 @@ impl Job {
                 return Next::Ended;
             }
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            state = match left {
+            state = match interrupts.slice_of(left) {
                 Some(Duration::ZERO) => return Next::Late,
-                Some(left) => {
-                    let waited = self.shared.changed.wait_timeout(state, left);
+                Some(slice) => {
+                    let waited = self.shared.changed.wait_timeout(state, slice);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => {

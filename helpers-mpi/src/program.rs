@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, io};
 
-use helpers::internals::{is_notebook, place_of, thread_settings};
+use helpers::internals::{is_notebook, is_stock_kernel, place_of, thread_settings};
 
 use crate::error::MpiError;
 use crate::joined;
@@ -171,7 +171,7 @@ pub(crate) fn variables(errand: &Errand, settings: &Settings) -> Vec<(OsString, 
     if env::var_os(TUNABLES).is_none() {
         variables.push((TUNABLES.into(), LARGE_PAGES.into()));
     }
-    if is_notebook() {
+    if is_stock_kernel() {
         // Keeps the kernel's program from clearing memory for work that a rank never does.
         variables.push(("MIMALLOC_ARENA_EAGER_COMMIT".into(), "0".into()));
     }

@@ -91,7 +91,7 @@ pub fn environment() -> Environment {
 impl Environment {
     /// Shows the environment when it is the last expression of a notebook cell.
     pub fn evcxr_display(&self) {
-        crate::notebook::show(&[("text/plain", &self.to_string())]);
+        crate::show::as_result(self);
     }
 }
 

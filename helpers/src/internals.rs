@@ -1,7 +1,8 @@
-//! For the crate `helpers-mpi` alone, whose ranks are workers of the same engine: what it is made
-//! of. Nothing here is meant for users, and all of it may change.
+//! For the crate `helpers-mpi` alone, whose ranks are workers of the same engine, and for tests: what
+//! it is made of. Nothing here is meant for users, and all of it may change.
 
-pub use crate::notebook::is_notebook;
+pub use crate::interrupts::Interrupts;
+pub use crate::notebook::{is_notebook, is_stock_kernel};
 pub use crate::pool::processes::thread_settings;
 pub use crate::pool::remote::attended::Attended;
 pub use crate::pool::remote::bell::Bell;
@@ -21,6 +22,7 @@ pub use crate::pool::remote::ship::{
 };
 pub use crate::pool::remote::wire::{Arrival, Connection};
 pub use crate::pool::threads::checked_workers;
+pub use crate::runner::{Runner, pretend as pretend_to_run_cells};
 pub use crate::timing::cpu_time;
 
 /// What workers print, on its way to who reads it.

@@ -61,6 +61,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Show how far a loop is, and its figures as they come:
+//! ```
+//! use helpers::prelude::*;
+//!
+//! for workers in progress([1, 2, 4]) {
+//!     let figure = plot::bars("Wall time", "s", &[("serial", 8), ("workers", 8 / workers)])?;
+//!     display(&figure); // a cell's last expression shows itself without it
+//! }
+//! # Ok::<(), plot::PlotError>(())
+//! ```
+//! Ask the reader:
+//! ```no_run
+//! use helpers::prelude::*;
+//!
+//! let workers: usize = input("How many workers? ")?.trim().parse()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Check the answer to an exercise, whatever it does:
 //! ```
 //! use helpers::prelude::*;
@@ -79,29 +97,40 @@
 //! # Modules
 //! Each holds one concept and can be read in ten minutes: [`timing`] and [`stats`], [`pool`],
 //! [`reduce`], [`timeline`], [`plot`], [`environment`](mod@environment), [`progress`](mod@progress),
-//! and [`check`](mod@check) for exercises.
+//! [`show`], [`input`](mod@input), and [`check`](mod@check) for exercises.
 //!
 //! # Limits
 //! Threads cannot be stopped from outside: a task that never returns keeps its worker, and
-//! dropping the pool waits for it. In a notebook, interrupting the kernel ends it. Worker processes
-//! can be stopped: see [`ProcessPool::time_limit`]. They run on Linux (with the GNU C library) and
-//! macOS.
+//! dropping the pool waits for it. Worker processes can be stopped: see [`ProcessPool::time_limit`].
+//! They run on Linux (with the GNU C library) and macOS.
+//!
+//! # When a notebook is interrupted
+//! In the course's own kernel, whatever waits in a cell for a pool, a handle, a rank or the next item of
+//! [`progress`](progress()) ends with a panic that says `interrupted`. Variables are kept and pools
+//! stay usable. A [`Pool`] begins no further chunk, but must finish those that have begun. Where that,
+//! or anything else, takes longer than 0.8 seconds, the kernel ends the process and variables are
+//! lost, as they always are in a stock kernel.
 
 pub mod check;
 pub mod environment;
+pub mod input;
 #[doc(hidden)]
 pub mod internals;
+mod interrupts;
 mod notebook;
 pub mod plot;
 pub mod pool;
 pub mod prelude;
 pub mod progress;
 pub mod reduce;
+mod runner;
+pub mod show;
 pub mod stats;
 pub mod timeline;
 pub mod timing;
 
 pub use environment::environment;
+pub use input::input;
 pub use plot::Figure;
 pub use pool::processes::program::init_process_pools;
 pub use pool::{
@@ -110,6 +139,7 @@ pub use pool::{
 };
 pub use progress::progress;
 pub use reduce::{map_reduce, par_sum};
+pub use show::{Show, clear_output, display};
 pub use stats::Stats;
 pub use timeline::Timeline;
 pub use timing::{Timing, measure, measure_many};

@@ -1,4 +1,5 @@
-//! What is different in a notebook: how a value shows itself, and how a panic is reported.
+//! Whether this is a notebook, and how a panic is reported in a stock kernel. The course's own kernel
+//! reports panics itself, in the same words.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -8,7 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-/// Set by the evcxr kernel in the process that runs the cells.
+use crate::runner;
+
+/// Set by the kernel in the process that runs the cells, and so in what that starts.
 const RUNNING_IN_A_CELL: &str = "EVCXR_IS_RUNTIME";
 
 /// Whether this code runs in a notebook's kernel.
@@ -16,34 +19,25 @@ pub fn is_notebook() -> bool {
     env::var_os(RUNNING_IN_A_CELL).is_some()
 }
 
-/// Hands the notebook one value in one or several formats, each a MIME type and its content.
-///
-/// The kernel keeps one output of each MIME type for a cell: the last one.
-pub(crate) fn show(formats: &[(&str, &str)]) {
-    // One lock for all, so that no other thread's line falls in between.
-    let mut out = io::stdout().lock();
-    for (mime_type, content) in formats {
-        // The kernel is gone when its pipe is: there is nobody left to tell.
-        let _ = writeln!(
-            out,
-            "EVCXR_BEGIN_CONTENT {mime_type}\n{content}\nEVCXR_END_CONTENT"
-        );
-    }
+/// Whether this code runs in a kernel other than the course's own.
+pub fn is_stock_kernel() -> bool {
+    is_notebook() && runner::get().is_none()
 }
 
 /// Runs when the kernel loads this library, before the first cell that uses it.
 ///
-/// The kernel asks for a backtrace with each panic: thirty lines of its own functions, in which
+/// A stock kernel asks for a backtrace with each panic: thirty lines of its own functions, in which
 /// the one line that matters drowns.
 extern "C" fn on_load() {
-    if is_notebook() {
+    if is_stock_kernel() {
         panic::set_hook(Box::new(report_panic));
     }
 }
 
 // SAFETY: the section holds pointers to functions that the loader calls without a usable
 // argument. `on_load` is such a function: it ignores arguments, does not unwind (reading a
-// variable and boxing a function do not panic), and needs nothing that a program sets up in `main`.
+// variable, asking the loader for a name and boxing a function do not panic), and needs nothing that
+// a program sets up in `main`.
 #[used]
 #[cfg_attr(not(target_os = "macos"), unsafe(link_section = ".init_array"))]
 #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
@@ -53,7 +47,7 @@ thread_local! {
     static SOURCE_IS_KNOWN: Cell<bool> = const { Cell::new(true) };
 }
 
-/// Runs what may have been written in an earlier cell, whose source the kernel has overwritten
+/// Runs what may have been written in an earlier cell, whose source a stock kernel has overwritten
 /// since: a panic in it is reported without a line of code.
 pub(crate) fn without_source<R>(work: impl FnOnce() -> R) -> R {
     let before = SOURCE_IS_KNOWN.replace(false);
@@ -62,10 +56,12 @@ pub(crate) fn without_source<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// How long it may take until a report is shown. The kernel passes stderr on in threads of its
-/// own; if the cell ended first, the report would appear below the next cell.
+/// How long it may take until a report is shown. A stock kernel passes stderr on in threads of its
+/// own; if the cell ended first, the report would appear below the next cell. The course's kernel
+/// waits by itself.
 const TIME_TO_BE_SHOWN: Duration = Duration::from_millis(150);
 
+/// When [`report_panic`] was last called; so there is nothing to wait for where it is not.
 static LAST_REPORT: Mutex<Option<Instant>> = Mutex::new(None);
 
 thread_local! {
@@ -87,8 +83,19 @@ pub(crate) fn wait_for_reports() {
     }
 }
 
+/// What a process reports panics with.
+pub(crate) type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
+
+/// Takes the hook that reports panics, to be called by another one.
+pub(crate) fn take_hook() -> Hook {
+    match runner::get() {
+        Some(_) => panic::take_hook(),
+        None => Box::new(report_panic),
+    }
+}
+
 /// Writes the message and the line of code that panicked, and nothing else.
-pub fn report_panic(info: &PanicHookInfo<'_>) {
+fn report_panic(info: &PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("a panic without a message");
     let worker = match thread::current().name() {
         Some(name) if name != "main" => format!(" in {name}"),

@@ -2,6 +2,7 @@
 
 pub use crate::check;
 pub use crate::environment::environment;
+pub use crate::input::input;
 pub use crate::plot::{self, Figure};
 pub use crate::pool::{
     JoinHandle, Pool, PoolError, ProcessPool, SharedArray, SharedSlice, SharedSliceMut, Until,
@@ -9,6 +10,7 @@ pub use crate::pool::{
 };
 pub use crate::progress::progress;
 pub use crate::reduce::{map_reduce, par_sum};
+pub use crate::show::{clear_output, display};
 pub use crate::stats::Stats;
 pub use crate::timeline::Timeline;
 pub use crate::timing::{Timing, measure, measure_many};

@@ -64,7 +64,8 @@ impl Stats {
         self.loops
     }
 
-    /// Shows minimum, median and maximum when it is the last expression of a notebook cell.
+    /// Shows minimum, median and maximum when it is the last expression of a notebook cell:
+    /// [`timeit!`](crate::timeit) has printed the mean before.
     pub fn evcxr_display(&self) {
         let text = format!(
             "min {}, median {}, max {}",
@@ -72,7 +73,7 @@ impl Stats {
             format_seconds(self.median()),
             format_seconds(self.max())
         );
-        crate::notebook::show(&[("text/plain", &text)]);
+        crate::show::as_result(&text);
     }
 }
 

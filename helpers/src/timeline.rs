@@ -174,7 +174,7 @@ impl Timeline {
 
     /// Shows the table when the timeline is the last expression of a notebook cell.
     pub fn evcxr_display(&self) {
-        crate::notebook::show(&[("text/plain", &self.to_string())]);
+        crate::show::as_result(self);
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
+use crate::interrupts;
 use crate::plot::Value;
 use crate::pool::remote::board::cpu_time_of_workers;
 use crate::stats::{Stats, format_seconds};
@@ -46,7 +47,7 @@ impl Timing {
 
     /// Shows the timing when it is the last expression of a notebook cell.
     pub fn evcxr_display(&self) {
-        crate::notebook::show(&[("text/plain", &self.to_string())]);
+        crate::show::as_result(self);
     }
 }
 
@@ -181,6 +182,7 @@ const SHORTEST_RUN: Duration = Duration::from_millis(20);
 /// run takes at least 20 ms. Those trials also warm caches and are not counted. Then come 7 runs.
 pub fn measure_many<R>(mut work: impl FnMut() -> R) -> Stats {
     let mut run = |loops: u64| {
+        interrupts::check();
         let start = Instant::now();
         for _ in 0..loops {
             black_box(work());

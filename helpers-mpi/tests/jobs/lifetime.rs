@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{self, Command, Stdio};
-use std::time::Duration;
-use std::{env, fs};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
+use helpers::internals::{Runner, pretend_to_run_cells};
 use helpers_mpi::prelude::*;
 
-use crate::common::{alone, guarded, kill_hard, soon, vanish};
+use crate::common::{AT_ONCE, alone, guarded, kill_hard, soon, vanish};
 
 /// The processes of the jobs of one owner: its folder's name is in their environment.
 fn family(owner: u32) -> BTreeSet<u32> {
@@ -60,6 +61,48 @@ fn stops_a_job() {
     assert_eq!(mpi_run(2, |world| world.rank()).unwrap(), [0, 1]);
     assert!(vanish(&family(process::id())));
     assert_eq!(folders(process::id()), 0);
+}
+
+#[test]
+fn an_interrupted_cell_ends_its_job_and_keeps_its_pool() {
+    guarded(|| {
+        alone("lifetime::is_interrupted");
+    });
+}
+
+/// Plays the process that runs a notebook's cells, the one who reads it, and in a thread called `main` a
+/// cell.
+#[test]
+#[ignore = "runs in a process of its own"]
+fn is_interrupted() {
+    extern "C" fn nobody(_: *const u8, _: usize, _: u32, _: *mut u8, _: usize) -> isize {
+        -1
+    }
+    static RUNNER: Runner = Runner::new(true, nobody);
+    pretend_to_run_cells(&RUNNER);
+    let interrupted = |cell: &(dyn Fn() + Sync)| {
+        let start = Instant::now();
+        let message = thread::scope(|scope| {
+            let main = thread::Builder::new().name("main".to_owned());
+            let cell = main.spawn_scoped(scope, cell).unwrap();
+            // The ranks are at work by then, or else they are just starting.
+            thread::sleep(Duration::from_millis(700));
+            RUNNER.set_interrupts(1);
+            cell.join().unwrap_err().downcast::<&str>().unwrap()
+        });
+        RUNNER.set_interrupts(0);
+        assert_eq!(*message, "interrupted");
+        assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
+    };
+    interrupted(&|| {
+        let _ = mpi_run(2, |_| thread::sleep(Duration::from_secs(1000)));
+    });
+    assert!(vanish(&family(process::id())));
+    let pool = MpiPool::new(1).unwrap();
+    interrupted(&|| {
+        let _ = pool.map(|_: u8| thread::sleep(Duration::from_secs(1000)), [1, 2]);
+    });
+    assert_eq!(pool.map(|n: u8| n + 1, [1, 2]), Ok(vec![2, 3]));
 }
 
 #[test]

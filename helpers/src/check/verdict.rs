@@ -10,7 +10,7 @@ use super::Note;
 /// Its text begins with `Right` if the answer is, with `Not yet` if something else came than what was
 /// expected, and with `Not checked` if the check could not be made.
 #[derive(Clone, PartialEq, Eq)]
-#[must_use = "a verdict shows itself only as the last expression of a cell"]
+#[must_use = "a verdict shows itself only as a cell's last expression; else use `display(&verdict)`"]
 pub struct Verdict(Finding);
 
 #[derive(Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Verdict {
 
     /// Shows the verdict; the notebook calls this for the last expression of a cell.
     pub fn evcxr_display(&self) {
-        crate::notebook::show(&[("text/plain", &self.to_string())]);
+        crate::show::as_result(self);
     }
 }
 

@@ -10,9 +10,10 @@ use super::encode;
 use super::error::PlotError;
 use super::paint;
 use super::scene::Scene;
-use crate::notebook;
+use crate::show::{self, Show};
 
-/// A plot that shows itself when it is the last expression of a notebook cell.
+/// A plot that shows itself when it is the last expression of a notebook cell, and anywhere else by
+/// [`display`](crate::display).
 ///
 /// A figure keeps what it draws: SVG and PNG are made when they are asked for.
 ///
@@ -24,7 +25,7 @@ use crate::notebook;
 /// # Ok::<(), plot::PlotError>(())
 /// ```
 #[derive(Clone)]
-#[must_use = "a figure shows itself only as the last expression of a cell, or through `save`"]
+#[must_use = "a figure shows itself only as a cell's last expression; else use `display(&figure)` or `save`"]
 pub struct Figure {
     title: String,
     alt: String,
@@ -79,7 +80,7 @@ impl Figure {
 
     /// Shows the figure; the notebook calls this for the last expression of a cell.
     pub fn evcxr_display(&self) {
-        notebook::show(&[("text/html", &self.html()), ("text/plain", &self.alt)]);
+        show::as_result(self);
     }
 
     /// Writes the figure as HTML with the picture inside, on one line.
@@ -93,6 +94,16 @@ impl Figure {
             "<img alt=\"{alt}\" width=\"{width}\" style=\"max-width:100%;height:auto\" \
              src=\"data:image/png;base64,{png}\">"
         )
+    }
+}
+
+impl Show for Figure {
+    fn plain(&self) -> String {
+        self.alt.clone()
+    }
+
+    fn rich(&self) -> Vec<(&'static str, String)> {
+        vec![("text/html", self.html())]
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::handle::{Fate, is_worker};
 use super::{JoinHandle, PoolError};
+use crate::interrupts::Interrupts;
 
 /// Gives the results of `handles` as they come in, the first to finish first.
 ///
@@ -75,12 +76,18 @@ impl<R> Iterator for AsCompleted<R> {
         if self.len() == 0 {
             return None;
         }
+        let interrupts = Interrupts::here();
         let mut fates = self
             .pending
             .iter()
             .enumerate()
             .filter_map(|(at, pending)| Some((at, pending.as_ref()?.1.fate())));
-        let at = self.messages.next(None, &mut fates)?;
+        let at = self.messages.next(None, interrupts, &mut fates);
+        if interrupts.came() {
+            self.cancel_all();
+            interrupts.check();
+        }
+        let at = at?;
         let (place, handle) = self.pending[at].take()?;
         self.free.push(at);
         Some((place, handle.join()))
@@ -146,13 +153,14 @@ pub fn wait<R>(
 fn wait_for(fates: &[&Arc<Fate>], until: Until, timeout: Option<Duration>) -> Waited {
     let deadline = timeout.and_then(|limit| Instant::now().checked_add(limit));
     let messages = Messages::new();
+    let interrupts = Interrupts::here();
     for (place, fate) in fates.iter().enumerate() {
         messages.expect(place, fate);
     }
     // A task counts only once its message has come, so that `All` cannot miss one.
     for _ in 0..fates.len() {
         match (
-            messages.next(deadline, &mut fates.iter().copied().enumerate()),
+            messages.next(deadline, interrupts, &mut fates.iter().copied().enumerate()),
             until,
         ) {
             (None, _) | (Some(_), Until::FirstCompleted) => break,
@@ -160,6 +168,7 @@ fn wait_for(fates: &[&Arc<Fate>], until: Until, timeout: Option<Duration>) -> Wa
             _ => {}
         }
     }
+    interrupts.check();
     let (done, pending) = (0..fates.len()).partition(|&place| fates[place].is_finished());
     Waited { done, pending }
 }
@@ -191,7 +200,8 @@ impl Messages {
         fate.when_done(&self.listener, Box::new(tell));
     }
 
-    /// Waits for the next message, and gives its number; `None` if `deadline` comes first.
+    /// Waits for the next message, and gives its number; `None` if `deadline` or an interrupt comes
+    /// first.
     ///
     /// A worker that waits without a limit runs what nobody has begun: it may be the only worker.
     /// If all that is left are tasks that this very thread has interrupted, none will ever end. Then
@@ -199,11 +209,11 @@ impl Messages {
     fn next(
         &self,
         deadline: Option<Instant>,
+        interrupts: Interrupts,
         fates: &mut dyn Iterator<Item = (usize, &Arc<Fate>)>,
     ) -> Option<usize> {
-        if let Some(end) = deadline {
-            let left = end.saturating_duration_since(Instant::now());
-            return self.done.recv_timeout(left).ok();
+        if deadline.is_some() {
+            return self.receive(deadline, interrupts);
         }
         if let Ok(number) = self.done.try_recv() {
             return Some(number);
@@ -226,6 +236,19 @@ impl Messages {
                 return interrupted;
             }
         }
-        self.done.recv().ok()
+        self.receive(None, interrupts)
+    }
+
+    fn receive(&self, deadline: Option<Instant>, interrupts: Interrupts) -> Option<usize> {
+        loop {
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            let Some(slice) = interrupts.slice_of(left) else {
+                return self.done.recv().ok();
+            };
+            match self.done.recv_timeout(slice) {
+                Err(RecvTimeoutError::Timeout) if left != Some(slice) && !interrupts.came() => {}
+                message => return message.ok(),
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, mem};
 
 use super::PoolError;
+use crate::interrupts::Interrupts;
 use crate::notebook;
 
 /// A task that was submitted to a pool, and the way to its result.
@@ -310,8 +311,12 @@ impl<R> JoinHandle<R> {
     /// # Errors
     /// No result in time, and as for [`join`](JoinHandle::join).
     pub fn join_timeout(&mut self, limit: Duration) -> Result<R, PoolError> {
+        let interrupts = Interrupts::here();
         // A limit beyond what the clock can count is no limit.
-        if self.fate.wait_until(Instant::now().checked_add(limit)) {
+        let deadline = Instant::now().checked_add(limit);
+        let is_done = self.fate.wait_until(deadline, interrupts);
+        interrupts.check();
+        if is_done {
             self.take()
         } else {
             Err(PoolError::timeout(limit))
@@ -357,7 +362,13 @@ impl Fate {
         if is_worker() && !self.run() && self.is_below() {
             return Err(PoolError::deadlock());
         }
-        self.wait_until(None);
+        let interrupts = Interrupts::here();
+        self.wait_until(None, interrupts);
+        if interrupts.came() {
+            // The handle goes, so nobody will want the result.
+            self.cancel_anywhere();
+            interrupts.check();
+        }
         Ok(())
     }
 
@@ -425,14 +436,15 @@ impl Fate {
         }
     }
 
-    /// Waits until the task is done; false if `deadline` comes first.
-    fn wait_until(&self, deadline: Option<Instant>) -> bool {
+    /// Waits until the task is done; false if `deadline` comes first. An interrupt ends it as well.
+    fn wait_until(&self, deadline: Option<Instant>, interrupts: Interrupts) -> bool {
         if let Some(remote) = &self.remote {
-            return remote.drive(&|| self.is_done(), deadline);
+            return remote.drive(&|| self.is_done() || interrupts.came(), deadline);
         }
         let mut state = self.lock();
-        while !state.stage.is_done() {
-            state = match deadline.map(|end| end.saturating_duration_since(Instant::now())) {
+        while !state.stage.is_done() && !interrupts.came() {
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            state = match interrupts.slice_of(left) {
                 None => self
                     .changed
                     .wait(state)

@@ -13,6 +13,7 @@ use super::chunk::{checked_chunk_size, default_chunk_size};
 use super::handle::{Job, Runner, task};
 use super::imap::Way;
 use super::{Imap, JoinHandle, PoolError, StarFn};
+use crate::interrupts::{self, Interrupts};
 use crate::notebook;
 use crate::timeline::recorder::{self, Items, PoolTag};
 
@@ -238,6 +239,10 @@ impl Drop for Pool {
             // itself, and the others do not end before its task does.
             return;
         }
+        if interrupts::unwinds() {
+            // Nobody is to wait any more. What the workers are at is their own, and they end after it.
+            return;
+        }
         for worker in self.joins.drain(..) {
             // A worker's panics are caught and reported where they belong.
             let _ = worker.join();
@@ -365,14 +370,19 @@ where
         items: items.into_iter(),
         next_chunk: 0,
     });
-    let panicked = AtomicBool::new(false);
+    let stop = Stop {
+        panicked: AtomicBool::new(false),
+        interrupts: Interrupts::here(),
+    };
     let done = Mutex::new(Vec::new());
-    on_workers(pool, chunks.min(pool.workers), &panicked, &|| {
-        let mine = take_chunks(&queue, size, &f, &panicked);
+    on_workers(pool, chunks.min(pool.workers), &stop.panicked, &|| {
+        let mine = take_chunks(&queue, size, &f, &stop);
         done.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(mine);
     });
+    // Then chunks may be missing.
+    stop.interrupts.check();
     let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     in_order(done, count, chunks, size)
 }
@@ -398,19 +408,32 @@ fn on_workers(pool: &Pool, times: usize, panicked: &AtomicBool, work: &(dyn Fn()
     }
 }
 
-/// Works until no chunk is left, or until some worker panicked.
+/// Why no further chunk should begin.
+struct Stop {
+    panicked: AtomicBool,
+    /// Of the caller's cell.
+    interrupts: Interrupts,
+}
+
+impl Stop {
+    fn is_wanted(&self) -> bool {
+        self.panicked.load(Ordering::Relaxed) || self.interrupts.came()
+    }
+}
+
+/// Works until no chunk is left, or until there is a reason to stop.
 fn take_chunks<T, R>(
     queue: &Mutex<Queue<T>>,
     size: usize,
     f: &impl Fn(T) -> R,
-    panicked: &AtomicBool,
+    stop: &Stop,
 ) -> Done<R> {
     let mut done = Done {
         chunks: Vec::new(),
         results: Vec::new(),
     };
     let mut chunk = Vec::new();
-    while !panicked.load(Ordering::Relaxed) {
+    while !stop.is_wanted() {
         let number = {
             // No user code runs under the lock: items are only moved.
             let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);

@@ -32,7 +32,7 @@ const TIME_TO_END: Duration = Duration::from_millis(50);
 /// How long a task with a time limit may take to begin.
 const TIME_TO_BEGIN: Duration = Duration::from_secs(2);
 
-/// Keeps the kernel's own program, which brings mimalloc along, from clearing memory at its start
+/// Keeps a stock kernel's own program, which brings mimalloc along, from clearing memory at its start
 /// for work that a worker never does: 0.8 of 3.3 ms. Cells and this crate use the system's
 /// allocator.
 const KERNEL_MEMORY: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
@@ -89,7 +89,7 @@ impl Worker {
             .stdin(OwnedFd::from(there))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if notebook::is_notebook() {
+        if notebook::is_stock_kernel() {
             command.env(KERNEL_MEMORY.0, KERNEL_MEMORY.1);
         }
         let mut process = Process(command.spawn()?);

@@ -13,6 +13,7 @@ use super::codec::{Body, Reader, Writer};
 use super::crew::{Finished, Sink, Task};
 use super::engine::Engine;
 use super::ship::{self, Entry};
+use crate::interrupts::Interrupts;
 use crate::pool::handle::{Completer, Remote, remote_task};
 use crate::pool::threads::panic_message;
 use crate::pool::{JoinHandle, PoolError, Portable};
@@ -252,8 +253,11 @@ fn map_bytes(
         arrivals: Arc::default(),
     };
     let places = |chunk: usize| chunk * size..count.min((chunk + 1) * size);
+    let interrupts = Interrupts::here();
     let mut failure: Option<PoolError> = None;
     let mut collect = |call: &Map<'_>| {
+        // Before failures: an interrupt ends workers as well.
+        interrupts.check();
         let arrived = std::mem::take(&mut call.arrivals.lock().chunks);
         for (chunk, result) in arrived {
             let kept = result.and_then(|finished| {
@@ -297,13 +301,14 @@ fn map_bytes(
         while engine.queued() > most {
             most = ahead / 2;
             let fewer = || engine.queued() <= most;
-            engine.drive(&|| fewer() || call.arrivals.has_some(), None);
+            let is_news = || call.arrivals.has_some() || interrupts.came();
+            engine.drive(&|| fewer() || is_news(), None);
             collect(&call)?;
         }
     }
     while call.arrivals.lock().pending > 0 {
         call.drive(
-            |arrived| arrived.pending == 0 || !arrived.chunks.is_empty(),
+            |arrived| arrived.pending == 0 || !arrived.chunks.is_empty() || interrupts.came(),
             None,
         );
         collect(&call)?;

@@ -43,7 +43,8 @@ impl Desk {
         if notebook::is_notebook() {
             die_plainly();
         }
-        panic::set_hook(Box::new(remember_panic));
+        let others = notebook::take_hook();
+        panic::set_hook(Box::new(move |info| remember_panic(info, &others)));
         Desk::default()
     }
 
@@ -128,10 +129,10 @@ fn default_action() -> SigAction {
     SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty())
 }
 
-/// Remembers where a task panicked: its error will say so. Other threads report for themselves.
-fn remember_panic(info: &panic::PanicHookInfo<'_>) {
+/// Remembers where a task panicked: its error will say so. Panics of other threads are reported.
+fn remember_panic(info: &panic::PanicHookInfo<'_>, report: &notebook::Hook) {
     if SERVING.get() != Some(&thread::current().id()) {
-        notebook::report_panic(info);
+        report(info);
         return;
     }
     // In a notebook a line number of the kernel's own file says nothing.

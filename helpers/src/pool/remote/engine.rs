@@ -20,6 +20,7 @@ use super::crew::{Completed, Crew, LIVENESS, Sink, Task};
 use super::parcel;
 use super::printer;
 use super::ship::{self, Entry};
+use crate::interrupts::Interrupts;
 use crate::pool::PoolError;
 
 /// How long who waits for a message looks for it before sleeping. Waking a sleeping process costs
@@ -104,7 +105,12 @@ impl Engine {
             needed: Condvar::new(),
             bell,
         });
-        engine.drive(&|| engine.lock().crew.is_up(), None);
+        let interrupts = Interrupts::here();
+        engine.drive(&|| interrupts.came() || engine.lock().crew.is_up(), None);
+        if interrupts.came() {
+            engine.close();
+            interrupts.check();
+        }
         let broken = engine.lock().crew.broken().cloned();
         match broken {
             Some(error) => {
@@ -239,6 +245,8 @@ impl Engine {
     }
 
     /// Waits until `done`, and does what is to be done meanwhile; false if the time is over.
+    ///
+    /// `done` is asked often enough to see whether the caller's cell is interrupted.
     pub(crate) fn drive(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
         loop {
             if done() {
@@ -265,6 +273,7 @@ impl Engine {
                 let state = self.lock();
                 if state.leader != Leader::Nobody && state.deliveries == deliveries {
                     let wait = left.unwrap_or(LIVENESS).min(LIVENESS);
+                    let wait = Interrupts::here().slice(wait);
                     drop(self.changed.wait_timeout(state, wait));
                 }
             }
@@ -326,6 +335,7 @@ impl Engine {
         if let Some(end) = deadline {
             longest = longest.min(end.saturating_duration_since(Instant::now()));
         }
+        longest = Interrupts::here().slice(longest);
         let watched = state.crew.watched();
         drop(state);
         let mut about: Vec<PollFd<'_>> = watched

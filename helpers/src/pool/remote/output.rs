@@ -136,17 +136,22 @@ fn end_of_characters(line: &[u8]) -> usize {
 /// The text with nothing in it that a notebook's kernel would obey.
 ///
 /// The kernel takes its orders from the same stream as the text that it shows, as lines that
-/// begin with or hold certain words. A mark that is not seen in the middle of such a word makes
-/// it a word like any other.
+/// begin with or hold certain words; the course's own kernel also what follows certain signs. A mark
+/// that is not seen in the middle of such a word makes it a word like any other.
 pub fn harmless(bytes: &[u8], in_notebook: bool) -> String {
-    const COMMAND: &str = "EVCXR_";
-    const DEFUSED: &str = "EVCXR\u{2060}_";
-    let text = String::from_utf8_lossy(bytes);
-    if in_notebook && text.contains(COMMAND) {
-        text.replace(COMMAND, DEFUSED)
-    } else {
-        text.into_owned()
+    const COMMANDS: [(&str, &str); 2] = [
+        ("EVCXR_", "EVCXR\u{2060}_"),
+        ("\x1b_course", "\x1b_\u{2060}course"),
+    ];
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    if in_notebook {
+        for (command, defused) in COMMANDS {
+            if text.contains(command) {
+                text = text.replace(command, defused);
+            }
+        }
     }
+    text
 }
 
 #[cfg(test)]
@@ -178,5 +183,9 @@ mod tests {
             String::from_utf8_lossy(printed)
         );
         assert_eq!(harmless(b"EVCXR_\n", false), "EVCXR_\n");
+        let order = "a\x1b_course {\"do\":\"clear\"}\x1b\\ \x1b[31mred\n";
+        let shown = harmless(order.as_bytes(), true);
+        assert!(!shown.contains("\x1b_course"));
+        assert_eq!(shown.replace('\u{2060}', ""), order);
     }
 }

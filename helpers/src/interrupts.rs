@@ -1,0 +1,117 @@
+//! When the reader interrupts a cell: what waits on the cell's thread looks at this.
+//!
+//! The course's own kernel counts interrupts, and the cell's thread unwinds by itself, so that
+//! variables are kept. A stock kernel ends the process, and a program ends by its signal.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::runner;
+
+/// How long to wait at most without a look. If a cell has not ended 0.8 seconds after an interrupt,
+/// the kernel ends its process.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// The interrupts of the cell on whose thread this was made; of nothing elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupts(Option<&'static AtomicU32>);
+
+impl Interrupts {
+    /// Of this thread, if it runs a cell. While that unwinds nothing interrupts it.
+    pub fn here() -> Interrupts {
+        let count = runner::of_cells()
+            .filter(|_| is_cell_thread() && !thread::panicking())
+            .map(|runner| &runner.interrupts);
+        Interrupts(count)
+    }
+
+    /// Whether there was one.
+    pub fn came(self) -> bool {
+        self.0
+            .is_some_and(|count| count.load(Ordering::Relaxed) > 0)
+    }
+
+    /// How long to wait until the next look, of all the time that there is to wait.
+    pub fn slice(self, wait: Duration) -> Duration {
+        match self.0 {
+            Some(_) => wait.min(SLICE),
+            None => wait,
+        }
+    }
+
+    /// The same for waits that may have no end.
+    pub fn slice_of(self, wait: Option<Duration>) -> Option<Duration> {
+        match self.0 {
+            Some(_) => Some(wait.map_or(SLICE, |wait| wait.min(SLICE))),
+            None => wait,
+        }
+    }
+
+    /// Goes on, unless there was one.
+    ///
+    /// # Panics
+    /// If there was: that ends the cell.
+    pub fn check(self) {
+        if self.came() {
+            interrupt();
+        }
+    }
+}
+
+/// Goes on, unless this thread runs a cell that was interrupted.
+///
+/// Where nothing has happened it costs next to nothing: loops ask at each turn.
+pub(crate) fn check() {
+    if some_came() {
+        Interrupts::here().check();
+    }
+}
+
+/// Ends the cell, by a panic that the kernel knows by its message.
+pub(crate) fn interrupt() -> ! {
+    panic!("interrupted")
+}
+
+/// Whether this thread unwinds since its cell was interrupted.
+pub(crate) fn unwinds() -> bool {
+    some_came() && thread::panicking() && is_cell_thread()
+}
+
+fn some_came() -> bool {
+    runner::of_cells().is_some_and(|runner| runner.interrupts.load(Ordering::Relaxed) > 0)
+}
+
+/// Cells run on the main thread.
+fn is_cell_thread() -> bool {
+    thread::current().name() == Some("main")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+
+    #[test]
+    fn an_interrupted_cell_panics_with_the_one_word() {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let interrupts = Interrupts(Some(&COUNT));
+        interrupts.check();
+        COUNT.store(2, Ordering::Relaxed);
+        let panic = catch_unwind(|| interrupts.check()).unwrap_err();
+        assert_eq!(crate::pool::threads::panic_message(&*panic), "interrupted");
+    }
+
+    #[test]
+    fn waits_are_short_only_where_somebody_may_interrupt() {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (long, short) = (Duration::from_secs(9), Duration::from_millis(1));
+        let cell = Interrupts(Some(&COUNT));
+        assert_eq!((cell.slice(long), cell.slice(short)), (SLICE, short));
+        assert_eq!(cell.slice_of(None), Some(SLICE));
+        let elsewhere = Interrupts::here();
+        assert_eq!(elsewhere.slice(long), long);
+        assert_eq!(elsewhere.slice_of(None), None);
+        assert!(!elsewhere.came());
+    }
+}
