@@ -44,7 +44,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     options = parse()
     setting = Setting(
-        dict(options.program), options.evcxr, options.workers, options.quick, options.repeat
+        dict(options.program), options.kernel, options.workers, options.quick, options.repeat
     )
     started = time.monotonic()
     names = [options.suite] if options.suite else ALL
@@ -76,7 +76,7 @@ def parse() -> argparse.Namespace:
     hidden = argparse.SUPPRESS
     parser.add_argument("--program", action="append", type=named_path, default=[], help=hidden)
     parser.add_argument("--draw", type=Path, help=hidden)
-    parser.add_argument("--evcxr", type=Path, help=hidden)
+    parser.add_argument("--kernel", type=Path, help=hidden)
     parser.add_argument("--workers", type=int, help=hidden)
     options = parser.parse_args()
     if options.repeat is not None and options.repeat < 1:

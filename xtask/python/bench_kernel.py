@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -96,7 +97,7 @@ def recipes(setting: Setting) -> dict[str, Recipe]:
         stock |= with_compiled_crates()
     return {
         "ours": Recipe(*course_kernel()),
-        "stock": Recipe([str(setting.evcxr), "--control_file", "{connection_file}"], stock),
+        "stock": Recipe(stock_kernel(setting.kernel), stock),
         PYTHON: Recipe(
             [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             dict(os.environ),
@@ -105,6 +106,11 @@ def recipes(setting: Setting) -> dict[str, Recipe]:
             "pool.terminate()\ndel pool, squares",
         ),
     }
+
+
+def stock_kernel(program: Path) -> list[str]:
+    """evcxr_jupyter as it is, which is in the course's program, too."""
+    return [str(program), "--stock", "--control_file", "{connection_file}"]
 
 
 def with_compiled_crates() -> dict[str, str]:

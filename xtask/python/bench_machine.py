@@ -41,19 +41,17 @@ def version(package: str) -> str:
     return "is missing"
 
 
-def crate(name: str) -> str:
-    """Its version in the workspace's lock file."""
-    locked = (CLONE / "Cargo.lock").read_text(encoding="utf-8")
+def crate(name: str, lock: str = "Cargo.lock") -> str:
+    """Its version in a lock file."""
+    locked = (CLONE / lock).read_text(encoding="utf-8")
     found = re.search(rf'name = "{name}"\nversion = "(.+)"', locked)
     return found[1] if found else "is missing"
 
 
 def kernel(setting: Setting) -> str:
-    if setting.evcxr is None:
+    if setting.kernel is None:
         return "none"
-    # The set-up writes it there.
-    mark = setting.evcxr.parents[1] / "version"
-    return f"evcxr_jupyter {mark.read_text(encoding='utf-8').strip()}"
+    return f"the course's on evcxr {crate('evcxr', 'kernel/Cargo.lock')}"
 
 
 def processor() -> str:

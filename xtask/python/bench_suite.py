@@ -23,7 +23,8 @@ class Setting:
 
     # The benches of the crate, by name.
     programs: dict[str, Path] = field(default_factory=dict)
-    evcxr: Path | None = None
+    # The kernel's own program.
+    kernel: Path | None = None
     # The cores that this process may use.
     workers: int = os.cpu_count() or 1
     # Each measures once, and little: whether all can be measured is all that is asked.

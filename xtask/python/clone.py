@@ -21,6 +21,16 @@ def launcher(clone=CLONE):
     return clone / ".course/bin/course-kernel"
 
 
+def kernel_program(clone=CLONE):
+    """What the launcher becomes."""
+    return clone / ".course/kernel/bin/course-kernel"
+
+
+def is_kernel_program(process):
+    """Whether a process is the kernel by now, and neither its launcher nor what runs its cells."""
+    return process.cmdline()[1:2] == ["--control_file"]
+
+
 def course_kernel(clone=CLONE, **environment):
     """The kernel as Jupyter starts it."""
     environment = os.environ | environment
@@ -44,8 +54,7 @@ def copy_of_clone(folder, warm):
     (folder / "notebooks").mkdir()
     shutil.copytree(CLONE / ".course/bin", course / "bin")
     (course / "kernel/bin").mkdir(parents=True)
-    installed = (CLONE / ".course/kernel/bin/evcxr_jupyter").resolve()
-    (course / "kernel/bin/evcxr_jupyter").symlink_to(installed)
+    (course / "kernel/bin/course-kernel").symlink_to(kernel_program().resolve())
     if warm:
         shutil.copytree(CLONE / ".course/warm", course / "warm")
     return folder

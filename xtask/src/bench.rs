@@ -68,7 +68,7 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
             .arg(build(paths, None, (HELPERS, "example", DRAW), false)?);
     }
     let cores = thread::available_parallelism()?.to_string();
-    script.arg("--evcxr").arg(paths.evcxr());
+    script.arg("--kernel").arg(paths.kernel_program());
     script.args(["--workers", &cores]);
     command::run(script.current_dir(paths.root()))
 }

@@ -5,6 +5,8 @@
 //! Cargo.lock    begins as a copy of the course's own
 //! anchor/       an empty crate that depends on the course's crates
 //! .cargo/, no-mpi/   only where there is no MPI library: see [`no_mpi`]
+//! runner        the program that runs the cells (COURSE_RUNNER)
+//! store/        the library in which cells keep their variables
 //! cell/         the crate that evcxr writes each cell into (EVCXR_TMPDIR)
 //! config/       evcxr's settings (EVCXR_CONFIG_DIR), and in a spare kernel what warms it up
 //! ```
@@ -18,10 +20,14 @@
 use std::fs::{self, File, FileTimes};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::Result;
 use crate::no_mpi;
 use crate::paths::Paths;
+use crate::runner;
+use crate::rust_src;
+use crate::toolchain;
 
 /// How crates and cells are built; what was built otherwise is of no use.
 ///
@@ -78,6 +84,15 @@ impl<T: std::fmt::Debug + ?Sized> ShowDebug for T {
 }
 "#;
 
+/// Marks the text of an error that ends a cell, which evcxr prints in just this way where a `?` fails: the
+/// kernel makes it the cell's error. What a reader prints alike is printed.
+const MARK: &str = r#"
+macro_rules! eprintln {
+    ("{}", $error:ident) => { std::eprintln!("\u{2}{}\u{3}", $error) };
+    ($($all:tt)*) => { std::eprintln!($($all)*) };
+}
+"#;
+
 /// Empty on purpose: a file of this name keeps the reader's own out.
 const EVCXR_TOML: &str = "[evcxr]\n";
 
@@ -91,6 +106,24 @@ pub fn config(folder: &Path) -> PathBuf {
     folder.join("config")
 }
 
+/// Tells a kernel that is to be started in which folder it builds and what it finds there.
+pub fn lend_to(paths: &Paths, folder: &Path, kernel: &mut Command) {
+    kernel
+        .env("EVCXR_TMPDIR", cell_crate(folder))
+        .env("EVCXR_CONFIG_DIR", config(folder))
+        .env("COURSE_RUNNER", runner::program(folder))
+        .env("COURSE_KERNEL", paths.kernel_program());
+    if let Some(sources) = rust_src::reduced(paths) {
+        kernel.env("RUST_SRC_PATH", sources);
+    }
+    toolchain::lend_to(paths, kernel);
+}
+
+/// What evcxr runs before the first cell of a notebook.
+pub fn init() -> String {
+    format!("{START_UP}{LEARN}{SHOW}{MARK}")
+}
+
 /// Writes the files of a build folder; what has been built in it stays.
 pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
     let anchor = folder.join("anchor");
@@ -98,15 +131,14 @@ pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
     fs::create_dir_all(cell_crate(folder).join("src"))?;
     fs::create_dir_all(config(folder))?;
     fs::write(config(folder).join("evcxr.toml"), EVCXR_TOML)?;
-    fs::write(
-        config(folder).join(INIT),
-        format!("{START_UP}{LEARN}{SHOW}"),
-    )?;
+    fs::write(config(folder).join(INIT), init())?;
     fs::write(folder.join("Cargo.toml"), WORKSPACE)?;
     fs::write(anchor.join("Cargo.toml"), anchor_manifest(paths))?;
     fs::write(anchor.join("lib.rs"), "")?;
     // The versions of the course's own lock file.
     fs::copy(paths.root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    runner::build(paths, folder)?;
+    runner::build_store(paths, folder)?;
     no_mpi::stand_in(paths, folder)
 }
 
@@ -130,7 +162,7 @@ pub fn add_warm_up(paths: &Paths, folder: &Path, mark: &Path) -> Result<()> {
     let tidy = format!("!rm -f {} {}\n", first.display(), second.display());
     fs::write(
         &second,
-        format!(":clear\n{name_crate}\n{tidy}{LEARN}{SHOW}"),
+        format!(":clear\n{name_crate}\n{tidy}{LEARN}{SHOW}{MARK}"),
     )?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::command::output_of;
 use crate::mpi::{self, Which};
 use crate::paths::Paths;
-use crate::{tools, warm};
+use crate::{kernel_program, tools, warm};
 
 const SET_UP: &str = "cargo xtask setup";
 
@@ -78,13 +78,9 @@ fn examine(paths: &Paths) -> Vec<Finding> {
         output_of(paths.python(), &["-c", about])
             .map(|version| format!("course_kernel {version}; COURSE_SPARE_KERNEL=0 turns it off"))
     };
-    let kernel = tools::is_right_kernel(&paths.evcxr()).then(|| {
-        let program = fs::canonicalize(paths.evcxr()).unwrap_or_else(|_| paths.evcxr());
-        format!(
-            "evcxr_jupyter {} ({})",
-            tools::KERNEL_VERSION,
-            program.display()
-        )
+    let kernel = kernel_program::is_ready(paths).then(|| {
+        let program = paths.kernel_program();
+        sized(&fs::canonicalize(&program).unwrap_or(program))
     });
     let crates = warm::is_ready(paths).then(|| sized(&paths.warm()));
     let browser = tools::browser(paths)

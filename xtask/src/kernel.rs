@@ -1,8 +1,8 @@
-//! The course's kernel: evcxr in a build folder of its own, which goes when the kernel goes.
+//! The course's kernel in a build folder of its own, which goes when the kernel goes.
 //!
 //! Jupyter starts `course-kernel kernel <connection file>`. That copies the warm build folder
-//! (see [`crate::warm`]) and then *becomes* evcxr with `exec`, so that Jupyter's signals and
-//! its idea of the process id are right.
+//! (see [`crate::warm`]) and then *becomes* the kernel's program (see [`crate::kernel_program`])
+//! with `exec`, so that Jupyter's signals and its idea of the process id are right.
 //!
 //! A build folder is owned by whoever holds the lock on the file beside it. The kernel holds
 //! it as its standard input, which it never reads: a lock taken with `flock` belongs to the
@@ -10,7 +10,7 @@
 //! has the file open ends, in whatever way. A janitor process waits for the same lock and then
 //! deletes the folder; should it be killed as well, the next kernel sweeps up.
 //!
-//! A Jupyter that has the course's provisioner (`kernel/` in the clone) also gives a lifeline: a
+//! A Jupyter that has the course's provisioner (`kernel/provisioner/` in the clone) also gives a lifeline: a
 //! pipe as standard input, whose other end only Jupyter has open. When Jupyter ends, in whatever
 //! way, the janitor finds that pipe at its end, and kills the kernel.
 
@@ -27,6 +27,7 @@ use crate::Result;
 use crate::build_folder;
 use crate::mpi::{self, Which};
 use crate::paths::Paths;
+use crate::tools;
 use crate::warm;
 
 /// Set to anything by who gives a lifeline as standard input.
@@ -76,8 +77,11 @@ pub fn launch_spare(paths: &Paths, args: &[String]) -> Result<()> {
 }
 
 fn claim_folder(paths: &Paths) -> Result<Claim> {
-    if !paths.evcxr().is_file() {
+    if !paths.kernel_program().is_file() {
         return Err("the kernel is not installed; run: cargo xtask setup".into());
+    }
+    if tools::rustc_version().is_none() {
+        return Err("`rustc -vV` fails, so no cell can run; try it in a terminal".into());
     }
     let claim = Claim::new(&paths.kernels()?)?;
     // Before anything is copied: from here on the folder goes whatever happens.
@@ -86,20 +90,20 @@ fn claim_folder(paths: &Paths) -> Result<Claim> {
 }
 
 fn become_kernel(paths: &Paths, claim: Claim, connection_file: &Path) -> Result<()> {
-    let mut command = Command::new(paths.evcxr());
+    let program = paths.kernel_program();
+    let mut command = Command::new(&program);
     // Else a cell that needs it says what to do.
     if let Ok(mpi) = mpi::find(paths, Which::Usual) {
         mpi.lend_to(&mut command);
     }
+    build_folder::lend_to(paths, &claim.folder, &mut command);
     let error = command
         .arg("--control_file")
         .arg(connection_file)
-        .env("EVCXR_TMPDIR", build_folder::cell_crate(&claim.folder))
-        .env("EVCXR_CONFIG_DIR", build_folder::config(&claim.folder))
         .env_remove(LIFELINE)
         .stdin(Stdio::from(claim.lock))
         .exec();
-    Err(format!("cannot start {}: {error}", paths.evcxr().display()).into())
+    Err(format!("cannot start {}: {error}", program.display()).into())
 }
 
 /// Waits for the owner of a build folder to end, then deletes the folder. With a process group,

@@ -13,15 +13,20 @@ mod command;
 mod doctor;
 mod grade;
 mod kernel;
+mod kernel_program;
 mod lab;
 mod mpi;
 mod no_mpi;
 mod notebooks;
 mod paths;
+mod runner;
+mod rust_src;
 mod setup;
 mod side_by_side;
+mod sources;
 mod test;
 mod test_mpi;
+mod toolchain;
 mod tools;
 mod warm;
 
@@ -75,6 +80,10 @@ fn dispatch(command: &str, args: &[String]) -> Result<ExitCode> {
     if command == "check" {
         // Called by `test`.
         return test::check(&paths, args);
+    }
+    if ["kernel", "spare", "refresh"].contains(&command) {
+        // Jupyter starts these, and somebody else has started Jupyter.
+        tools::put_rust_on_path()?;
     }
     match command {
         "setup" => {

@@ -92,9 +92,14 @@ impl Paths {
         self.course().join("kernel")
     }
 
-    /// The evcxr kernel: installed here, or a link to one that was found elsewhere.
-    pub fn evcxr(&self) -> PathBuf {
-        self.kernel_install().join("bin/evcxr_jupyter")
+    /// The kernel's own program: compiled here, or a link to one that was found elsewhere.
+    pub fn kernel_program(&self) -> PathBuf {
+        self.kernel_install().join("bin/course-kernel")
+    }
+
+    /// What the kernel's program is compiled in.
+    pub fn kernel_target(&self) -> PathBuf {
+        self.kernel_install().join("target")
     }
 
     /// The copy of this program that Jupyter starts. A copy, so that rebuilding xtask never
@@ -103,14 +108,39 @@ impl Paths {
         self.course().join("bin/course-kernel")
     }
 
+    /// What all parts of the kernel are made from.
+    pub fn kernel_sources(&self) -> PathBuf {
+        self.root.join("kernel")
+    }
+
+    /// The program that runs cells.
+    pub fn runner_source(&self) -> PathBuf {
+        self.kernel_sources().join("runner/main.rs")
+    }
+
+    /// What cells keep their variables in.
+    pub fn store_source(&self) -> PathBuf {
+        self.kernel_sources().join("store/lib.rs")
+    }
+
+    /// What stands in for the Rust toolchain where the kernel compiles.
+    pub fn toolchain(&self) -> PathBuf {
+        self.course().join("toolchain")
+    }
+
     /// The Python package through which Jupyter starts the kernel.
     pub fn provisioner(&self) -> PathBuf {
-        self.root.join("kernel")
+        self.kernel_sources().join("provisioner")
     }
 
     /// What a spare kernel runs to get warm.
     pub fn spare_cells(&self) -> PathBuf {
-        self.provisioner().join("spare/warm_up.evcxr")
+        self.kernel_sources().join("spare/warm_up.evcxr")
+    }
+
+    /// The sources of Rust's standard library, as kernels read them.
+    pub fn rust_src(&self) -> PathBuf {
+        self.course().join("rust-src")
     }
 
     pub fn jupyter(&self) -> PathBuf {

@@ -4,7 +4,6 @@
 //! written last in each step, so a set-up that was interrupted simply runs again.
 
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -14,8 +13,11 @@ use crate::Result;
 use crate::build_folder;
 use crate::command;
 use crate::kernel;
+use crate::kernel_program;
 use crate::mpi::{self, Which};
 use crate::paths::Paths;
+use crate::rust_src;
+use crate::toolchain;
 use crate::tools;
 use crate::warm;
 
@@ -28,16 +30,21 @@ pub fn run(paths: &Paths) -> Result<()> {
     add_rust_src()?;
     make_venv(paths)?;
     mpi::install(paths, Which::Usual)?;
-    install_kernel(paths)?;
+    kernel_program::ensure(paths)?;
     install_launcher(paths)?;
     configure(paths)?;
+    rust_src::ensure(paths)?;
+    toolchain::ensure(paths)?;
     warm::ensure(paths)
 }
 
-/// Brings only the warm build folder up to date, for a server that prepares a spare kernel.
+/// Brings only what is compiled for notebooks up to date, for a server that prepares a spare
+/// kernel.
 pub fn refresh(paths: &Paths) -> Result<()> {
     kernel::obey_lifeline();
     let _alone = wait_for_other_setups(paths)?;
+    rust_src::ensure(paths)?;
+    toolchain::ensure(paths)?;
     warm::ensure(paths)
 }
 
@@ -103,7 +110,7 @@ fn knows_its_packages(paths: &Paths) -> bool {
         .is_some_and(|name| paths.venv().join("lib").join(name).is_dir())
 }
 
-/// Installs the course's own Python package, `kernel/`, unless the mark says that it is there.
+/// Installs the course's own Python package, `kernel/provisioner/`, unless the mark says that it is there.
 fn install_provisioner(paths: &Paths) -> Result<()> {
     let package = paths.provisioner();
     let mut files = vec![package.join("pyproject.toml")];
@@ -164,38 +171,6 @@ fn install_packages(paths: &Paths, requirements: &Path, mark: &str) -> Result<()
             ])
             .arg(requirements),
     )?;
-    fs::write(mark, wanted)?;
-    Ok(())
-}
-
-fn install_kernel(paths: &Paths) -> Result<()> {
-    let mark = paths.kernel_install().join("version");
-    let wanted = tools::KERNEL_VERSION;
-    let installed = fs::read_to_string(&mark).is_ok_and(|found| found == wanted);
-    // What a link leads to is somebody else's, who may have taken it away or put another version
-    // in its place.
-    let is_there = match paths.evcxr().is_symlink() {
-        true => tools::is_right_kernel(&paths.evcxr()),
-        false => paths.evcxr().exists(),
-    };
-    if installed && is_there {
-        return Ok(());
-    }
-    build_folder::remove(&paths.kernel_install())?;
-    fs::create_dir_all(paths.kernel_install().join("bin"))?;
-    if let Some(found) = tools::installed_kernel() {
-        println!("Using the kernel that is installed: {}", found.display());
-        symlink(fs::canonicalize(found)?, paths.evcxr())?;
-    } else {
-        println!("Compiling the kernel, evcxr_jupyter {wanted} (5 to 15 minutes, once) …");
-        let package = format!("evcxr_jupyter@{wanted}");
-        command::run(
-            Command::new("cargo")
-                .args(["install", "--locked", "--root"])
-                .arg(paths.kernel_install())
-                .arg(package),
-        )?;
-    }
     fs::write(mark, wanted)?;
     Ok(())
 }

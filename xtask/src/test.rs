@@ -12,7 +12,7 @@ use crate::Result;
 use crate::command;
 use crate::paths::Paths;
 use crate::side_by_side::{self, Done, Job};
-use crate::{book, doctor, setup, test_mpi, tools};
+use crate::{book, doctor, kernel_program, setup, test_mpi, tools};
 
 /// What came of a check that did not fail.
 #[derive(Debug)]
@@ -37,7 +37,16 @@ use Company::{Alone, Beside};
 /// First those that run alone, in the order of how soon each tells. Of the others the longest comes
 /// first, so that the last two end at about the same time.
 const CHECKS: &[(&str, Company, Check)] = &[
-    ("format", Alone, |paths| cargo(paths, &["fmt", "--check"])),
+    ("format", Alone, |paths| {
+        cargo(paths, &["fmt", "--check"])?;
+        cargo(
+            paths,
+            &["fmt", "--check", "--manifest-path", "kernel/Cargo.toml"],
+        )?;
+        let mut command = Command::new("rustfmt");
+        command.args(["--check", "--edition=2024"]);
+        passes(command.arg(paths.runner_source()))
+    }),
     ("clippy", Alone, |paths| {
         cargo(paths, &["clippy", "--all-targets", "--", "-D", "warnings"])
     }),
@@ -49,6 +58,7 @@ const CHECKS: &[(&str, Company, Check)] = &[
         passes(command.current_dir(paths.root()))
     }),
     ("crate", Alone, |paths| cargo(paths, &["test"])),
+    ("program", Alone, program),
     ("mpi", Alone, test_mpi::run),
     ("notebooks", Alone, |paths| {
         let script = paths.scripts().join("notebooks.py");
@@ -57,6 +67,18 @@ const CHECKS: &[(&str, Company, Check)] = &[
     ("exercises", Alone, |paths| {
         unittest(paths, &["tests.test_exercises"])?;
         passes(command::python(paths).arg(paths.scripts().join("exercises.py")))
+    }),
+    ("kernel", Beside, |paths| {
+        unittest(
+            paths,
+            &[
+                "tests.test_kernel",
+                "tests.test_kernel_clients",
+                "tests.test_kernel_editor",
+                "tests.test_kernel_fuzz",
+                "tests.test_kernel_protocol",
+            ],
+        )
     }),
     ("browser", Beside, browser),
     ("spare", Beside, |paths| {
@@ -210,6 +232,18 @@ pub fn unittest(paths: &Paths, modules: &[&str]) -> Result<Outcome> {
     let mut command = command::python(paths);
     command.args(["-m", "unittest", "--verbose"]).args(modules);
     passes(command.current_dir(paths.scripts()))
+}
+
+/// Checks the kernel's program and how soon it obeys. What it depends on is compiled already.
+fn program(paths: &Paths) -> Result<Outcome> {
+    // Clippy in the compiler's place: `cargo clippy` would check hundreds of crates anew.
+    passes(
+        kernel_program::cargo(paths, "rustc")
+            .args(["--", "-D", "warnings"])
+            .env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver"),
+    )?;
+    passes(&mut kernel_program::cargo(paths, "test"))?;
+    unittest(paths, &["tests.test_kernel_interrupt"])
 }
 
 const NO_BROWSER: &str = "no Chromium is installed and none could be downloaded";

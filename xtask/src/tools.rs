@@ -1,13 +1,17 @@
 //! What must be on the machine before anything can be installed, and how to tell.
 
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::Result;
 use crate::command::{find_program, output_of};
 use crate::paths::Paths;
 
-pub const KERNEL_VERSION: &str = "0.22.0";
 const OLDEST_RUST: (u32, u32) = (1, 95);
 const OLDEST_PYTHON: (u32, u32) = (3, 10);
 
@@ -20,7 +24,51 @@ pub struct Python {
 
 /// The compiler's full description: what has been compiled holds for this one only.
 pub fn rustc_version() -> Option<String> {
-    output_of("rustc", &["-vV"])
+    static VERSION: OnceLock<Option<String>> = OnceLock::new();
+    VERSION.get_or_init(|| output_of("rustc", &["-vV"])).clone()
+}
+
+/// The folder into which cargo and rustup install programs.
+pub fn cargo_programs() -> Option<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
+    home.map(|home| home.join("bin"))
+}
+
+/// Makes sure that `PATH` has the compiler, for this process and all that it starts.
+///
+/// A program that a desktop starts, such as VS Code, does not see what a shell's start-up files
+/// add to `PATH`. Then this program starts itself once more, with cargo's folder on it.
+pub fn put_rust_on_path() -> Result<()> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let Some(longer) = path_with_rust(&path, cargo_programs().as_deref())? else {
+        return Ok(());
+    };
+    let mut command = Command::new(env::current_exe()?);
+    command.args(env::args_os().skip(1)).env("PATH", longer);
+    Err(format!("cannot start {command:?}: {}", command.exec()).into())
+}
+
+/// What `PATH` must be so that the compiler is found, if it is another than it is.
+fn path_with_rust(path: &OsStr, cargo_programs: Option<&Path>) -> Result<Option<OsString>> {
+    let has_rust = |folder: &Path| folder.join("rustc").is_file();
+    if env::split_paths(path).any(|folder| has_rust(&folder)) {
+        return Ok(None);
+    }
+    let usual = cargo_programs.filter(|folder| has_rust(folder));
+    let usual = usual.ok_or_else(|| {
+        let place = cargo_programs.map_or(String::new(), |folder| {
+            format!(", nor is it in {}", folder.display())
+        });
+        format!(
+            "the Rust compiler, rustc, is not on PATH{place}; without it no cell can run. Start \
+             Jupyter from a terminal in which `rustc --version` works, or install Rust from \
+             https://rustup.rs"
+        )
+    })?;
+    let all = env::split_paths(path).chain([usual.to_owned()]);
+    let is_named = |folder: &PathBuf| !folder.as_os_str().is_empty();
+    Ok(Some(env::join_paths(all.filter(is_named))?))
 }
 
 pub fn check_rust() -> Result<String> {
@@ -87,29 +135,9 @@ pub fn rust_src() -> Option<PathBuf> {
     library.is_dir().then_some(library)
 }
 
-/// A kernel of the right version that is on the machine already.
-pub fn installed_kernel() -> Option<PathBuf> {
-    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let cargo_home = cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
-    let usual = cargo_home.map(|home| home.join("bin/evcxr_jupyter"));
-    let candidates = [find_program(&["evcxr_jupyter"]), usual];
-    candidates
-        .into_iter()
-        .flatten()
-        .find(|program| is_right_kernel(program))
-}
-
-/// Says whether this is the kernel in the version that the course is made for.
-///
-/// evcxr_jupyter has no `--version`. Its banner bears the version, as text in the program.
-pub fn is_right_kernel(program: &Path) -> bool {
-    let banner = format!("EvCxR {KERNEL_VERSION} - Evaluation Context");
-    fs::read(program).is_ok_and(|bytes| contains(&bytes, banner.as_bytes()))
-}
-
 /// A browser that can run JupyterLab without a window.
 pub fn browser(paths: &Paths) -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("COURSE_BROWSER") {
+    if let Some(named) = env::var_os("COURSE_BROWSER") {
         return Some(named.into());
     }
     find_program(&[
@@ -141,12 +169,6 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next()??))
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,8 +182,27 @@ mod tests {
     }
 
     #[test]
-    fn text_is_found_in_bytes() {
-        assert!(contains(b"..EvCxR 0.22.0 - E", b"EvCxR 0.22.0"));
-        assert!(!contains(b"..EvCxR 0.21.1 - E", b"EvCxR 0.22.0"));
+    fn path_gets_the_compiler_where_it_has_none() {
+        let folder = env::temp_dir().join(format!("course-tools-{}", std::process::id()));
+        let (with, without) = (folder.join("cargo home/bin"), folder.join("bin"));
+        fs::create_dir_all(&with).unwrap();
+        fs::create_dir_all(&without).unwrap();
+        fs::write(with.join("rustc"), "").unwrap();
+        let join = |folders: &[&Path]| env::join_paths(folders).unwrap();
+        let plain = join(&[&without]);
+        let longer = path_with_rust(&plain, Some(&with)).unwrap();
+        assert_eq!(longer, Some(join(&[&without, &with])));
+        // Once is enough.
+        assert_eq!(path_with_rust(&longer.unwrap(), Some(&with)).unwrap(), None);
+        let alone = path_with_rust(OsStr::new(""), Some(&with)).unwrap();
+        assert_eq!(alone, Some(join(&[&with])));
+        // Who has another compiler keeps it.
+        assert_eq!(path_with_rust(&join(&[&with]), None).unwrap(), None);
+        for nowhere in [Some(without.as_path()), None] {
+            let error = path_with_rust(&plain, nowhere).unwrap_err().to_string();
+            assert!(error.contains("rustc, is not on PATH"), "{error}");
+            assert!(error.contains("https://rustup.rs"), "{error}");
+        }
+        fs::remove_dir_all(folder).unwrap();
     }
 }

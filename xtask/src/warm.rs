@@ -10,8 +10,11 @@ use crate::Result;
 use crate::build_folder;
 use crate::command;
 use crate::kernel::Claim;
+use crate::kernel_program;
 use crate::mpi::{self, Which};
 use crate::paths::Paths;
+use crate::runner;
+use crate::sources::{hash_file, hash_folder};
 use crate::tools;
 
 const STAMP: &str = "stamp";
@@ -32,20 +35,18 @@ pub fn ensure(paths: &Paths) -> Result<()> {
         fs::remove_file(claim.folder.join(STAMP))?;
     }
     build_folder::create(paths, &claim.folder)?;
-    let cell = build_folder::cell_crate(&claim.folder);
     let mut warm_up = command::python(paths);
     warm_up
         .arg(paths.scripts().join("warm_up.py"))
-        .arg(paths.evcxr())
-        .env("EVCXR_CONFIG_DIR", build_folder::config(&claim.folder))
-        .env("EVCXR_TMPDIR", &cell)
+        .arg(paths.kernel_program())
         .current_dir(paths.notebooks());
+    build_folder::lend_to(paths, &claim.folder, &mut warm_up);
     if let Ok(mpi) = mpi::find(paths, Which::Usual) {
         mpi.lend_to(warm_up.arg("--mpi"));
     }
     command::run(&mut warm_up)?;
     check_versions(paths, &claim.folder)?;
-    remove_leftovers(&cell)?;
+    remove_leftovers(&build_folder::cell_crate(&claim.folder))?;
 
     let new = paths.course().join("warm.new");
     build_folder::remove(&new)?;
@@ -82,15 +83,15 @@ pub fn is_ready(paths: &Paths) -> bool {
 }
 
 /// A digest of all that decides whether the compiled crates can be used as they are: one half for
-/// the crates of others, one for the course's own.
+/// the crates of others, one for the course's own and its kernel.
 fn stamp(paths: &Paths) -> Result<String> {
     let mut crates = DefaultHasher::new();
     tools::rustc_version().hash(&mut crates);
-    tools::KERNEL_VERSION.hash(&mut crates);
     build_folder::WORKSPACE.hash(&mut crates);
     build_folder::START_UP.hash(&mut crates);
-    for file in ["Cargo.toml", "Cargo.lock"] {
-        fs::read(paths.root().join(file))?.hash(&mut crates);
+    // The kernel's lock file has the version of evcxr, which says how crates are compiled.
+    for file in ["Cargo.toml", "Cargo.lock", "kernel/Cargo.lock"] {
+        hash_file(&paths.root().join(file), &mut crates)?;
     }
     match mpi::find(paths, Which::Usual) {
         Ok(mpi) => Some(mpi.identity()).hash(&mut crates),
@@ -98,34 +99,15 @@ fn stamp(paths: &Paths) -> Result<String> {
     }
     let mut own = DefaultHasher::new();
     build_folder::anchor_manifest(paths).hash(&mut own);
-    fs::read(paths.scripts().join("cells.py"))?.hash(&mut own);
-    hash_sources(&paths.helpers(), &mut own)?;
-    hash_sources(&paths.helpers_mpi(), &mut own)?;
+    build_folder::init().hash(&mut own);
+    kernel_program::id(paths)?.hash(&mut own);
+    runner::FLAGS.hash(&mut own);
+    hash_file(&paths.runner_source(), &mut own)?;
+    hash_file(&paths.store_source(), &mut own)?;
+    hash_file(&paths.scripts().join("cells.py"), &mut own)?;
+    hash_folder(&paths.helpers(), &mut own)?;
+    hash_folder(&paths.helpers_mpi(), &mut own)?;
     Ok(format!("{:016x}-{:016x}", crates.finish(), own.finish()))
-}
-
-fn hash_sources(folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {
-    let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let (name, path) = (entry.file_name(), entry.path());
-        // They are for programs and tests: no reason to compile the crate for notebooks again.
-        let is_for_others = ["benches", "examples", "tests"].iter().any(|&n| name == n);
-        // What an editor or the system keeps beside a file.
-        let is_hidden = name.as_encoded_bytes().starts_with(b".");
-        if is_for_others || is_hidden {
-            continue;
-        }
-        name.hash(hasher);
-        if path.is_dir() {
-            hash_sources(&path, hasher)?;
-        } else {
-            let text = fs::read(&path);
-            text.map_err(|error| format!("cannot read {}: {error}", path.display()))?
-                .hash(hasher);
-        }
-    }
-    Ok(())
 }
 
 /// Checks that cells are built against the versions that the course's tests run with.
@@ -193,28 +175,6 @@ mod tests {
         assert!(output.status.success(), "{problem}");
         let lines = String::from_utf8(output.stdout).unwrap();
         lines.lines().map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn what_an_editor_leaves_beside_a_source_is_no_change() {
-        let folder = std::env::temp_dir().join(format!("course-sources-{}", std::process::id()));
-        fs::create_dir_all(folder.join("src")).unwrap();
-        fs::write(folder.join("src/lib.rs"), "").unwrap();
-        let digest = || {
-            let mut hasher = DefaultHasher::new();
-            hash_sources(&folder, &mut hasher).map(|()| hasher.finish())
-        };
-        let before = digest().unwrap();
-        // A lock of Emacs is a link to nothing.
-        std::os::unix::fs::symlink("me@here.1", folder.join("src/.#lib.rs")).unwrap();
-        assert_eq!(digest().unwrap(), before);
-        fs::write(folder.join("src/lib.rs"), "// edited").unwrap();
-        assert_ne!(digest().unwrap(), before);
-        // Such a file without a dot is an error that names it.
-        std::os::unix::fs::symlink("nothing", folder.join("src/lost.rs")).unwrap();
-        let error = digest().unwrap_err().to_string();
-        fs::remove_dir_all(&folder).unwrap();
-        assert!(error.contains("src/lost.rs"), "{error}");
     }
 
     /// A crate with other features is another crate to cargo: a notebook that loads `helpers-mpi`

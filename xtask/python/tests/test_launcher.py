@@ -93,6 +93,29 @@ class Places(unittest.TestCase):
         with course_kernel(clone) as kernel:
             self.assertEqual(kernel.run("1 + 1"), "2")
 
+    def test_desktop_that_does_not_know_where_rust_is(self):
+        rust = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"), "bin/rustc")
+        if not rust.is_file():
+            self.skipTest("Rust is not where rustup puts it")
+        folders = os.environ["PATH"].split(os.pathsep)
+        known = [folder for folder in folders if not Path(folder, "rustc").is_file()]
+        with course_kernel(PATH=os.pathsep.join(known)) as kernel:
+            self.assertEqual(kernel.run("1 + 1"), "2")
+
+    def test_machine_without_rust(self):
+        environment = os.environ | {"PATH": str(self.folder), "CARGO_HOME": str(self.folder)}
+        result = subprocess.run(
+            [launcher(), "kernel", "none.json"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("rustc, is not on PATH", result.stderr)
+        self.assertIn("https://rustup.rs", result.stderr)
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+
     def test_folder_that_cannot_be_written(self):
         clone = copy_of_clone(self.folder, warm=False)
         (clone / ".course/kernels").touch()

@@ -9,8 +9,10 @@ import unittest
 from pathlib import Path
 from queue import Empty
 
+import psutil
+
 import cells
-from clone import course_kernel, wait_until
+from clone import course_kernel, is_kernel_program, wait_until
 
 # How long a process may be there after whoever needed it is gone. Meant are two seconds; the rest
 # is for machines that stand still at times. What is left for ever is found all the same.
@@ -334,11 +336,9 @@ class WhatIsLeft(unittest.TestCase):
 def is_kernel(process):
     """Whether a process is the kernel itself, and not one that runs cells or compiles them."""
     try:
-        command = Path(f"/proc/{process}/cmdline").read_bytes()
-        is_runtime = b"EVCXR_IS_RUNTIME" in Path(f"/proc/{process}/environ").read_bytes()
-    except OSError:
+        return is_kernel_program(psutil.Process(process))
+    except psutil.Error:
         return False
-    return b"evcxr_jupyter" in command and not is_runtime
 
 
 def is_busy(process):

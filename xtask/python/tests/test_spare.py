@@ -27,7 +27,14 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
 import cells
-from clone import CLONE, copy_of_clone, launcher, small_copy, wait_until
+from clone import (
+    CLONE,
+    copy_of_clone,
+    is_kernel_program,
+    launcher,
+    small_copy,
+    wait_until,
+)
 from server import Server
 
 # Spares are prepared as soon as they may, so that the tests need not wait.
@@ -60,7 +67,8 @@ def kernels_of(server):
 
 def is_kernel(process):
     try:
-        return "evcxr" in process.name() or process.cmdline()[1:2] in (["kernel"], ["spare"])
+        is_launcher = process.cmdline()[1:2] in (["kernel"], ["spare"])
+        return is_launcher or is_kernel_program(process)
     except psutil.Error:
         return False
 
@@ -338,7 +346,7 @@ def has_cargo(process):
 def has_folder(process):
     """Whether it is a kernel by now, and no longer a launcher that makes its folder."""
     with contextlib.suppress(OSError, psutil.Error):
-        return "evcxr" in process.name() and folder_of(process).is_dir()
+        return is_kernel_program(process) and folder_of(process).is_dir()
     return False
 
 
@@ -608,7 +616,7 @@ class Without(unittest.TestCase):
         )
         with process:
             kernel = psutil.Process(int(process.stdout.readline()))
-            self.assertTrue(wait_until(lambda: "evcxr" in kernel.name(), 20))
+            self.assertTrue(wait_until(lambda: is_kernel_program(kernel), 20))
             process.kill()
             self.assertTrue(wait_until(lambda: gone(kernel)))
 

@@ -1,0 +1,183 @@
+"""The course's kernel under other programs than ours, and what is left when it ends."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import ClassVar
+
+import nbformat
+import psutil
+from nbformat import v4
+
+import cells
+from clone import CLONE, wait_until
+from session import LIMIT, Session
+
+# Jupyter's own tag of a cell that is meant to fail, and a shorter one of the lessons. Papermill knows
+# none: it takes any error in an output for a failure.
+RAISES = "raises-exception"
+OUR_RAISES = "raises"
+PROGRAMS = {
+    "jupyter execute": ["jupyter-execute", "{notebook}"],
+    "nbconvert": ["jupyter-nbconvert", "--to", "notebook", "--execute", "{notebook}"],
+    "papermill": ["papermill", "--no-progress-bar", "{notebook}", "{folder}/output.ipynb"],
+}
+NOTEBOOKS = {
+    "good": ["let one = 1;", "one + 1"],
+    "panics": ["let one = 1;", 'panic!("the sky falls");', "one + 1"],
+}
+Result = subprocess.CompletedProcess[str]
+
+
+def execute(program: str, notebook: nbformat.NotebookNode) -> Result:
+    """Runs a notebook in a terminal, in a folder of its own, beside which the crate lies."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "notebooks")
+        folder.mkdir()
+        folder.with_name("helpers").symlink_to(CLONE / "helpers")
+        path = folder / "notebook.ipynb"
+        nbformat.write(notebook, path)
+        name, *options = PROGRAMS[program]
+        return subprocess.run(
+            [
+                Path(sys.executable).with_name(name),
+                *[option.format(notebook=path, folder=folder) for option in options],
+            ],
+            capture_output=True,
+            text=True,
+            timeout=2 * LIMIT,
+            check=False,
+        )
+
+
+def notebook_of(codes: Sequence[str]) -> nbformat.NotebookNode:
+    metadata = {"kernelspec": {"name": "rust", "display_name": "Rust", "language": "rust"}}
+    return v4.new_notebook(cells=[v4.new_code_cell(code) for code in codes], metadata=metadata)
+
+
+def first_lesson() -> nbformat.NotebookNode:
+    lesson = nbformat.read(CLONE / "notebooks/01_multiprocessing.ipynb", 4)
+    for cell in lesson.cells:
+        if OUR_RAISES in cell.metadata.get("tags", []):
+            cell.metadata.tags.append(RAISES)
+    return lesson
+
+
+class Programs(unittest.TestCase):
+    """Programs that run notebooks see which one has failed."""
+
+    runs: ClassVar[dict[tuple[str, str], Future[Result]]] = {}
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        executor = ThreadPoolExecutor(2)
+        cls.addClassCleanup(executor.shutdown)
+        # The first, since it takes longest.
+        cls.lesson = executor.submit(execute, "jupyter execute", first_lesson())
+        for program in PROGRAMS:
+            for name, codes in NOTEBOOKS.items():
+                run = executor.submit(execute, program, notebook_of(codes))
+                cls.runs[program, name] = run
+
+    def test_notebook_that_panics_stops_them(self) -> None:
+        for program in PROGRAMS:
+            with self.subTest(program):
+                result = self.runs[program, "panics"].result()
+                said = result.stdout + result.stderr
+                self.assertNotEqual(result.returncode, 0, said)
+                self.assertIn("the sky falls", said)
+
+    def test_good_notebook_passes(self) -> None:
+        for program in PROGRAMS:
+            with self.subTest(program):
+                result = self.runs[program, "good"].result()
+                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def test_first_lesson_passes(self) -> None:
+        result = self.lesson.result()
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+
+class Ends(unittest.TestCase):
+    """However a kernel ends, nothing of it goes on."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        # Two start at once; the second finds its own way to cargo.
+        bare = {"HOME": os.environ["HOME"], "PATH": "/usr/bin:/bin"}
+        cls.kernel, cls.bare = Session(), Session(env=bare)
+        for session in [cls.kernel, cls.bare]:
+            cls.addClassCleanup(session.close)
+
+    def with_workers(self, session: Session) -> list[psutil.Process]:
+        """All processes of a kernel that has a pool of workers, and a program that a cell started."""
+        for code in [
+            cells.LOAD,
+            "let pool = ProcessPool::new(2)?;\nlet sums: Vec<u32> = pool.map(|n: u32| n + 1, [1, 2])?;",
+            'let sleep = std::process::Command::new("sleep").arg("600").spawn()?;',
+        ]:
+            reply = session.run(code)
+            self.assertEqual(reply.status, "ok", reply)
+        processes = session.processes()
+        self.assertGreaterEqual(len(processes), 5, processes)
+        return processes
+
+    def assert_gone(self, processes: Sequence[psutil.Process]) -> None:
+        left = psutil.wait_procs(processes, LIMIT / 10)[1]
+        for process in left:
+            process.kill()
+        self.assertEqual(left, [])
+
+    def test_1_client_that_goes_away_leaves_no_noise(self) -> None:
+        self.kernel.wait_until_ready()
+        before = self.kernel.log()
+        for _ in range(2):
+            self.kernel.reconnect()
+            self.assertEqual(self.kernel.run("1 + 1").result, "2")
+        noise = self.kernel.log()[len(before) :]
+        self.assertLessEqual(len(noise.splitlines()), 1, noise)
+
+    def test_2_restart(self) -> None:
+        processes = self.with_workers(self.kernel)
+        self.kernel.restart()
+        self.assert_gone(processes)
+        reply = self.kernel.run("sums")
+        self.assertEqual((reply.ename, reply.execution_count), ("CompileError", 1), reply)
+
+    def test_3_kernel_that_is_killed_with_its_group(self) -> None:
+        processes = self.with_workers(self.kernel)
+        self.kernel.manager.shutdown_kernel(now=True)
+        self.assert_gone(processes)
+
+    def test_4_kernel_without_the_reader_s_settings_works(self) -> None:
+        # As one that is started by a desktop, whose PATH does not name cargo's folder.
+        self.bare.wait_until_ready()
+        self.assertEqual(self.bare.run("1 + 1").result, "2", self.bare.log())
+        # What the launcher says of the course must not depend on the settings.
+        of_launcher = [line for line in self.bare.log().splitlines() if "course" in line]
+        self.assertLessEqual(set(of_launcher), set(self.kernel.log().splitlines()))
+
+    def test_5_kernel_that_is_asked_to_end(self) -> None:
+        self.bare.wait_until_ready()
+        processes = self.with_workers(self.bare)
+        self.bare.shutdown()
+        self.assert_gone(processes)
+
+    def test_6_kernel_that_is_killed_alone(self) -> None:
+        # As by the system when memory runs out. Programs that a cell has started are not meant.
+        with Session() as session:
+            processes = [p for p in self.with_workers(session) if p.name() != "sleep"]
+            sleep = [p for p in session.processes() if p.name() == "sleep"]
+            processes[0].kill()
+            self.assert_gone(processes)
+            for process in sleep:
+                process.kill()
+
+
+if __name__ == "__main__":
+    unittest.main()

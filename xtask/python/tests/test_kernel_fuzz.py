@@ -1,0 +1,86 @@
+"""The course's kernel answers whatever stands in a half-written cell."""
+
+import os
+import random
+import time
+import unittest
+from pathlib import Path
+
+import nbformat
+
+from clone import CLONE
+from session import Session
+from tests.kernel_case import KernelCase
+
+# For how long new places are tried.
+SECONDS = 35.0
+# Of so many places one is run as well.
+RUN_EVERY = 4
+# A cell that runs longer is interrupted.
+LONGEST_RUN = 2.0
+SEED = int(os.environ.get("COURSE_FUZZ_SEED") or random.randrange(2**32))
+
+
+def codes_of(path: Path) -> list[str]:
+    cells = nbformat.read(path, 4).cells
+    return [cell.source for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def all_codes() -> list[str]:
+    """The code cells of all lessons and exercises, by their order."""
+    paths = sorted((CLONE / "notebooks").rglob("*.ipynb"))
+    return [code for path in paths if ".ipynb_checkpoints" not in path.parts for code in codes_of(path)]
+
+
+class Fuzz(KernelCase):
+    def test_cells_cut_anywhere(self) -> None:
+        print(f"COURSE_FUZZ_SEED={SEED}", flush=True)
+        chance = random.Random(SEED)
+        codes = all_codes()
+        self.assertGreater(len(codes), 100)
+        chance.shuffle(codes)
+        deadline = time.monotonic() + SECONDS
+        tried = 0
+        while codes and time.monotonic() < deadline:
+            code = codes.pop()
+            cut = code[: chance.randrange(1, len(code) + 1)]
+            whole = chance.random() < 0.5
+            with self.subTest(seed=SEED, code=cut):
+                self.ask(code if whole else cut, len(cut))
+                if tried % RUN_EVERY == 0 and not asks_the_network(cut, code):
+                    run_for_a_while(self.kernel, cut)
+                    self.assertTrue(self.kernel.answers(), "it does not answer 1 + 1")
+            tried += 1
+        self.assertTrue(self.kernel.answers())
+        print(f"{tried} places", flush=True)
+
+    def ask(self, code: str, pos: int) -> None:
+        """Asks all that an editor asks at a place; each must have an answer, whatever it is."""
+        completed = self.kernel.complete(code, pos)
+        self.assertEqual(completed["status"], "ok")
+        begin, end = completed["cursor_start"], completed["cursor_end"]
+        self.assertTrue(0 <= begin <= pos <= end <= len(code), completed)
+        self.assertEqual(self.kernel.inspect(code, pos)["status"], "ok")
+        status = self.kernel.is_complete(code[:pos])["status"]
+        self.assertIn(status, ["complete", "incomplete", "invalid", "unknown"])
+
+
+def asks_the_network(cut: str, code: str) -> bool:
+    """Half a name of a crate may be the name of another one."""
+    return cut != code and cut.splitlines()[-1].startswith(":dep")
+
+
+def run_for_a_while(kernel: Session, code: str) -> None:
+    """Runs a cell to its end, or interrupts it."""
+    reply = kernel.send(code, stop_on_error=False)
+    begun = time.monotonic()
+    kernel.listen(
+        lambda: reply.is_done or time.monotonic() - begun > LONGEST_RUN, "a cell or a while"
+    )
+    if not reply.is_done:
+        kernel.interrupt()
+        kernel.wait(reply)
+
+
+if __name__ == "__main__":
+    unittest.main()

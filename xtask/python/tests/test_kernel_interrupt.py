@@ -1,0 +1,191 @@
+"""The course's kernel: interrupts, and cells that end the process that they run in."""
+
+import contextlib
+import os
+import signal
+import time
+import unittest
+from collections.abc import Callable
+
+import psutil
+
+import cells
+from clone import wait_until
+from session import Reply
+from tests.kernel_case import KernelCase
+
+# From the interrupt to the end of the cell. What it stops would take longer.
+SOON = 10.0
+SLEEP = "std::thread::sleep(std::time::Duration::from_millis(200));"
+# The compiler computes this for half a minute or more.
+SLOW_TO_COMPILE = """\
+#[allow(long_running_const_eval)]
+const FAR: u64 = { let mut n = 0u64; while n < 1_000_000_000 { n += 1; } n };
+println!("{FAR}");"""
+
+
+class Harmed(KernelCase):
+    """Cells that end in another way than by themselves."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.passes("let kept = 1;")
+
+    def assert_goes_on(self, with_variables: bool) -> None:
+        self.assertEqual(self.shows("1 + 1"), "2")
+        if with_variables:
+            self.assertEqual(self.shows("kept"), "1")
+        else:
+            self.fails("kept", "CompileError")
+
+    def runs(self, name: str) -> bool:
+        """Whether the kernel has started a program of this name."""
+        return any(name_of(process).startswith(name) for process in self.kernel.processes())
+
+    def assert_ends(self, name: str) -> None:
+        self.assertTrue(wait_until(lambda: not self.runs(name)), f"{name} still runs")
+
+
+class Interrupts(Harmed):
+    """Whatever the kernel does, an interrupt stops it soon, and costs no more than it must."""
+
+    def interrupted(
+        self, code: str, when: Callable[[Reply], bool], by: str = "message", stdin: bool = False
+    ) -> Reply:
+        """Runs a cell and interrupts it when the condition holds."""
+        reply = self.kernel.send(code, allow_stdin=stdin)
+        self.kernel.wait_for(reply, when)
+        asked = time.monotonic()
+        self.kernel.interrupt(by)
+        self.kernel.wait(reply)
+        self.assertLess(time.monotonic() - asked, SOON)
+        return self.failed(reply, "Interrupted")
+
+    def test_nothing_happens_to_an_idle_kernel(self) -> None:
+        for by in ["message", "signal"]:
+            with self.subTest(by):
+                self.kernel.interrupt(by)
+                self.assert_goes_on(with_variables=True)
+                # Nor to the next cell that looks for interrupts.
+                self.passes("for _ in progress(0..3) {}")
+
+    def test_while_the_cell_compiles(self) -> None:
+        reply = self.interrupted(SLOW_TO_COMPILE, lambda _: self.runs("rustc"))
+        self.assertEqual(reply.stdout, "")
+        self.assert_goes_on(with_variables=True)
+
+    def test_command_of_the_shell(self) -> None:
+        self.interrupted("!sleep 30", lambda _: self.runs("sleep"))
+        self.assert_ends("sleep")
+        self.assert_goes_on(with_variables=True)
+
+    def test_program_that_a_cell_waits_for(self) -> None:
+        code = 'std::process::Command::new("sleep").arg("77").status()?'
+        for by in ["message", "signal"]:
+            with self.subTest(by):
+                self.interrupted(code, lambda _: self.runs("sleep"), by)
+                self.assert_ends("sleep")
+                self.assert_goes_on(with_variables=True)
+
+    def test_loop_without_end(self) -> None:
+        code = 'println!("begun");\nloop { std::hint::black_box(0); }'
+        reply = self.interrupted(code, lambda reply: "begun" in reply.stdout)
+        self.assertEqual(reply.stdout, "begun\n")
+        self.assert_told(reply, "kept")
+        self.assert_goes_on(with_variables=False)
+        self.passes(cells.LOAD)
+
+    def test_progress(self) -> None:
+        code = f"for _ in progress(0..1000) {{ {SLEEP} }}"
+        for by in ["message", "signal"]:
+            with self.subTest(by):
+                self.interrupted(code, lambda reply: bool(reply.outputs), by)
+                self.assert_goes_on(with_variables=True)
+
+    def test_question_to_the_reader(self) -> None:
+        code = 'let answer = input("Name? ")?;'
+        self.interrupted(code, lambda reply: bool(reply.prompts), stdin=True)
+        self.assert_goes_on(with_variables=True)
+        # The question is not asked any more: the next answer is to the next question.
+        reply = self.passes('println!("{}", input("Town? ")?);', answers=("Bø",))
+        self.assertEqual((reply.prompts, reply.stdout), (["Town? "], "Bø\n"))
+
+    def test_pool(self) -> None:
+        code = (
+            'println!("begun");\n'
+            "Pool::new(2)?.map(|_: u32| std::thread::sleep(std::time::Duration::from_secs(60)), 0..4);"
+        )
+        self.interrupted(code, lambda reply: "begun" in reply.stdout)
+        self.assertEqual(self.shows("1 + 1"), "2")
+
+    def test_cells_queued_behind_do_not_run(self) -> None:
+        first = self.kernel.send('println!("begun");\nfor _ in progress(0..1000) { ' + SLEEP + " }")
+        others = [self.kernel.send(code) for code in ['println!("ran");', "2"]]
+        self.kernel.wait_for(first, lambda reply: "begun" in reply.stdout)
+        self.kernel.interrupt()
+        self.failed(self.kernel.wait(first), "Interrupted")
+        statuses = [self.kernel.wait(reply).status for reply in others]
+        self.assertEqual(statuses, ["aborted", "aborted"])
+        self.assertEqual(others[0].outputs + others[1].outputs, [])
+        self.assert_goes_on(with_variables=True)
+
+
+class Deaths(Harmed):
+    """The process that runs the cells ends. The kernel does not, and tells what is lost."""
+
+    def assert_recovers(self, reply: Reply) -> None:
+        self.assertEqual(reply.status, "error", reply)
+        self.assert_told(reply, "kept")
+        self.assert_goes_on(with_variables=False)
+        self.passes(cells.LOAD)
+        self.assertEqual(self.shows(f"{cells.FIRST_POOL}"), cells.FIRST_RESULT)
+
+    def test_cell_that_ends_it(self) -> None:
+        kill = 'std::process::Command::new("kill").args(["-9", &std::process::id().to_string()])'
+        for code, words in {
+            f"{kill}.status()?;": "SIGKILL|kill|signal: 9|signal 9",
+            "std::process::exit(3)": "exit status: 3",
+            "std::process::abort()": "SIGABRT|abort",
+            "fn deep(n: u64) -> u64 { std::hint::black_box([n; 64]); 1 + deep(n + 1) }\n"
+            "deep(0)": "stack overflow|overflowed its stack",
+        }.items():
+            with self.subTest(code):
+                self.passes("let kept = 1;")
+                reply = self.kernel.run(f'println!("last words");\n{code}')
+                self.assertEqual(reply.stdout, "last words\n")
+                self.assertRegex(reply.told, words)
+                self.assert_recovers(reply)
+
+    def test_killed_from_outside(self) -> None:
+        process = int(self.shows("std::process::id()") or 0)
+        code = 'println!("begun");\nloop { std::thread::park(); }'
+        reply = self.kernel.send(code)
+        self.kernel.wait_for(reply, lambda reply: "begun" in reply.stdout)
+        os.kill(process, signal.SIGKILL)
+        self.assert_recovers(self.kernel.wait(reply))
+
+    def test_killed_while_idle(self) -> None:
+        process = int(self.shows("std::process::id()") or 0)
+        os.kill(process, signal.SIGKILL)
+        reply = self.kernel.run("kept")
+        self.assert_recovers(reply)
+
+    def test_worker_processes_end_as_well(self) -> None:
+        code = (
+            "let workers = ProcessPool::new(2)?;\n"
+            "let ids: Vec<u32> = workers.map(|_: u32| std::process::id(), 0..8)?;\nids"
+        )
+        ids = [int(number) for number in (self.shows(code) or "").strip("[]").split(",")]
+        self.assertTrue(all(map(psutil.pid_exists, ids)))
+        self.assert_recovers(self.kernel.run("std::process::abort()"))
+        self.assertTrue(wait_until(lambda: not any(map(psutil.pid_exists, ids))), "workers are left")
+
+
+def name_of(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return str(process.name())
+    return ""
+
+
+if __name__ == "__main__":
+    unittest.main()
