@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -145,8 +145,8 @@ pub struct Cells {
     desk: Arc<Mutex<Desk>>,
     /// Whether the reader has interrupted what the kernel is doing.
     is_interrupted: Arc<AtomicBool>,
-    /// Whether it is doing anything.
-    is_busy: Arc<AtomicBool>,
+    /// What it is doing, by number; 0 if it is doing nothing.
+    is_busy_with: Arc<AtomicU64>,
 }
 
 impl Cells {
@@ -210,13 +210,13 @@ impl Cells {
         let cells = Cells {
             desk,
             is_interrupted,
-            is_busy: Arc::new(AtomicBool::new(false)),
+            is_busy_with: Arc::new(AtomicU64::new(0)),
         };
         Ok((cells, command))
     }
 
     /// From now on what is printed belongs to this request.
-    pub fn begin(&self, request: &JupyterMessage, code: &str, allows_questions: bool) {
+    pub fn begin(&self, number: u64, request: &JupyterMessage, code: &str, allows_questions: bool) {
         let mut desk = self.desk();
         desk.screen.begin(request);
         desk.current = Current {
@@ -225,12 +225,12 @@ impl Cells {
             ..Current::default()
         };
         self.is_interrupted.store(false, Ordering::SeqCst);
-        self.is_busy.store(true, Ordering::SeqCst);
+        self.is_busy_with.store(number, Ordering::SeqCst);
     }
 
     /// Tells what became of the cell; all that it has printed is on its way.
     pub fn end(&self) -> Outcome {
-        self.is_busy.store(false, Ordering::SeqCst);
+        self.is_busy_with.store(0, Ordering::SeqCst);
         let mut desk = self.desk();
         // If its process has died, it has not said that it ended.
         desk.drain();
@@ -252,13 +252,18 @@ impl Cells {
         desk.screen.flush();
     }
 
-    /// Ends what the kernel is doing, in the background: compilers and commands at once, a cell when it
-    /// notices, or after a while. Does nothing where nothing runs.
+    /// What the kernel is doing now, by number; 0 if nothing.
+    pub fn busy_with(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.is_busy_with)
+    }
+
+    /// Ends what the kernel is doing under this number, in the background: compilers and commands at once, a cell
+    /// when it notices, or after a while. Does nothing if it is doing something else by now, or nothing.
     ///
     /// `spared` are children of this process that are no business of a cell.
-    pub fn interrupt(&self, spared: &HashSet<u32>) {
-        if !self.is_busy.load(Ordering::SeqCst) || self.is_interrupted.swap(true, Ordering::SeqCst)
-        {
+    pub fn interrupt(&self, number: u64, spared: &HashSet<u32>) {
+        let is_at_it = number != 0 && self.is_busy_with.load(Ordering::SeqCst) == number;
+        if !is_at_it || self.is_interrupted.swap(true, Ordering::SeqCst) {
             return;
         }
         let (cells, spared) = (self.clone(), spared.clone());
@@ -267,7 +272,7 @@ impl Cells {
 
     fn end_all(&self, spared: &HashSet<u32>) {
         let mut told: Option<(u32, Instant)> = None;
-        while self.is_busy.load(Ordering::SeqCst) && self.is_interrupted() {
+        while self.is_busy_with.load(Ordering::SeqCst) != 0 && self.is_interrupted() {
             let runs_in = self.desk().current.runs_in;
             match (runs_in, told) {
                 (Some(process), Some((same, since))) if process == same => {

@@ -1,6 +1,6 @@
 //! Runs what readers ask for, one thing after the other, on evcxr's engine.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use evcxr::{CommandContext, EvalContext, EvalOutputs};
 use jupyter_protocol::{
     ErrorOutput, ExecuteInput, ExecuteReply, ExecuteRequest, ExecuteResult, ExecutionCount,
     HistoryEntry, HistoryReply, HistoryRequest, JupyterMessage, JupyterMessageContent, ReplyError,
-    ReplyStatus, Status,
+    ReplyStatus, Status, Transient,
 };
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use crate::Result;
 use crate::cells::{Cells, Outcome};
 use crate::complete;
-use crate::hints;
+use crate::hints::{self, Gone};
 use crate::output::Bundle;
 use crate::processes;
 use crate::report::{Failure, shortened};
@@ -43,10 +43,12 @@ pub struct Engine {
     cells: Cells,
     ways: Ways,
     count: usize,
+    /// How many cells have begun, the uncounted ones as well.
+    begun: u64,
     history: Vec<(usize, String)>,
     memory: Memory,
     /// Variables that a cell has taken over or lost, and the number of the cell.
-    gone: BTreeMap<String, usize>,
+    gone: Gone,
 }
 
 impl Engine {
@@ -71,9 +73,10 @@ impl Engine {
             cells,
             ways,
             count: 0,
+            begun: 0,
             history: Vec::new(),
             memory: Memory::default(),
-            gone: BTreeMap::new(),
+            gone: Gone::new(),
         };
         engine.prepare(CONFIGURE)?;
         if let Some(code) = warm_up {
@@ -105,18 +108,30 @@ impl Engine {
     pub fn serve(mut self, mut requests: UnboundedReceiver<JupyterMessage>) {
         while let Some(request) = requests.blocking_recv() {
             self.publish(Status::busy().as_child_of(&request));
-            let went_well = self.answer(&request);
+            let waiting = self.answer(&request, &mut requests);
             self.publish(Status::idle().as_child_of(&request));
-            if !went_well {
-                self.abort_waiting(&mut requests);
-            }
+            self.abort(waiting);
         }
     }
 
-    /// Answers a request; false if those behind it are not to be run.
-    fn answer(&mut self, request: &JupyterMessage) -> bool {
+    /// Answers a request, and gives those that wait behind it if they are not to be run.
+    fn answer(
+        &mut self,
+        request: &JupyterMessage,
+        requests: &mut UnboundedReceiver<JupyterMessage>,
+    ) -> Vec<JupyterMessage> {
         match &request.content {
-            JupyterMessageContent::ExecuteRequest(wanted) => return self.execute(request, wanted),
+            JupyterMessageContent::ExecuteRequest(wanted) => {
+                return self.execute(request, wanted, requests);
+            }
+            _ => self.tell(request),
+        }
+        Vec::new()
+    }
+
+    /// Answers a question, which changes nothing.
+    fn tell(&mut self, request: &JupyterMessage) {
+        match &request.content {
             JupyterMessageContent::CompleteRequest(wanted) => {
                 let reply = complete::complete(&mut self.context, &wanted.code, wanted.cursor_pos);
                 self.reply(reply.as_child_of(request));
@@ -131,12 +146,11 @@ impl Engine {
             }
             _ => {}
         }
-        true
     }
 
     /// What waits behind a cell that failed is not run, as in Jupyter's own kernels.
-    fn abort_waiting(&mut self, requests: &mut UnboundedReceiver<JupyterMessage>) {
-        while let Ok(request) = requests.try_recv() {
+    fn abort(&mut self, waiting: Vec<JupyterMessage>) {
+        for request in waiting {
             self.publish(Status::busy().as_child_of(&request));
             if let JupyterMessageContent::ExecuteRequest(_) = &request.content {
                 let reply = ExecuteReply {
@@ -146,13 +160,18 @@ impl Engine {
                 };
                 self.reply(reply.as_child_of(&request));
             } else {
-                self.answer(&request);
+                self.tell(&request);
             }
             self.publish(Status::idle().as_child_of(&request));
         }
     }
 
-    fn execute(&mut self, request: &JupyterMessage, wanted: &ExecuteRequest) -> bool {
+    fn execute(
+        &mut self,
+        request: &JupyterMessage,
+        wanted: &ExecuteRequest,
+        requests: &mut UnboundedReceiver<JupyterMessage>,
+    ) -> Vec<JupyterMessage> {
         let is_counted = !wanted.silent && wanted.store_history;
         if is_counted && !wanted.code.trim().is_empty() {
             self.count += 1;
@@ -166,7 +185,9 @@ impl Engine {
             };
             self.publish(input.as_child_of(request));
         }
-        self.cells.begin(request, &wanted.code, wanted.allow_stdin);
+        self.begun += 1;
+        self.cells
+            .begin(self.begun, request, &wanted.code, wanted.allow_stdin);
         let result = self.run(&wanted.code);
         let mut reply = ExecuteReply {
             execution_count: number,
@@ -175,7 +196,9 @@ impl Engine {
         };
         match &result {
             Ok(value) if !value.is_empty() && !wanted.silent => {
-                let result = ExecuteResult::new(number, media(value.clone()));
+                let mut result = ExecuteResult::new(number, media(value.clone()));
+                // The protocol wants it to be there.
+                result.transient = Some(Transient::default());
                 self.publish(result.as_child_of(request));
             }
             Ok(_) => {}
@@ -194,8 +217,15 @@ impl Engine {
                 }));
             }
         }
+        // Those that have come by now. What comes after the reply was sent by somebody who knows it.
+        let waiting = match result {
+            Err(_) if wanted.stop_on_error => {
+                std::iter::from_fn(|| requests.try_recv().ok()).collect()
+            }
+            _ => Vec::new(),
+        };
         self.reply(reply.as_child_of(request));
-        result.is_ok() || !wanted.stop_on_error
+        waiting
     }
 
     /// Runs a cell and gives its value in all its formats.

@@ -4,55 +4,79 @@ use std::collections::BTreeMap;
 
 use evcxr::CompilationError;
 
-/// Further advice on errors, if there is any; `gone` are variables that a cell of this number took over.
-pub fn of(
-    errors: &[CompilationError],
-    code: &str,
-    gone: &BTreeMap<String, usize>,
-) -> Option<String> {
+/// Variables that a cell of this number has taken over or lost.
+pub type Gone = BTreeMap<String, usize>;
+
+/// Further advice on errors, if there is any.
+pub fn of(errors: &[CompilationError], code: &str, gone: &Gone) -> Option<String> {
     errors.iter().find_map(|error| {
-        let message = error.message();
-        hint(error.code().unwrap_or_default(), &message, code, gone)
+        let said = Said {
+            number: error.code().unwrap_or_default(),
+            message: &error.message(),
+            all: &error.rendered(),
+        };
+        hint(said, code, gone)
     })
 }
 
-fn hint(number: &str, message: &str, code: &str, gone: &BTreeMap<String, usize>) -> Option<String> {
-    match number {
+/// An error of the compiler's: its number, its first line, and all its lines.
+#[derive(Clone, Copy)]
+struct Said<'a> {
+    number: &'a str,
+    message: &'a str,
+    all: &'a str,
+}
+
+impl Said<'_> {
+    /// What the message puts between the first two backquotes.
+    fn name(&self) -> Option<&str> {
+        self.message.split('`').nth(1)
+    }
+}
+
+fn hint(said: Said, code: &str, gone: &Gone) -> Option<String> {
+    match said.number {
         "E0425" => {
-            let name = message.split('`').nth(1)?;
+            let name = said.name()?;
             let cell = gone.get(name)?;
             Some(format!(
-                "`{name}` was moved or lost by the cell with number [{cell}]. Run the cell again that makes it; to keep it, lend it \
-                 there (`&{name}`) or copy it (`{name}.clone()`)"
+                "`{name}` was moved or lost by the cell with number [{cell}]. Run the cell again that \
+                 makes it; to keep it, lend it there (`&{name}`) or copy it (`{name}.clone()`)"
             ))
         }
         "E0592" | "E0119" | "E0034" => Some(
-            "an `impl` that stands in one cell with its type is replaced when that cell is run again: edit it there".to_owned(),
-        ),
-        "E0373" | "E0597" | "E0521" | "E0716" if code.contains("submit") || code.contains("spawn") => Some(
-            "what outlives this line must own what it uses: write `move` before the closure, and clone what you still need"
+            "an `impl` that stands in one cell with its type is replaced when that cell is run \
+             again: edit it there"
                 .to_owned(),
         ),
-        "E0463" => {
-            let name = message.split('`').nth(1)?;
-            let name = name.trim_start_matches('_');
-            Some(format!("load the crate in a line of its own at the top of a cell: :dep {name} = \"*\""))
+        "E0373" | "E0597" | "E0521" | "E0716" if code.contains("submit") || code.contains("spawn") => {
+            Some(
+                "what outlives this line must own what it uses: write `move` before the closure, and \
+                 clone what you still need"
+                    .to_owned(),
+            )
         }
-        "E0432" | "E0433" if message.contains("unresolved") || message.contains("undeclared") => {
-            let name = message.split('`').nth(1)?.split("::").next()?;
-            Some(format!(
-                "if `{name}` is a crate, load it in a line of its own at the top of a cell: :dep {name} = \"*\""
-            ))
+        "E0463" => Some(load(said.name()?.trim_start_matches('_'))),
+        "E0432" | "E0433"
+            if said.message.contains("unresolved") || said.message.contains("undeclared") =>
+        {
+            let name = said.name()?.split("::").next()?;
+            Some(format!("if `{name}` is a crate, {}", load(name)))
         }
-        _ if lacks_question_mark(number, message, code) => Some(
-            "`Pool::new(…)` and its likes give a `Result`: put a `?` behind the closing parenthesis".to_owned(),
+        _ if lacks_question_mark(said, code) => Some(
+            "`Pool::new(…)` and its likes give a `Result`: put a `?` behind it, as in `Pool::new(2)?`"
+                .to_owned(),
         ),
         _ => None,
     }
 }
 
+fn load(name: &str) -> String {
+    format!("load it in a line of its own at the top of a cell: :dep {name} = \"*\"")
+}
+
 /// Whether a pool's maker, whose result may be an error, is used as if it were the pool.
-fn lacks_question_mark(number: &str, message: &str, code: &str) -> bool {
+fn lacks_question_mark(said: Said, code: &str) -> bool {
     let makes_pool = ["Pool::new(", "ProcessPool::new(", "MpiPool::new("];
     let mut makers = makes_pool
         .iter()
@@ -62,50 +86,45 @@ fn lacks_question_mark(number: &str, message: &str, code: &str) -> bool {
         let end = rest.find(')').unwrap_or(rest.len());
         !rest[end..].trim_start_matches(')').starts_with('?')
     });
-    let speaks_of_it = message.contains("Pool") || message.contains("Result<");
-    lacks
-        && speaks_of_it
-        && matches!(
-            number,
-            "E0599" | "E0369" | "E0308" | "E0277" | "E0282" | "E0061"
-        )
+    let numbers = [
+        "E0599", "E0631", "E0369", "E0308", "E0277", "E0282", "E0061",
+    ];
+    lacks && numbers.contains(&said.number) && said.all.contains("Pool")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn said<'a>(number: &'a str, message: &'a str) -> Said<'a> {
+        Said {
+            number,
+            message,
+            all: message,
+        }
+    }
+
     #[test]
     fn a_moved_variable_is_told_with_its_cell() {
-        let gone = BTreeMap::from([("items".to_owned(), 4)]);
-        let told = hint(
-            "E0425",
-            "cannot find value `items` in this scope",
-            "",
-            &gone,
-        )
-        .unwrap();
-        assert!(told.contains("[4]") && told.contains("&items"), "{told}");
-        assert_eq!(
-            hint(
-                "E0425",
-                "cannot find value `itmes` in this scope",
-                "",
-                &gone
-            ),
-            None
+        let gone = Gone::from([("items".to_owned(), 4)]);
+        let told = |message| hint(said("E0425", message), "", &gone);
+        let of_moved = told("cannot find value `items` in this scope").unwrap();
+        assert!(
+            of_moved.contains("[4]") && of_moved.contains("&items"),
+            "{of_moved}"
         );
+        assert_eq!(told("cannot find value `itmes` in this scope"), None);
     }
 
     #[test]
     fn a_missing_question_mark_is_named() {
-        let gone = BTreeMap::new();
-        let message = "cannot multiply `Pool` by `Pool`";
-        let told = hint("E0369", message, "Pool::new(2).map(|x| x * x, [1])", &gone);
-        assert!(told.unwrap().contains('?'));
-        assert_eq!(
-            hint("E0369", message, "Pool::new(2)?.map(|x| x * x, [1])", &gone),
-            None
+        let error = said("E0369", "cannot multiply `Pool` by `Pool`");
+        let told = |code| hint(error, code, &Gone::new());
+        assert!(
+            told("Pool::new(2).map(|x| x * x, [1])")
+                .unwrap()
+                .contains('?')
         );
+        assert_eq!(told("Pool::new(2)?.map(|x| x * x, [1])"), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use jupyter_protocol::{
@@ -143,7 +144,7 @@ pub async fn serve(sockets: Sockets, backend: Backend) -> Result<()> {
         wire.clone(),
         Arc::clone(&running),
     ));
-    tokio::spawn(obey_signals(Arc::clone(&running)));
+    tokio::spawn(obey_signals(backend.is_ready.clone(), Arc::clone(&running)));
     let shell = Shell {
         publish: backend.publish.clone(),
         reply: backend.reply,
@@ -306,22 +307,40 @@ async fn control(
     end(0)
 }
 
+/// Interrupts what runs now.
 fn interrupt(running: &OnceLock<Running>) {
     if let Some(running) = running.get() {
-        running.cells.interrupt(&running.spared);
+        let number = running.cells.busy_with().load(Ordering::SeqCst);
+        running.cells.interrupt(number, &running.spared);
     }
 }
 
-async fn obey_signals(running: Arc<OnceLock<Running>>) {
+/// What ran when the last signal came, by number.
+static SIGNALLED: AtomicU64 = AtomicU64::new(0);
+
+async fn obey_signals(mut is_ready: watch::Receiver<bool>, running: Arc<OnceLock<Running>>) {
     let (Ok(mut interrupts), Ok(mut ends)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
     ) else {
         return;
     };
+    let mut is_noted = false;
     loop {
         tokio::select! {
-            _ = interrupts.recv() => interrupt(&running),
+            ready = is_ready.wait_for(|ready| *ready), if !is_noted => {
+                is_noted = true;
+                if let (Ok(_), Some(running)) = (ready, running.get()) {
+                    // We hear of a signal later than it comes, and something else may run by then.
+                    let busy_with = running.cells.busy_with();
+                    let note = move || SIGNALLED.store(busy_with.load(Ordering::SeqCst), Ordering::SeqCst);
+                    // SAFETY: the action reads and writes two atomic numbers, which a signal's handler may.
+                    let _ = unsafe { signal_hook_registry::register(libc::SIGINT, note) };
+                }
+            }
+            _ = interrupts.recv() => if let Some(running) = running.get() {
+                running.cells.interrupt(SIGNALLED.swap(0, Ordering::SeqCst), &running.spared);
+            },
             _ = ends.recv() => end(0),
         }
     }

@@ -43,6 +43,8 @@ pub struct Memory {
     types: BTreeMap<String, String>,
     impls: Vec<Impl>,
     next: usize,
+    /// Crates that were loaded by `:dep`.
+    crates: BTreeSet<String>,
 }
 
 /// An `impl` that evcxr knows by a name of ours.
@@ -68,6 +70,7 @@ impl Memory {
             self.impls.retain(|old| !old.is_replaced_by(news));
         }
         self.impls.extend(cell.news.impls.clone());
+        self.crates.extend(cell.news.crates.clone());
         self.next = self.next.max(cell.news.next);
     }
 
@@ -117,6 +120,10 @@ pub fn prepare(code: &str, memory: &Memory) -> Result<Prepared, String> {
     };
     let mut insertions = Vec::new();
     let mut defined = BTreeSet::new();
+    prepared.news.crates = crates_in(&code[..start]);
+    let is_loaded = |name| memory.crates.contains(name) || prepared.news.crates.contains(name);
+    // The crate `helpers` brings serde along, whose derives look for it elsewhere.
+    let lends_serde = is_loaded("helpers") && !is_loaded("serde");
     prepared.news.next = memory.next;
     let mut words = BTreeSet::new();
     for node in &statements {
@@ -128,6 +135,10 @@ pub fn prepare(code: &str, memory: &Memory) -> Result<Prepared, String> {
         let Some(item) = ast::Item::cast(node.clone()) else {
             continue;
         };
+        if lends_serde && let Some(at) = place_for_serde(&item) {
+            let at = at - BEFORE.len() + start;
+            insertions.push((at, " #[serde(crate = \"helpers::serde\")]".to_owned()));
+        }
         match &item {
             ast::Item::Impl(block) => {
                 if let Some(news) = impl_to_name(block, &defined, memory, &mut prepared.news.next) {
@@ -154,11 +165,15 @@ pub fn prepare(code: &str, memory: &Memory) -> Result<Prepared, String> {
             prepared.news.statics.insert(name.text().to_string(), of);
         }
     }
-    let foreign = words.iter().filter(|word| !defined.contains(*word));
-    prepared.statics = foreign
-        .filter_map(|word| memory.statics.get(word))
-        .filter(|of| !prepared.news.statics.contains_key(*of))
-        .cloned()
+    // A function of that name is called by a path; `.count()` is something else.
+    let paths: BTreeSet<String> = statements.iter().flat_map(paths).collect();
+    let used = memory.statics.iter().filter(|(name, of)| {
+        let place = if name == of { &words } else { &paths };
+        place.contains(*name) && !defined.contains(*name)
+    });
+    prepared.statics = used
+        .map(|(_, of)| of.clone())
+        .filter(|of| !prepared.news.statics.contains_key(of))
         .collect();
     let news = &prepared.news.types;
     let changed = news
@@ -325,6 +340,40 @@ fn beginning_of_rust(code: &str) -> usize {
     start
 }
 
+/// The names of crates that a cell loads.
+fn crates_in(commands: &str) -> BTreeSet<String> {
+    let lines = commands.lines().map(str::trim_start);
+    let named = lines.filter_map(|line| line.strip_prefix(":dep"));
+    named
+        .filter_map(|rest| rest.trim_start().split([' ', '=']).next())
+        .map(|name| name.replace('-', "_"))
+        .collect()
+}
+
+/// Where an attribute of serde's belongs: behind a derive of one of its traits, if there is none that names
+/// the crate.
+fn place_for_serde(item: &ast::Item) -> Option<usize> {
+    use ra_ap_syntax::ast::HasAttrs;
+    let attributes: Vec<ast::Attr> = match item {
+        ast::Item::Struct(item) => item.attrs().collect(),
+        ast::Item::Enum(item) => item.attrs().collect(),
+        _ => return None,
+    };
+    let named = |attribute: &ast::Attr| tokens(attribute.syntax()).replace(' ', "");
+    if attributes
+        .iter()
+        .any(|one| named(one).starts_with("#[serde(crate"))
+    {
+        return None;
+    }
+    let derive = attributes.iter().find(|one| {
+        let text = named(one);
+        text.starts_with("#[derive(")
+            && (text.contains("Serialize") || text.contains("Deserialize"))
+    })?;
+    Some(derive.syntax().text_range().end().into())
+}
+
 fn statements(file: &SourceFile) -> Vec<SyntaxNode> {
     let function = file.items().next().and_then(|item| match item {
         ast::Item::Fn(function) => function.body(),
@@ -357,6 +406,15 @@ fn identifiers(node: &SyntaxNode) -> BTreeSet<String> {
         .filter_map(|element| element.into_token())
         .filter(|token| token.kind() == SyntaxKind::IDENT)
         .map(|token| token.text().to_owned())
+        .collect()
+}
+
+/// The first words of paths, such as names of functions that are called.
+fn paths(node: &SyntaxNode) -> Vec<String> {
+    let paths = node.descendants().filter_map(ast::Path::cast);
+    let first = paths.filter(|path| path.qualifier().is_none());
+    first
+        .filter_map(|path| Some(path.segment()?.name_ref()?.text().to_string()))
         .collect()
 }
 
@@ -409,12 +467,38 @@ pub fn completeness(code: &str) -> Completeness {
     {
         return Completeness::Incomplete;
     }
+    let tree = file.tree();
+    let all = tree.syntax().descendants_with_tokens();
+    let own = all.filter_map(|element| element.into_token());
+    let own =
+        own.filter(|token| (BEFORE.len()..end).contains(&usize::from(token.text_range().start())));
+    let is_strange = texts.iter().any(|text| text.contains("invalid characters"));
+    if is_strange || closes_or_errs(own) {
+        return Completeness::Invalid;
+    }
     let is_at_end = |error: &ra_ap_syntax::SyntaxError| usize::from(error.range().end()) >= end;
     match errors.iter().map(is_at_end).min() {
         None => Completeness::Complete,
         Some(true) => Completeness::Incomplete,
         Some(false) => Completeness::Invalid,
     }
+}
+
+/// Whether a bracket is closed that was not opened, or something is no Rust at all.
+fn closes_or_errs(tokens: impl Iterator<Item = ra_ap_syntax::SyntaxToken>) -> bool {
+    let mut depth = 0;
+    for token in tokens {
+        match token.kind() {
+            SyntaxKind::L_PAREN | SyntaxKind::L_BRACK | SyntaxKind::L_CURLY => depth += 1,
+            SyntaxKind::R_PAREN | SyntaxKind::R_BRACK | SyntaxKind::R_CURLY => depth -= 1,
+            SyntaxKind::ERROR => return true,
+            _ => {}
+        }
+        if depth < 0 {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -455,7 +539,7 @@ mod tests {
         ] {
             assert_eq!(completeness(code), Completeness::Incomplete, "{code}");
         }
-        for code in ["let = 3 3;\n1", "fn 1() {} 2", "let a = ); b"] {
+        for code in ["let = 3 3;\n1", "fn 1() {} 2", "let a = ); b", "}", "🙂"] {
             assert_eq!(completeness(code), Completeness::Invalid, "{code}");
         }
     }
@@ -519,6 +603,7 @@ mod tests {
         assert_eq!(used("C + 1"), ["C"]);
         assert_eq!(used("D.with(|d| *d)"), ["D"]);
         assert_eq!(used("count()"), ["C"]);
+        assert!(used("[1].iter().count()").is_empty());
         assert!(used("let c = 1;").is_empty());
         assert!(used("static C: u8 = 2; C").is_empty());
     }
@@ -532,6 +617,20 @@ mod tests {
         assert_eq!(changed.redefined, BTreeSet::from(["P".to_owned()]));
         let all = memory.types_with(&changed.redefined);
         assert_eq!(all.into_iter().collect::<Vec<_>>(), ["P", "Q"]);
+    }
+
+    #[test]
+    fn derives_of_serde_find_it() {
+        let derive = "#[derive(Serialize)]\nstruct A;";
+        let memory = after(&[":dep helpers = { path = \"x\" }\nuse helpers::prelude::*;"]);
+        let cell = prepare(derive, &memory).unwrap();
+        assert_eq!(
+            cell.code,
+            "#[derive(Serialize)] #[serde(crate = \"helpers::serde\")]\nstruct A;"
+        );
+        let own = after(&[":dep helpers = \"1\"", ":dep serde = \"1\""]);
+        assert_eq!(prepare(derive, &own).unwrap().code, derive);
+        assert_eq!(prepare(derive, &Memory::default()).unwrap().code, derive);
     }
 
     #[test]

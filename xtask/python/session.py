@@ -24,6 +24,8 @@ from clone import CLONE, launcher, wait_until
 
 # Only what hangs takes so long.
 LIMIT = 120.0
+# How long to wait for a kernel that has hung before.
+NO_LONGER = 5.0
 # How long a silent kernel is believed to be alive.
 LOOK_AFTER = 0.5
 # A Jupyter server drops what goes beyond, see its options `iopub_msg_rate_limit` and
@@ -229,6 +231,7 @@ class Session:
         # Replies to other requests than cells, by the request.
         self._replies: dict[str, Message] = {}
         self._last: deque[str] = deque(maxlen=20)
+        self._has_hung = False
         self._log = tempfile.TemporaryFile()
         self.manager = KernelManager()
         self.manager._kernel_spec = KernelSpec(
@@ -408,16 +411,14 @@ class Session:
         assert isinstance(content, dict)
         return content
 
-    def listen(
-        self, condition: Callable[[], bool], what: str, about: object = "", limit: float = LIMIT
-    ) -> None:
+    def listen(self, condition: Callable[[], bool], what: str, about: object = "") -> None:
         """Takes in messages until the condition holds."""
         poller = zmq.Poller()
         names = {}
         for name, channel in self._channels().items():
             poller.register(channel.socket, zmq.POLLIN)
             names[channel.socket] = name
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + (NO_LONGER if self._has_hung else LIMIT)
         while not condition():
             ready = poller.poll(int(LOOK_AFTER * 1000))
             for socket, _ in ready:
@@ -425,6 +426,7 @@ class Session:
             if not ready and not self.manager.is_alive():
                 raise Died(f"the kernel died while this was awaited: {what}{about}\n{self.log()}")
             if time.monotonic() > deadline:
+                self._has_hung = True
                 raise Hang(self._hang(f"{what}{about}"))
 
     def drain(self) -> None:
@@ -471,4 +473,4 @@ class Session:
             "the kernel's own words": self.log()[-3000:],
         }
         told = "\n".join(f"-- {name}:\n{text}" for name, text in parts.items())
-        return f"no end after {LIMIT:.0f} s of waiting for {what}\n{told}"
+        return f"it does not come: {what}\n{told}"

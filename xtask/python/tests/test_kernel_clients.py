@@ -15,7 +15,7 @@ import psutil
 from nbformat import v4
 
 import cells
-from clone import CLONE, wait_until
+from clone import CLONE
 from session import LIMIT, Session
 
 # Jupyter's own tag of a cell that is meant to fail, and a shorter one of the lessons. Papermill knows
@@ -68,26 +68,37 @@ def first_lesson() -> nbformat.NotebookNode:
     return lesson
 
 
-class Programs(unittest.TestCase):
-    """Programs that run notebooks see which one has failed."""
+class Runs:
+    """What the programs make of the notebooks. They run beside the other tests."""
 
-    runs: ClassVar[dict[tuple[str, str], Future[Result]]] = {}
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        executor = ThreadPoolExecutor(2)
-        cls.addClassCleanup(executor.shutdown)
+    def __init__(self) -> None:
+        self.executor = ThreadPoolExecutor(2)
         # The first, since it takes longest.
-        cls.lesson = executor.submit(execute, "jupyter execute", first_lesson())
+        self.lesson = self.executor.submit(execute, "jupyter execute", first_lesson())
+        # By the program and the name of the notebook.
+        self.small: dict[tuple[str, str], Future[Result]] = {}
         for program in PROGRAMS:
             for name, codes in NOTEBOOKS.items():
-                run = executor.submit(execute, program, notebook_of(codes))
-                cls.runs[program, name] = run
+                run = self.executor.submit(execute, program, notebook_of(codes))
+                self.small[program, name] = run
+
+
+runs: Runs
+
+
+def setUpModule() -> None:
+    global runs
+    runs = Runs()
+    unittest.addModuleCleanup(runs.executor.shutdown, cancel_futures=True)
+
+
+class Programs(unittest.TestCase):
+    """Programs that run notebooks see which one has failed."""
 
     def test_notebook_that_panics_stops_them(self) -> None:
         for program in PROGRAMS:
             with self.subTest(program):
-                result = self.runs[program, "panics"].result()
+                result = runs.small[program, "panics"].result()
                 said = result.stdout + result.stderr
                 self.assertNotEqual(result.returncode, 0, said)
                 self.assertIn("the sky falls", said)
@@ -95,20 +106,24 @@ class Programs(unittest.TestCase):
     def test_good_notebook_passes(self) -> None:
         for program in PROGRAMS:
             with self.subTest(program):
-                result = self.runs[program, "good"].result()
+                result = runs.small[program, "good"].result()
                 self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
     def test_first_lesson_passes(self) -> None:
-        result = self.lesson.result()
+        result = runs.lesson.result()
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
 
 class Ends(unittest.TestCase):
-    """However a kernel ends, nothing of it goes on."""
+    """However a kernel ends, nothing of it goes on. The tests go on where those before them end."""
+
+    kernel: ClassVar[Session]
+    # Started without the reader's settings, as by a desktop: PATH does not name cargo's folder.
+    bare: ClassVar[Session]
 
     @classmethod
     def setUpClass(cls) -> None:
-        # Two start at once; the second finds its own way to cargo.
+        # Both start at once.
         bare = {"HOME": os.environ["HOME"], "PATH": "/usr/bin:/bin"}
         cls.kernel, cls.bare = Session(), Session(env=bare)
         for session in [cls.kernel, cls.bare]:
@@ -155,7 +170,6 @@ class Ends(unittest.TestCase):
         self.assert_gone(processes)
 
     def test_4_kernel_without_the_reader_s_settings_works(self) -> None:
-        # As one that is started by a desktop, whose PATH does not name cargo's folder.
         self.bare.wait_until_ready()
         self.assertEqual(self.bare.run("1 + 1").result, "2", self.bare.log())
         # What the launcher says of the course must not depend on the settings.

@@ -13,7 +13,7 @@ from session import Session
 from tests.kernel_case import KernelCase
 
 # For how long new places are tried.
-SECONDS = 35.0
+SECONDS = 30.0
 # Of so many places one is run as well.
 RUN_EVERY = 4
 # A cell that runs longer is interrupted.
