@@ -1,31 +1,20 @@
 """Running one notebook in the course's kernel, strictly.
 
-evcxr answers "ok" to a cell that panicked or whose `?` failed: only the text on stderr tells.
-So a cell that writes to stderr has failed, unless it is tagged as one that should.
+The kernel's replies say whether a cell failed. A lesson's cell that goes well says nothing on stderr either:
+what would be there is a panic in a worker, or a note of the kernel's.
 """
 
 import asyncio
 import time
 from dataclasses import dataclass, field
-from queue import Empty
 
 import nbformat
 from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import (
-    CellControlSignal,
-    CellExecutionComplete,
-    CellTimeoutError,
-    DeadKernelError,
-)
+from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
 
-from kernels import LATEST_SECONDS, SETTLE_SECONDS
-
-# Tags of a cell that is meant to fail. The second is Jupyter's own: "Run All" goes on after a
-# cell that does not compile only if it has it.
-RAISES = {"raises", "raises-exception"}
-# How long to listen after the last cell for what a slow machine has kept back.
-LAST_SECONDS = 2
+# The tag, Jupyter's own, of a cell that is meant to fail: "Run All" goes on after it.
+RAISES = "raises-exception"
 
 
 @dataclass
@@ -42,52 +31,7 @@ class Run:
     """What happened to a notebook."""
 
     problem: Problem | None = None
-    seconds_of: dict = field(default_factory=dict)
-
-
-class Client(NotebookClient):
-    """nbclient, which would lose what a cell writes just after the kernel said that it is idle."""
-
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        # The cell of each request, and its place.
-        self.requests = {}
-
-    async def async_execute_cell(self, cell, cell_index, **options):
-        await super().async_execute_cell(cell, cell_index, **options)
-        if cell.cell_type == "code":
-            await self.listen(SETTLE_SECONDS)
-            if expects_failure(cell) and not failure_in(cell.outputs):
-                await self.listen(LATEST_SECONDS)
-        return cell
-
-    async def listen(self, seconds):
-        """Takes in messages until none came for so long; from a cell without end not all."""
-        deadline = time.monotonic() + LATEST_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                self.take_late(await self.kc.get_iopub_msg(timeout=seconds))
-            except Empty:
-                return
-
-    def take_late(self, message):
-        """Gives a message to the cell that it belongs to, which has ended."""
-        request = message["parent_header"].get("msg_id")
-        if message["msg_type"] != "status" and request in self.requests:
-            self.process_message(message, *self.requests[request])
-
-    async def _async_poll_output_msg(self, parent_msg_id, cell, cell_index):
-        # nbclient's own, which drops what belongs to an earlier cell.
-        self.requests[parent_msg_id] = (cell, cell_index)
-        while True:
-            message = await self.kc.get_iopub_msg(timeout=None)
-            if message["parent_header"].get("msg_id") != parent_msg_id:
-                self.take_late(message)
-                continue
-            try:
-                self.process_message(message, cell, cell_index)
-            except CellExecutionComplete:
-                return
+    seconds_of: dict[int, float] = field(default_factory=dict)
 
 
 def execute(notebook, folder, timeout):
@@ -96,7 +40,7 @@ def execute(notebook, folder, timeout):
 
 
 async def execute_cells(notebook, folder, timeout):
-    client = Client(
+    client = NotebookClient(
         notebook,
         km=AsyncKernelManager(kernel_name="rust"),
         timeout=timeout,
@@ -119,20 +63,9 @@ async def execute_cells(notebook, folder, timeout):
                 if message:
                     run.problem = Problem(index + 1, first_line(cell), message)
                     return run
-            await client.listen(LAST_SECONDS)
-            run.problem = late_problem(notebook)
     except (RuntimeError, OSError) as error:
         run.problem = Problem(0, "", f"the kernel did not start: {error}")
     return run
-
-
-def late_problem(notebook):
-    """What was heard of only after later cells had begun."""
-    for index, cell in enumerate(notebook.cells):
-        failure = failure_in(cell.get("outputs", []))
-        if failure and not expects_failure(cell):
-            return Problem(index + 1, first_line(cell), failure)
-    return None
 
 
 async def problem_in(client, cell, index, timeout):
@@ -145,24 +78,29 @@ async def problem_in(client, cell, index, timeout):
         return "the kernel died"
     except CellControlSignal as error:
         return str(error)
-    failure = failure_in(cell.outputs)
+    error = error_in(cell.outputs)
     if expects_failure(cell):
-        return None if failure else "is tagged as one that fails, but did not"
-    return failure
+        return None if error else "is tagged as one that fails, but did not"
+    return error or words_on_stderr(cell.outputs)
 
 
-def failure_in(outputs):
-    """What a cell's outputs say went wrong."""
+def error_in(outputs):
+    """The error that a cell ended with."""
     for output in outputs:
         if output.output_type == "error":
             return "\n".join([output.evalue, *output.get("traceback", [])[:12]])
+    return None
+
+
+def words_on_stderr(outputs):
+    for output in outputs:
         if output.output_type == "stream" and output.name == "stderr":
-            return f"wrote to stderr (a panic or a failed `?` does):\n{output.text.strip()}"
+            return f"wrote to stderr (a panic in a worker does):\n{output.text.strip()}"
     return None
 
 
 def expects_failure(cell):
-    return not RAISES.isdisjoint(cell.metadata.get("tags", []))
+    return RAISES in cell.metadata.get("tags", [])
 
 
 def first_line(cell):

@@ -9,10 +9,10 @@ from jupyter_client.manager import KernelManager
 
 # The slowest thing that a kernel does is to compile all crates on a slow machine.
 LONGEST = 900
-# How long to listen after a cell for what it still has to say: evcxr passes stderr on in threads of
-# its own, which may be later than "I am idle".
+# The stock kernel passes stderr on in threads of its own, which may be later than its "I am idle": how long to
+# listen after a cell for what it still has to say.
 SETTLE_SECONDS = 0.1
-# The same after a cell that must fail, as long as it has not said why.
+# The same after a cell that must fail, as long as it has not said why: only stderr tells of a panic there.
 LATEST_SECONDS = 10
 
 
@@ -23,6 +23,7 @@ class Kernel:
     seconds = 0.0
 
     def __init__(self, argv, **start):
+        self.is_stock = "--stock" in argv
         self.manager = KernelManager()
         self.manager._kernel_spec = KernelSpec(
             argv=argv, display_name="Rust", language="rust", interrupt_mode="message"
@@ -79,7 +80,7 @@ class Kernel:
         )
         self.seconds = time.perf_counter() - started
         with contextlib.suppress(Empty):
-            while True:
+            while self.is_stock:
                 waits = LATEST_SECONDS if fails and not problems else SETTLE_SECONDS
                 collect(self.client.get_iopub_msg(timeout=waits))
         return result, "".join(problems)

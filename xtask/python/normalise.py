@@ -12,8 +12,8 @@ METADATA = {
         "codemirror_mode": "rust",
         "file_extension": ".rs",
         "mimetype": "text/rust",
-        "name": "Rust",
-        "pygment_lexer": "rust",
+        "name": "rust",
+        "pygments_lexer": "rust",
         "version": "",
     },
 }
@@ -61,15 +61,15 @@ def unused_id(cell, used):
 
 
 def merged(outputs):
-    """One output for each stream: where its text was cut into messages is chance."""
-    kept, streams = [], {}
+    """Texts of a stream that follow each other are one: where they were cut into messages is chance."""
+    kept = []
     for output in outputs:
-        if output.output_type == "stream" and output.name in streams:
-            streams[output.name].text += output.text
-            continue
-        if output.output_type == "stream":
-            output = streams[output.name] = nbformat.from_dict(dict(output))
-        kept.append(output)
+        last = kept[-1] if kept else None
+        is_stream = output.output_type == "stream"
+        if is_stream and last is not None and last.get("name") == output.name:
+            last.text += output.text
+        else:
+            kept.append(nbformat.from_dict(dict(output)) if is_stream else output)
     return kept
 
 

@@ -1,6 +1,9 @@
 """The course's kernel under other programs than ours, and what is left when it ends."""
 
 import os
+import select
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -12,6 +15,7 @@ from typing import ClassVar
 
 import nbformat
 import psutil
+import zmq
 from nbformat import v4
 
 import cells
@@ -66,6 +70,30 @@ def first_lesson() -> nbformat.NotebookNode:
         if OUR_RAISES in cell.metadata.get("tags", []):
             cell.metadata.tags.append(RAISES)
     return lesson
+
+
+def break_off(port: int) -> None:
+    """A client of the heartbeat that is killed while it waits: the system resets its connection."""
+    ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x03REQ"
+    with socket.create_connection(("127.0.0.1", port), LIMIT) as client:
+        # ZeroMQ's greeting and first command; the other side says the same.
+        client.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
+        client.sendall(bytes([4, len(ready)]) + ready)
+        with client.makefile("rb") as heard:
+            heard.read(64)
+            heard.read(heard.read(2)[1])
+        client.sendall(b"\x01\x00\x00\x04ping")
+        select.select([client], [], [], LIMIT)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def beats(port: int) -> bool:
+    """Whether the heartbeat answers."""
+    with zmq.Context() as context, context.socket(zmq.REQ) as client:
+        client.linger = 0
+        client.connect(f"tcp://127.0.0.1:{port}")
+        client.send(b"ping")
+        return client.poll(int(LIMIT * 1000)) != 0
 
 
 class Runs:
@@ -152,8 +180,10 @@ class Ends(unittest.TestCase):
         self.kernel.wait_until_ready()
         before = self.kernel.log()
         for _ in range(2):
+            break_off(self.kernel.manager.hb_port)
             self.kernel.reconnect()
             self.assertEqual(self.kernel.run("1 + 1").result, "2")
+            self.assertTrue(beats(self.kernel.manager.hb_port), "the heart has stopped")
         noise = self.kernel.log()[len(before) :]
         self.assertLessEqual(len(noise.splitlines()), 1, noise)
 
