@@ -311,7 +311,8 @@ impl Engine {
             ));
         }
         if let Some((message, place)) = &outcome.panic {
-            if is_interrupted && message == "interrupted" {
+            // A signal to the whole group may reach the cell before us.
+            if message == "interrupted" && place.contains("interrupts.rs") {
                 let what = "variables of earlier cells are kept, those of this cell are not";
                 return Err(Failure::new("Interrupted", what));
             }
@@ -453,9 +454,20 @@ impl Engine {
                 .map(|cell| entry(cell, *output))
                 .collect(),
             HistoryRequest::Search {
-                pattern, output, n, ..
+                pattern,
+                unique,
+                output,
+                n,
+                ..
             } => {
-                let found: Vec<_> = all.filter(|(_, code)| matches(pattern, code)).collect();
+                let mut found: Vec<_> = all.filter(|(_, code)| matches(pattern, code)).collect();
+                if *unique {
+                    // The last of its kind counts.
+                    let mut seen = BTreeSet::new();
+                    found.reverse();
+                    found.retain(|(_, code)| seen.insert(code.clone()));
+                    found.reverse();
+                }
                 let skip = found.len().saturating_sub(*n as usize);
                 let found = found.into_iter().skip(skip);
                 found.map(|cell| entry(cell, *output)).collect()

@@ -14,8 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use zeromq::{
-    PubSocket, RepSocket, RouterRecvHalf, RouterSendHalf, RouterSocket, Socket, SocketRecv,
-    SocketSend,
+    PubSocket, RouterRecvHalf, RouterSendHalf, RouterSocket, Socket, SocketRecv, SocketSend,
 };
 
 use crate::Result;
@@ -99,7 +98,7 @@ impl Backend {
 
 /// The sockets of a connection, each at its port.
 pub struct Sockets {
-    heartbeat: RepSocket,
+    heartbeat: (RouterSendHalf, RouterRecvHalf),
     shell: (RouterSendHalf, RouterRecvHalf),
     control: (RouterSendHalf, RouterRecvHalf),
     stdin: (RouterSendHalf, RouterRecvHalf),
@@ -109,12 +108,10 @@ pub struct Sockets {
 
 impl Sockets {
     pub async fn bind(info: &ConnectionInfo) -> Result<Sockets> {
-        let mut heartbeat = RepSocket::new();
-        heartbeat.bind(&info.hb_url()).await?;
         let mut iopub = PubSocket::new();
         iopub.bind(&info.iopub_url()).await?;
         Ok(Sockets {
-            heartbeat,
+            heartbeat: router(&info.hb_url()).await?,
             shell: router(&info.shell_url()).await?,
             control: router(&info.control_url()).await?,
             stdin: router(&info.stdin_url()).await?,
@@ -167,10 +164,13 @@ async fn router(url: &str) -> Result<(RouterSendHalf, RouterRecvHalf)> {
 }
 
 /// Says that the kernel lives, to whoever asks.
-async fn beat(mut socket: RepSocket) {
-    // One who has gone away in the middle of it is nobody's loss.
-    while let Ok(message) = socket.recv().await {
-        let _ = socket.send(message).await;
+///
+/// Not with a socket of ZeroMQ's kind REP: that one waits until its answer has been read, which one who
+/// has gone away in the middle of it never does.
+async fn beat((mut answers, mut questions): (RouterSendHalf, RouterRecvHalf)) {
+    while let Ok(message) = questions.recv().await {
+        // In vain if who has asked is gone.
+        let _ = answers.send(message).await;
     }
 }
 
@@ -228,6 +228,17 @@ impl Shell {
             }
             JupyterMessageContent::CommInfoRequest(_) => {
                 CommInfoReply::default().as_child_of(&request)
+            }
+            JupyterMessageContent::UnknownMessage(unknown)
+                if unknown.msg_type.ends_with("_request") =>
+            {
+                let told = unknown.reply(serde_json::json!({
+                    "status": "error",
+                    "ename": "InvalidRequest",
+                    "evalue": format!("this kernel cannot read the `{}`", unknown.msg_type),
+                    "traceback": [],
+                }));
+                JupyterMessage::new(told, Some(&request))
             }
             JupyterMessageContent::CommOpen(opened) => {
                 // Nobody here talks that way.

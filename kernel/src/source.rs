@@ -160,8 +160,10 @@ pub fn prepare(code: &str, memory: &Memory) -> Result<Prepared, String> {
         let all = memory.statics.iter().chain(&prepared.news.statics);
         let used = identifiers(function.syntax());
         let of = all.clone().find(|(name, _)| used.contains(*name));
-        if let (Some((_, of)), Some(name)) = (of, function.name()) {
-            let of = of.clone();
+        let of = of.map(|(_, of)| of.clone());
+        let own = function.syntax().descendants().find_map(ast::Static::cast);
+        let own = own.and_then(|own| Some(own.name()?.text().to_string()));
+        if let (Some(of), Some(name)) = (of.or(own), function.name()) {
             prepared.news.statics.insert(name.text().to_string(), of);
         }
     }
@@ -592,6 +594,7 @@ mod tests {
         let memory = after(&[
             "static C: u8 = 1; thread_local! { static D: u8 = 2; }",
             "fn count() { C; }",
+            "fn next() -> u8 { static N: u8 = 1; N }",
         ]);
         let used = |code: &str| {
             prepare(code, &memory)
@@ -603,6 +606,7 @@ mod tests {
         assert_eq!(used("C + 1"), ["C"]);
         assert_eq!(used("D.with(|d| *d)"), ["D"]);
         assert_eq!(used("count()"), ["C"]);
+        assert_eq!(used("next()"), ["N"]);
         assert!(used("[1].iter().count()").is_empty());
         assert!(used("let c = 1;").is_empty());
         assert!(used("static C: u8 = 2; C").is_empty());

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use jupyter_protocol::JupyterMessage;
+use jupyter_protocol::{JupyterMessage, UnknownMessage};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use zeromq::ZmqMessage;
@@ -75,15 +75,64 @@ impl Wire {
                 .map_err(|_| "its signature is wrong")?;
         }
         let read = |part: &Bytes| serde_json::from_slice::<Value>(part);
-        let message = JupyterMessage::from_value(json!({
-            "header": read(header)?,
+        let (mut header, mut content) = (read(header)?, read(content)?);
+        add_defaults(&mut header, &mut content);
+        let mut whole = json!({
+            "header": header,
             "parent_header": read(parent)?,
             "metadata": read(metadata)?,
-            "content": read(content)?,
-        }))?;
+            "content": content,
+        });
+        let message = JupyterMessage::from_value(whole.clone()).or_else(|_| {
+            // Who has sent it is to hear that it is not understood.
+            let content = whole["content"].take();
+            let msg_type = whole["header"]["msg_type"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            whole["header"]["msg_type"] = json!("unreadable");
+            whole["content"] = json!({});
+            JupyterMessage::from_value(whole).map(|mut message| {
+                message.header.msg_type.clone_from(&msg_type);
+                message.content = UnknownMessage { msg_type, content }.into();
+                message
+            })
+        })?;
         Ok(message
             .with_zmq_identities(parts)
             .with_buffers(buffers.to_vec()))
+    }
+}
+
+/// Fills in what clients may leave out, and some do.
+fn add_defaults(header: &mut Value, content: &mut Value) {
+    let is_silent = content["silent"] == true;
+    let of_content = match header["msg_type"].as_str() {
+        Some("execute_request") => json!({
+            "silent": false,
+            "store_history": !is_silent,
+            "user_expressions": {},
+            "allow_stdin": false,
+            "stop_on_error": true,
+        }),
+        Some("complete_request" | "inspect_request") => {
+            let characters = content["code"].as_str().unwrap_or_default().chars().count();
+            json!({"cursor_pos": characters})
+        }
+        Some("history_request") => json!({
+            "hist_access_type": "tail", "output": false, "raw": true, "n": 10,
+            "start": 0, "stop": 0, "pattern": "*", "unique": false,
+        }),
+        Some("shutdown_request") => json!({"restart": false}),
+        _ => json!({}),
+    };
+    let of_header = json!({"username": "", "session": "", "version": "5.3"});
+    for (given, defaults) in [(header, of_header), (content, of_content)] {
+        if let (Value::Object(given), Value::Object(defaults)) = (given, defaults) {
+            for (name, value) in defaults {
+                given.entry(name).or_insert(value);
+            }
+        }
     }
 }
 
@@ -105,6 +154,20 @@ mod tests {
             came.content,
             JupyterMessageContent::KernelInfoRequest(_)
         ));
+    }
+
+    #[test]
+    fn what_a_client_leaves_out_is_filled_in() {
+        let mut header = json!({"msg_type": "execute_request", "msg_id": "1"});
+        let mut content = json!({"code": "1", "silent": true});
+        add_defaults(&mut header, &mut content);
+        let message =
+            json!({"header": header, "parent_header": {}, "metadata": {}, "content": content});
+        let message = JupyterMessage::from_value(message).unwrap();
+        let JupyterMessageContent::ExecuteRequest(wanted) = message.content else {
+            panic!("{message:?}");
+        };
+        assert!(wanted.silent && !wanted.store_history && wanted.stop_on_error);
     }
 
     #[test]

@@ -28,7 +28,7 @@ def kernel_program(clone=CLONE):
 
 def is_kernel_program(process):
     """Whether a process is the kernel by now, and neither its launcher nor what runs its cells."""
-    return process.cmdline()[1:2] == ["--control_file"]
+    return process.cmdline()[1:2] in (["--control_file"], ["--standby"])
 
 
 def course_kernel(clone=CLONE, **environment):
@@ -73,7 +73,7 @@ def small_copy(folder):
         "helpers-mpi/Cargo.toml": f"{manifest('helpers-mpi')}\n[dependencies]\n{mpi}\n",
         "helpers-mpi/src/lib.rs": "pub mod prelude {\n    pub fn library() -> String "
         "{ mpi::environment::library_version().unwrap() }\n}\n",
-        "kernel/spare/warm_up.evcxr": f"{cells.LOAD}\nlet warm = answer(2);\n",
+        "kernel/spare/warm_up.evcxr": f"{cells.LOAD}\nlet warm = answer(2);\nprintln!(\"{{warm}}\");\n",
         "xtask/python/cells.py": f"LOAD = {cells.LOAD!r}\nFIRST_POOL = 'answer(2)'\n"
         "FIRST_AWAIT = 'answer(3)'\nFIRST_CLOSURE = 'let f = || answer(4);'\n"
         f"LOAD_MPI = {cells.LOAD_MPI!r}\nFIRST_RANKS = 'library()'\n",

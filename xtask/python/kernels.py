@@ -21,6 +21,8 @@ class Kernel:
 
     # From asking for the last cell to the kernel's word that it is idle.
     seconds = 0.0
+    # Whether it is evcxr_jupyter itself.
+    is_stock = False
 
     def __init__(self, argv, **start):
         self.is_stock = "--stock" in argv

@@ -8,7 +8,7 @@
 //! runner        the program that runs the cells (COURSE_RUNNER)
 //! store/        the library in which cells keep their variables
 //! cell/         the crate that evcxr writes each cell into (EVCXR_TMPDIR)
-//! config/       evcxr's settings (EVCXR_CONFIG_DIR), and in a spare kernel what warms it up
+//! config/       evcxr's settings (EVCXR_CONFIG_DIR)
 //! ```
 //!
 //! Why a workspace: evcxr's first build has no dependency, and cargo would drop every
@@ -106,6 +106,9 @@ pub fn config(folder: &Path) -> PathBuf {
     folder.join("config")
 }
 
+/// Set by a test to where all sources of the standard library are: a kernel then reads these, and all crates.
+const ALL_SOURCES: &str = "COURSE_TEST_SOURCES";
+
 /// Tells a kernel that is to be started in which folder it builds and what it finds there.
 pub fn lend_to(paths: &Paths, folder: &Path, kernel: &mut Command) {
     kernel
@@ -113,6 +116,10 @@ pub fn lend_to(paths: &Paths, folder: &Path, kernel: &mut Command) {
         .env("EVCXR_CONFIG_DIR", config(folder))
         .env("COURSE_RUNNER", runner::program(folder))
         .env("COURSE_KERNEL", paths.kernel_program());
+    if let Some(all) = std::env::var_os(ALL_SOURCES) {
+        kernel.env("RUST_SRC_PATH", all);
+        return;
+    }
     if let Some(sources) = rust_src::reduced(paths) {
         kernel.env("RUST_SRC_PATH", sources);
     }
@@ -140,31 +147,6 @@ pub fn create(paths: &Paths, folder: &Path) -> Result<()> {
     runner::build(paths, folder)?;
     runner::build_store(paths, folder)?;
     no_mpi::stand_in(paths, folder)
-}
-
-/// Makes evcxr run the cells of a spare before it answers anybody.
-///
-/// evcxr runs `init.evcxr` as one cell and `prelude.rs` as another, and neither gets a number. A
-/// cell that does not compile ends the kernel, while one that panics goes on: so the last thing that
-/// the first cell does is to write the mark. The second forgets all variables and imports, and
-/// starts the process that runs the cells anew. Settings stay, and what rust-analyzer has read.
-/// It names the crate as a notebook's first cell does, for whom it then takes no time.
-pub fn add_warm_up(paths: &Paths, folder: &Path, mark: &Path) -> Result<()> {
-    let cells = fs::read_to_string(paths.spare_cells())?;
-    let first = config(folder).join(INIT);
-    let second = config(folder).join("prelude.rs");
-    // The debug form of a text is a literal of Rust.
-    let write_mark = format!("std::fs::write({mark:?}, \"\").unwrap();\n");
-    fs::write(&first, format!("{START_UP}{cells}{write_mark}"))?;
-    // A reader's `:load_config` should find them gone. No path in a build folder has a space.
-    let name_crate = cells.lines().find(|line| line.starts_with(":dep"));
-    let name_crate = name_crate.ok_or("the cells of a spare do not load the crate")?;
-    let tidy = format!("!rm -f {} {}\n", first.display(), second.display());
-    fs::write(
-        &second,
-        format!(":clear\n{name_crate}\n{tidy}{LEARN}{SHOW}{MARK}"),
-    )?;
-    Ok(())
 }
 
 /// The crate whose only purpose is to name what cells may depend on.

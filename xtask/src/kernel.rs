@@ -12,11 +12,13 @@
 //!
 //! A Jupyter that has the course's provisioner (`kernel/provisioner/` in the clone) also gives a lifeline: a
 //! pipe as standard input, whose other end only Jupyter has open. When Jupyter ends, in whatever
-//! way, the janitor finds that pipe at its end, and kills the kernel.
+//! way, the janitor finds that pipe at its end, and kills the kernel. It also starts kernels that nobody wants yet:
+//! `course-kernel spare <socket>` becomes one that waits at that socket.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -56,24 +58,30 @@ pub fn launch(paths: &Paths, args: &[String]) -> Result<()> {
         );
         build_folder::create(paths, &claim.folder)?;
     }
-    become_kernel(paths, claim, Path::new(connection_file))
+    become_kernel(
+        paths,
+        claim,
+        &["--control_file".as_ref(), connection_file.as_ref()],
+    )
 }
 
-/// Starts a kernel that warms itself up before it answers, and only then writes the mark.
+/// Starts a kernel that gets warm and waits at a socket until somebody wants it.
 ///
-/// It takes the connection file away, so that nothing is left of it whatever happens.
+/// The socket lies in a folder of its own, which goes with the kernel, too.
 pub fn launch_spare(paths: &Paths, args: &[String]) -> Result<()> {
-    let [connection_file, mark] = args else {
-        return Err("`spare` is called by the provisioner, with two files".into());
+    let [socket] = args else {
+        return Err("`spare` is called by the provisioner, with a place for a socket".into());
     };
-    let claim = claim_folder(paths)?;
-    let own = claim.folder.join("connection.json");
-    fs::copy(connection_file, &own)?;
-    fs::remove_file(connection_file)?;
+    let mut claim = claim_folder(paths)?;
+    claim.lock.write_all(socket.as_bytes())?;
     // Without warm crates it would compile for minutes, behind the student's back.
     warm::copy_to(paths, &claim.folder)?;
-    build_folder::add_warm_up(paths, &claim.folder, Path::new(mark))?;
-    become_kernel(paths, claim, &own)
+    let cells = paths.spare_cells();
+    become_kernel(
+        paths,
+        claim,
+        &["--standby".as_ref(), socket.as_ref(), cells.as_ref()],
+    )
 }
 
 fn claim_folder(paths: &Paths) -> Result<Claim> {
@@ -89,7 +97,7 @@ fn claim_folder(paths: &Paths) -> Result<Claim> {
     Ok(claim)
 }
 
-fn become_kernel(paths: &Paths, claim: Claim, connection_file: &Path) -> Result<()> {
+fn become_kernel(paths: &Paths, claim: Claim, arguments: &[&OsStr]) -> Result<()> {
     let program = paths.kernel_program();
     let mut command = Command::new(&program);
     // Else a cell that needs it says what to do.
@@ -98,8 +106,7 @@ fn become_kernel(paths: &Paths, claim: Claim, connection_file: &Path) -> Result<
     }
     build_folder::lend_to(paths, &claim.folder, &mut command);
     let error = command
-        .arg("--control_file")
-        .arg(connection_file)
+        .args(arguments)
         .env_remove(LIFELINE)
         .stdin(Stdio::from(claim.lock))
         .exec();
@@ -247,6 +254,14 @@ fn remove_claim(lock_path: &Path) -> Result<()> {
 
 fn remove_at_once(lock_path: &Path) -> Result<()> {
     build_folder::remove(&lock_path.with_extension(""))?;
+    // In the lock file of a spare kernel is where its socket lies, which mostly is gone long since.
+    let socket = fs::read_to_string(lock_path).map(PathBuf::from);
+    if let Ok(socket) = socket
+        && let Some(folder) = socket.parent()
+    {
+        let _ = fs::remove_file(&socket);
+        let _ = fs::remove_dir(folder);
+    }
     match fs::remove_file(lock_path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(format!("cannot delete {}: {error}", lock_path.display()).into())
@@ -257,6 +272,8 @@ fn remove_at_once(lock_path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
@@ -271,5 +288,22 @@ mod tests {
         assert!(claim.folder.is_dir());
         claim.release().unwrap();
         fs::remove_dir_all(kernels).unwrap();
+    }
+
+    #[test]
+    fn a_socket_goes_with_its_kernel() {
+        let all = env::temp_dir().join(format!("course-sockets-{}", std::process::id()));
+        let folder = all.join("spare-1");
+        fs::create_dir_all(&folder).unwrap();
+        let mut claim = Claim::new(&all.join("kernels")).unwrap();
+        let socket = folder.join("socket");
+        File::create(&socket).unwrap();
+        claim.lock.write_all(socket.as_os_str().as_bytes()).unwrap();
+        claim.release().unwrap();
+        assert!(!folder.exists());
+        // Another claim has no socket, and nothing else goes.
+        Claim::new(&all.join("kernels")).unwrap().release().unwrap();
+        assert!(all.join("kernels").is_dir());
+        fs::remove_dir_all(all).unwrap();
     }
 }

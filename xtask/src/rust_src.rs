@@ -13,6 +13,7 @@ use std::process::Command;
 use crate::Result;
 use crate::build_folder;
 use crate::command;
+use crate::kernel_program;
 use crate::paths::Paths;
 use crate::tools;
 
@@ -50,7 +51,7 @@ pub fn ensure(paths: &Paths) -> Result<()> {
     command::run(reduce.arg("--reduce-sources").arg(new.join("library")))?;
     build_folder::remove(&folder)?;
     fs::rename(&new, &folder)?;
-    fs::write(folder.join(MARK), wanted())?;
+    fs::write(folder.join(MARK), wanted(paths)?)?;
     Ok(())
 }
 
@@ -58,12 +59,15 @@ pub fn ensure(paths: &Paths) -> Result<()> {
 /// `RUST_SRC_PATH`. Without it the kernel reads the whole.
 pub fn reduced(paths: &Paths) -> Option<PathBuf> {
     let made_from = fs::read_to_string(paths.rust_src().join(MARK)).ok()?;
-    (made_from == wanted()).then(|| paths.rust_src().join("library"))
+    let is_right = wanted(paths).is_ok_and(|wanted| wanted == made_from);
+    is_right.then(|| paths.rust_src().join("library"))
 }
 
-fn wanted() -> String {
+fn wanted(paths: &Paths) -> Result<String> {
     let compiler = tools::rustc_version().unwrap_or_default();
-    format!("{CHOICE}\n{compiler}\n")
+    // The kernel's program says what is left of each file.
+    let kernel = kernel_program::id(paths)?;
+    Ok(format!("{CHOICE}\n{compiler}\n{kernel}\n"))
 }
 
 /// Copies what cargo and rust-analyzer read; `place` is where in the sources this is.

@@ -69,14 +69,16 @@ const CHECKS: &[(&str, Company, Check)] = &[
         passes(command::python(paths).arg(paths.scripts().join("exercises.py")))
     }),
     ("kernel", Beside, |paths| {
+        unittest(paths, &["tests.test_kernel", "tests.test_kernel_editor"])
+    }),
+    ("kernel-clients", Beside, |paths| {
         unittest(
             paths,
             &[
-                "tests.test_kernel",
                 "tests.test_kernel_clients",
-                "tests.test_kernel_editor",
                 "tests.test_kernel_fuzz",
                 "tests.test_kernel_protocol",
+                "tests.test_kernel_sources",
             ],
         )
     }),

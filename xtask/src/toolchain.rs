@@ -39,9 +39,14 @@ pub fn ensure(paths: &Paths) -> Result<()> {
     symlink(sysroot.join("lib"), new.join("lib"))?;
     symlink(&sysroot, new.join("real"))?;
     fs::write(new.join(MARK), wanted(paths)?)?;
-    build_folder::remove(&folder)?;
+    // A kernel that runs may look for it at any time.
+    let old = folder.with_extension("old");
+    build_folder::remove(&old)?;
+    if folder.exists() {
+        fs::rename(&folder, &old)?;
+    }
     fs::rename(new, folder)?;
-    Ok(())
+    build_folder::remove(&old)
 }
 
 /// Has a kernel that is to be started use the folder, if it is right.

@@ -8,9 +8,9 @@ Two parts that Jupyter finds by name:
   ordinary way.
 
 Of Jupyter only public names are used. Some are documented little, so new versions in
-requirements.txt need a look at them: `LocalProvisioner`'s `process`, `pid`, `pgid` and `cwd`, that
-`pre_launch` writes the connection file with the key of the manager's session if there is none yet,
-`LocalPortCache`, and `launcher.launch_kernel`, which makes the kernel the leader of its group.
+requirements.txt need a look at them: `LocalProvisioner`'s `process`, `pid`, `pgid` and `cwd`, what
+its `connection_info` has, and `launcher.launch_kernel`, which makes the kernel the leader of its
+group.
 """
 
 from typing import TYPE_CHECKING

@@ -13,6 +13,7 @@ SOURCES = [
     "Cargo.lock",
     "kernel/runner",
     "kernel/spare",
+    "kernel/store",
     "xtask/python/cells.py",
     ".course/bin/course-kernel",
     ".course/kernel/bin/course-kernel",

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,9 +83,6 @@ class SpareKeeper(LoggingConfigurable):
         self.launcher = launcher
         self.clone = Path(launcher).parents[2]
         self.folder = (self.clone / "notebooks").resolve()
-        # One for all kernels of the server, so that clients of a kernel that is restarted can
-        # talk to the spare that takes its place.
-        self.key = secrets.token_hex(16).encode()
         self.loop: asyncio.AbstractEventLoop | None = None
         self._spare: Spare | None = None
         self._why_not = "no spare has been prepared yet"
@@ -129,16 +125,7 @@ class SpareKeeper(LoggingConfigurable):
         # From here on nobody else may have it.
         self._spare = None
         self._why_not = "the spare has just been given away"
-        reason = None
-        try:
-            if spare.fingerprint != fingerprint.of_everything(self.clone):
-                reason = CHANGED
-            elif spare.is_warm and not await spare.answers():
-                reason = "the spare does not answer"
-        except BaseException:
-            # Who wanted it has given up.
-            await spare.end()
-            raise
+        reason = self._fault(spare, is_wanted=True)
         if reason:
             await spare.end()
             self._why_not = reason
@@ -164,12 +151,13 @@ class SpareKeeper(LoggingConfigurable):
             self._say(f"No spare kernel is prepared: {reason}")
             self._why_not = reason
 
-    def _fault(self, spare: Spare) -> str | None:
-        if spare.process.poll() is not None:
+    def _fault(self, spare: Spare, is_wanted: bool = False) -> str | None:
+        """Why a spare is of no use, if so. Who wants it needs the memory in any case."""
+        if not spare.lives():
             return "the spare has died"
         if spare.fingerprint != fingerprint.of_everything(self.clone):
             return CHANGED
-        if available() < self.must_remain:
+        if not is_wanted and available() < self.must_remain:
             return f"less than {self.must_remain:.1f} GiB of memory is left"
         return None
 
@@ -197,7 +185,6 @@ class SpareKeeper(LoggingConfigurable):
                 self.folder,
                 environment_now(),
                 Path(jupyter_runtime_dir()),
-                self.key,
                 fingerprint.of_everything(self.clone),
             )
             self._made_from = sources

@@ -2,8 +2,8 @@
 //!
 //! It reads them anew in each kernel, and most of its time goes into macros that define the methods of twelve kinds
 //! of numbers: bodies, documentation and attributes, twelve times over. Nobody runs or
-//! checks what is read here, so bodies go, and within macros documentation and attributes that say nothing to a
-//! reader. Documentation outside of macros stays for *Shift+Tab*.
+//! checks what is read here, so bodies go, and within macros attributes that say nothing to a reader and documentation but for its
+//! first paragraph. Documentation outside of macros stays for *Shift+Tab*.
 
 use std::fs;
 use std::path::Path;
@@ -67,7 +67,8 @@ fn reduced(source: &str) -> String {
     while at < tokens.len() {
         let token = &tokens[at];
         let end = match token.kind {
-            SyntaxKind::COMMENT if !is_documentation(token) || token.is_of_macro => at + 1,
+            SyntaxKind::COMMENT if !is_documentation(token) => at + 1,
+            SyntaxKind::COMMENT if token.is_of_macro && !is_summary(&tokens, at) => at + 1,
             SyntaxKind::POUND => end_of_idle_attribute(&tokens, at).unwrap_or(at),
             SyntaxKind::FN_KW => match body_of_function(&tokens, at) {
                 Some((begin, end)) => {
@@ -115,6 +116,31 @@ fn is_documentation(token: &Token) -> bool {
         .any(|begin| token.text.starts_with(begin))
 }
 
+/// Whether a line of documentation belongs to the first paragraph of its text, which attributes may be part of.
+fn is_summary(tokens: &[Token], at: usize) -> bool {
+    let mut depth = 0;
+    for token in tokens[..at].iter().rev() {
+        match token.kind {
+            SyntaxKind::WHITESPACE | SyntaxKind::POUND => {}
+            SyntaxKind::COMMENT if is_documentation(token) => {
+                if token.text.trim_start_matches('/').trim().is_empty() {
+                    return false;
+                }
+            }
+            SyntaxKind::R_BRACK => depth += 1,
+            SyntaxKind::L_BRACK => depth -= 1,
+            // Of `#[doc = …]`.
+            SyntaxKind::IDENT if depth == 1 && token.text == "doc" => return false,
+            _ if depth > 0 => {}
+            _ => break,
+        }
+        if depth < 0 {
+            break;
+        }
+    }
+    true
+}
+
 /// The place behind an attribute that can go.
 fn end_of_idle_attribute(tokens: &[Token], pound: usize) -> Option<usize> {
     let inner = tokens.get(pound + 1)?.kind == SyntaxKind::BANG;
@@ -151,6 +177,10 @@ fn body_of_function(tokens: &[Token], keyword: usize) -> Option<(usize, usize)> 
     loop {
         match tokens.get(at)?.kind {
             SyntaxKind::L_PAREN | SyntaxKind::L_BRACK => at = closing(tokens, at)?,
+            // `${concat($a, $b)}` is a name.
+            SyntaxKind::L_CURLY if tokens[at - 1].kind == SyntaxKind::DOLLAR => {
+                at = closing(tokens, at)?;
+            }
             SyntaxKind::L_CURLY => return Some((at, closing(tokens, at)? + 1)),
             SyntaxKind::SEMICOLON
             | SyntaxKind::R_CURLY
@@ -213,10 +243,24 @@ mod tests {
     }
 
     #[test]
-    fn in_macros_only_signatures_stay() {
-        let source = "macro_rules! int { ($t:ty) => { #[doc = concat!(\"x\")]\n/// Adds.\n#[doc(hidden)]\npub const fn add(self) -> $t { self + 1 } } }";
+    fn a_name_that_a_macro_puts_together_is_no_body() {
+        let source =
+            "macro_rules! f { ($f:ident) => { fn ${concat($f, _small)}(a: u8) -> u8 { a } } }";
         let left = reduced(source);
-        assert!(!left.contains("Adds") && !left.contains("concat"), "{left}");
+        assert!(
+            left.contains("fn ${concat($f, _small)}(a: u8) -> u8 { loop {} }"),
+            "{left}"
+        );
+    }
+
+    #[test]
+    fn in_macros_only_signatures_stay() {
+        let source = "macro_rules! int { ($t:ty) => { /// Sums.\n///\n/// Adds.\n#[doc = concat!(\"x\")]\n/// Adds.\n#[doc(hidden)]\npub const fn add(self) -> $t { self + 1 } } }";
+        let left = reduced(source);
+        assert!(
+            left.contains("Sums") && !left.contains("Adds") && !left.contains("concat"),
+            "{left}"
+        );
         assert!(
             left.contains("#[doc(hidden)]") && left.contains("-> $t { loop {} }"),
             "{left}"

@@ -7,5 +7,5 @@
 | `lab` | the page: its files, menus, dialogs and open notebooks |
 | `notebook` | one open notebook: its cells, and waiting for them |
 | `pictures` | whether pictures are shown; pictures of the page |
-| `lessons`, `exercise`, `control`, `helping` | what a student does, one function each |
+| `lessons`, `exercise`, `own`, `control`, `helping` | what a student does, one function each |
 """

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import control, exercise, helping, lessons
+from . import control, exercise, helping, lessons, own
 from .chromium import open_page
 from .lab import Lab
 from .server import Server
@@ -25,6 +25,7 @@ STEPS = {
     "menu 04": (lessons.and_close(lessons.from_the_menu), "04_processes_and_futures"),
     "restart 05": (lessons.and_close(lessons.from_the_start), "05_mpi"),
     "exercise": (exercise.solve, "exercises/01_multiprocessing"),
+    "own notebook": (own.run_all, "made_by_the_browser_check"),
     "two notebooks": (control.two_at_once, "01_multiprocessing", "02_timing"),
     "interrupt": (control.interrupt, "01_multiprocessing"),
     "completion": (helping.complete, "01_multiprocessing"),

@@ -1,23 +1,32 @@
 """A student has two notebooks open, and interrupts a cell that takes too long."""
 
-import exercises
-
-from .notebook import LONGEST_CELL, said
+from .notebook import LONGEST_CELL, kinds, said
 from .pictures import take_picture
 
-# Says that it has begun, since compiling takes a while; then it would sleep for an hour.
-LONG = """\
-println!("begun");
+# Say that they have begun, since compiling takes a while; then they would go on for an hour. One ends when
+# it is interrupted, the other does not.
+BEGIN = 'println!("begun");'
+LONG = f"""\
+{BEGIN}
 let pool = Pool::new(2)?;
 pool.map(|_| std::thread::sleep(std::time::Duration::from_secs(3600)), 0..2);"""
+LONG_LOOP = f"""\
+{BEGIN}
+for _ in progress(0..36_000) {{
+    std::thread::sleep(std::time::Duration::from_millis(100));
+}}"""
+MADE = "let six = 6;"
+USED = "six * 7"
 SQUARES = "let pool = Pool::new(2)?;\npool.map(|x: u64| x * x, [1, 2, 3])"
+KEPT = "Interrupted: variables of earlier cells are kept, those of this cell are not"
+LOST = "the process that runs the cells was ended. Its variables are lost: `six`."
 
 
 def two_at_once(lab, busy, other):
     """While a cell of one notebook runs, a cell of another one does."""
     notebook = lab.notebook(busy)
     notebook.load()
-    place = start_long_cell(notebook)
+    place = start_long_cell(notebook, LONG)
     notebook = lab.notebook(other)
     free = notebook.write_below("6 * 7")
     answer = said(notebook.run_active().cells[free])
@@ -31,39 +40,53 @@ def two_at_once(lab, busy, other):
 
 
 def interrupt(lab, name):
-    """Interrupts a long cell with `I I`; then the next cell runs."""
+    """Interrupts a loop with `I I`, which keeps variables, and then what does not end by itself."""
     notebook = lab.notebook_at_work(name)
-    if not any(is_long(cell) for cell in notebook.state().cells):
-        lab.notebook(name).load()
-        start_long_cell(notebook)
-    place = next(i for i, cell in enumerate(notebook.state().cells) if is_long(cell))
+    running = [place for place, cell in enumerate(notebook.state().cells) if is_long(cell)]
+    for place in running:
+        interrupt_cell(lab, notebook, place)
+        notebook.remove(place)
+    notebook.load()
+    run_below(notebook, MADE, "")
+    told = interrupt_cell(lab, notebook, start_long_cell(notebook, LONG_LOOP))
+    if told != KEPT:
+        raise AssertionError(f"an interrupted loop says:\n{told}")
+    run_below(notebook, USED, "42")
+    place = start_long_cell(notebook, LONG)
+    told = interrupt_cell(lab, notebook, place)
+    if LOST not in told:
+        raise AssertionError(f"a pool that was interrupted says:\n{told}")
+    take_picture(lab, "interrupted", lambda: notebook.show(place))
+    run_below(notebook, SQUARES, "[1, 4, 9]")
+    return f"“{KEPT}”; “{told}”; the next cell gave [1, 4, 9]"
+
+
+def interrupt_cell(lab, notebook, place):
+    """Interrupts a long cell; gives what it says then."""
     notebook.click(place)
     lab.page.keyboard.press("i")
     lab.page.keyboard.press("i")
-    interrupted = lambda state: state.idle and said(state.cells[place]) != "begun\n"
-    state = notebook.wait_until(interrupted, LONGEST_CELL, "the interrupt", may_fail=True)
-    shown = said(state.cells[place]).replace("begun\n", "").strip()
-    table = exercises.read(exercises.FOLDER / "01_multiprocessing.ipynb").cells
-    told = "\n".join(cell.source for cell in table)
-    if len(shown.splitlines()) != 1 or shown not in told:
-        raise AssertionError(f"no table tells what this means:\n{shown}")
+    is_over = lambda state: state.idle and "error" in kinds(state.cells[place])
+    state = notebook.wait_until(is_over, LONGEST_CELL, "the interrupt", may_fail=True)
+    error = state.cells[place]["outputs"][-1]
+    return "\n".join(error["traceback"])
 
-    take_picture(lab, "interrupted", lambda: notebook.show(place))
-    notebook.remove(place)
-    place = notebook.write_below(SQUARES)
-    cells = notebook.run_active().cells
-    if said(cells[place]) != "[1, 4, 9]":
-        raise AssertionError(f"after the interrupt a cell gives {said(cells[place])!r}")
-    return f"“{shown}”; the next cell gave [1, 4, 9]"
+
+def run_below(notebook, code, answer):
+    """Runs a new cell at the end."""
+    place = notebook.write_below(code)
+    shown = said(notebook.run_active(may_fail=True).cells[place])
+    if shown != answer:
+        raise AssertionError(f"`{code}` gives {shown!r}")
 
 
 def is_long(cell):
-    return "".join(cell["source"]).startswith(LONG.splitlines()[0])
+    return "".join(cell["source"]).startswith(BEGIN)
 
 
-def start_long_cell(notebook):
-    place = notebook.write_below(LONG)
+def start_long_cell(notebook, code):
+    place = notebook.write_below(code)
     notebook.page.keyboard.press("Shift+Enter")
     begun = lambda state: "begun" in said(state.cells[place])
-    notebook.wait_until(begun, LONGEST_CELL, "the long cell to begin")
+    notebook.wait_until(begun, LONGEST_CELL, "the long cell to begin", may_fail=True)
     return place

@@ -1,5 +1,6 @@
 """A student asks what there is, and what it does."""
 
+from .notebook import said
 from .pictures import take_picture
 
 MADE = "let pool = Pool::new(2)?;\n"
@@ -14,7 +15,7 @@ LONGEST = 120_000
 
 
 def complete(lab, name):
-    """Types `pool.` and presses Tab: a list of methods comes."""
+    """Types `pool.` and presses Tab: a list comes, methods first. Then the kernel still runs cells."""
     notebook = lab.notebook(name)
     notebook.load()
     place = notebook.write_below()
@@ -27,11 +28,19 @@ def complete(lab, name):
 
     take_picture(lab, "completion", ask)
     found = completer.locator(".jp-Completer-match").all_inner_texts()
+    types = completer.locator(".jp-Completer-typeExtended").all_inner_texts()
     names = {text.partition("(")[0].strip() for text in found}
     missing = [method for method in METHODS if method not in names]
     if missing:
         raise AssertionError(f"{missing} is not in the list: {found}")
-    return f"{len(found)} names, {', '.join(METHODS)} among them"
+    if len(types) != len(found) or types != sorted(types, key=lambda kind: kind != "function"):
+        raise AssertionError(f"methods do not come first: {list(zip(found, types))}")
+    lab.page.keyboard.press("Escape")
+    notebook.write_over(place, f"{MADE}pool.map(|x: u64| x * x, [1, 2, 3])")
+    shown = said(notebook.run_active().cells[place])
+    if shown != "[1, 4, 9]":
+        raise AssertionError(f"after Tab a cell gives {shown!r}")
+    return f"{len(found)} names, {', '.join(METHODS)} among them; then the cell ran"
 
 
 def document(lab, name):

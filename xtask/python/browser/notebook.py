@@ -1,6 +1,5 @@
 """One open notebook: its cells, and waiting for them."""
 
-import re
 import time
 
 from execute import RAISES
@@ -42,7 +41,7 @@ class State:
     def __init__(self, found):
         self.status = found["status"]
         self.idle = self.status == "idle"
-        self.cells = with_late_errors(found["cells"])
+        self.cells = found["cells"]
         self.active = found["active"]
         self.mode = found["mode"]
         # Whether the keyboard's next key goes to this notebook, and its active cell can be seen.
@@ -180,37 +179,17 @@ def kinds(cell):
 
 
 def said(cell):
-    """All text of a cell's outputs, without colours."""
+    """All text of a cell's outputs."""
     parts = []
     for output in cell.get("outputs", []):
-        parts.append(output.get("text") or output.get("data", {}).get("text/plain", ""))
+        text = output.get("text") or output.get("data", {}).get("text/plain", "")
+        parts.append("".join(text))
         parts.extend(output.get("traceback", []))
-    text = "\n".join("".join(part) for part in parts)
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def with_late_errors(cells):
-    """The cells, each with its own errors.
-
-    evcxr passes stderr on in threads of its own, and names the cell that runs by then. So when one
-    cell follows upon the other, the error of a cell that must fail may be shown below the next.
-    """
-    before = None
-    for cell in cells:
-        if is_text(cell):
-            continue
-        late = [output for output in cell["outputs"] if output.get("name") == "stderr"]
-        if late and before and must_fail(before) and not ERRORS & set(kinds(before)):
-            before["outputs"] += late
-            # One that must fail itself may have said the rest of it.
-            if not must_fail(cell):
-                cell["outputs"] = [output for output in cell["outputs"] if output not in late]
-        before = cell
-    return cells
+    return "\n".join(part for part in parts if part)
 
 
 def must_fail(cell):
-    return not RAISES.isdisjoint(cell["metadata"].get("tags", []))
+    return RAISES in cell["metadata"].get("tags", [])
 
 
 def check_cells(cells):

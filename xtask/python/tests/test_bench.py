@@ -37,7 +37,7 @@ class Lessons(unittest.TestCase):
     def test_cells_that_must_fail_are_run_but_not_timed(self):
         sources = [":dep helpers", "fn share() {}\nshare(0)", "share()", "late().await"]
         notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
-        notebook.cells[1].metadata.tags = ["raises"]
+        notebook.cells[1].metadata.tags = ["raises-exception"]
         cells = [(cell.source, cell.is_timed) for cell in bench_cells.cells_of(notebook)]
         self.assertEqual(cells, [(sources[1], False), (sources[2], True)])
 

@@ -2,27 +2,33 @@
 
 import unittest
 
-from browser.notebook import check_cells, kinds, with_late_errors
+from browser.notebook import check_cells, kinds, said
 
 
-def cell(*names, tags=()):
-    outputs = [{"output_type": "stream", "name": name, "text": name} for name in names]
-    return {"cell_type": "code", "metadata": {"tags": list(tags)}, "outputs": outputs}
+def stream(name, text):
+    return {"output_type": "stream", "name": name, "text": text}
 
 
-class LateErrors(unittest.TestCase):
-    def test_goes_back_to_the_cell_that_must_fail(self):
+def error(*lines):
+    return {"output_type": "error", "ename": "Panic", "evalue": "", "traceback": list(lines)}
+
+
+def cell(*outputs, tags=()):
+    return {"cell_type": "code", "metadata": {"tags": list(tags)}, "outputs": list(outputs)}
+
+
+class Cells(unittest.TestCase):
+    def test_only_a_cell_that_must_fail_may_show_an_error(self):
         text = {"cell_type": "markdown", "metadata": {}}
-        cells = with_late_errors([cell(tags=["raises"]), text, cell("stdout", "stderr")])
-        self.assertEqual(kinds(cells[0]), ["stderr"])
-        self.assertEqual(kinds(cells[2]), ["stdout"])
-        check_cells(cells)
+        for output in [error("panicked"), stream("stderr", "warning\n")]:
+            check_cells([text, cell(output, tags=["raises-exception"])])
+            with self.assertRaisesRegex(AssertionError, "cell 2 shows an error"):
+                check_cells([text, cell(output)])
+        check_cells([cell(stream("stdout", "1\n"))])
 
-    def test_next_cell_must_fail_as_well(self):
-        cells = with_late_errors([cell(tags=["raises"]), cell("stderr", tags=["raises"])])
-        self.assertEqual([kinds(cell) for cell in cells], [["stderr"], ["stderr"]])
-
-    def test_error_of_its_own(self):
-        for first in [cell("stderr", tags=["raises"]), cell("stdout")]:
-            with self.assertRaises(AssertionError):
-                check_cells(with_late_errors([first, cell("stderr")]))
+    def test_all_that_a_cell_shows(self):
+        # A notebook's texts may be lists of lines.
+        result = {"output_type": "execute_result", "data": {"text/plain": ["[1,\n", " 2]"]}}
+        shown = cell(stream("stdout", "one"), result, error("panicked: two", "  at `three`"))
+        self.assertEqual(said(shown), "one\n[1,\n 2]\npanicked: two\n  at `three`")
+        self.assertEqual(kinds(shown), ["error", "stdout", "text/plain"])

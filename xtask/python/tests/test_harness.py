@@ -45,9 +45,9 @@ NOTEBOOKS = {
         [],
     ),
     "writes_to_stderr": ('eprintln!("a warning");', []),
-    "fails_as_it_says": ('panic!("as it should");', ["raises"]),
+    "fails_as_it_says": ('panic!("as it should");', ["raises-exception"]),
     "does_not_compile_as_it_says": ("let x: i32 = true;", ["raises-exception"]),
-    "does_not_fail_as_it_says": ("1 + 1", ["raises"]),
+    "does_not_fail_as_it_says": ("1 + 1", ["raises-exception"]),
 }
 
 

@@ -20,7 +20,7 @@ def untidy_notebook():
             "one()\n",
             execution_count=7,
             outputs=[stream, error_stream, rest, result],
-            metadata={"tags": ["raises"], "execution": {"iopub.status.busy": "2026-01-01"}},
+            metadata={"tags": ["raises-exception"], "execution": {"iopub.status.busy": "2026-01-01"}},
         ),
         v4.new_code_cell("1 + 1", execution_count=8),
     ]
@@ -46,14 +46,15 @@ class Normalise(unittest.TestCase):
         self.assertEqual(counts, [1, 2, 3])
         self.assertEqual(self.notebook.cells[2].outputs[-1].execution_count, 2)
 
-    def test_a_stream_is_one_output(self):
+    def test_texts_of_a_stream_that_follow_each_other_are_one_output(self):
         outputs = self.notebook.cells[2].outputs
-        self.assertEqual([output.get("name") for output in outputs], ["stdout", "stderr", None])
-        self.assertEqual(outputs[0].text, "one\ntwo\n")
+        names = [output.get("name") for output in outputs]
+        self.assertEqual(names, ["stdout", "stderr", "stdout", None])
+        self.assertEqual([output.text for output in outputs[:3]], ["one\n", "note\n", "two\n"])
 
     def test_only_what_an_author_wrote_is_kept(self):
         self.assertEqual(self.notebook.cells[0].metadata, {})
-        self.assertEqual(self.notebook.cells[2].metadata, {"tags": ["raises"]})
+        self.assertEqual(self.notebook.cells[2].metadata, {"tags": ["raises-exception"]})
         self.assertEqual(set(self.notebook.metadata), {"kernelspec", "language_info"})
         self.assertEqual(self.notebook.metadata.kernelspec.name, "rust")
 

@@ -12,17 +12,20 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import websocket
 from course_kernel import fingerprint
-from course_kernel.forwarder import Forwarder
 from course_kernel.keeper import NoSpare, SpareKeeper
 from course_kernel.lifeline import VARIABLE
 from course_kernel.memory import left_in_groups
 from course_kernel.provisioner import CourseProvisioner
+from course_kernel.spare import Spare, SpareFailed
+from jupyter_client import BlockingKernelClient
+from jupyter_client.connect import LocalPortCache
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
@@ -35,7 +38,7 @@ from clone import (
     small_copy,
     wait_until,
 )
-from server import Server
+from server import READY, Server, ServersKernel
 
 # Spares are prepared as soon as they may, so that the tests need not wait.
 AT_ONCE = [
@@ -49,10 +52,17 @@ ONE = ["--SpareKeeper.quiet_seconds=10000", "--SpareKeeper.watch_seconds=0.3"]
 PLOT = """\
 let (_, timing) = measure(|| pool.map(|x: u64| x + 1, [1, 2, 3]));
 plot::bars("title", "s", &[("one".to_string(), timing)])?"""
-# What a cell sees of where it runs.
+# Waits as long as there is a file.
+WAIT = """\
+while std::path::Path::new(%s).exists() {
+    std::thread::sleep(std::time::Duration::from_millis(20));
+}
+"""
+# What a cell sees of where it runs, but for the folder that each kernel has to itself.
 ENVIRONMENT = """\
 let mut names: Vec<String> = std::env::vars()
     .filter(|(name, _)| !name.starts_with("JPY_") && !name.starts_with("EVCXR_"))
+    .filter(|(name, _)| name != "COURSE_RUNNER")
     .map(|(name, value)| format!("{name}={value}"))
     .collect();
 names.sort();
@@ -77,6 +87,11 @@ def spare_of(server):
     """The process of a server that has no other kernel."""
     [spare] = kernels_of(server)
     return spare
+
+
+def sockets_of(server):
+    """Folders with sockets of spares that have not been talked to yet."""
+    return list(server.runtime.glob("spare-*"))
 
 
 def gone(process):
@@ -115,7 +130,7 @@ class Life(unittest.TestCase):
         elsewhere.end()
         os.kill(spare_of(self.other).pid, signal.SIGSTOP)
         type(self).fresh = self.other.open_notebook("fresh.ipynb")
-        self.other.wait_for("starts the ordinary way: the spare does not answer", 5)
+        self.other.wait_for("starts the ordinary way: the spare does not answer", 10)
         self.fresh.wait_until_ready()
         self.assertEqual(len(kernels_of(self.other)), 1)
 
@@ -127,7 +142,7 @@ class Life(unittest.TestCase):
         self.assertEqual(number(kernel, "1"), number(self.fresh, "1"))
         here, there = kernel.run(ENVIRONMENT), self.fresh.run(ENVIRONMENT)
         self.assertEqual(here, there.replace(str(self.other.runtime), str(self.server.runtime)))
-        self.assertNotIn("COURSE_KERNEL", here)
+        self.assertNotIn(VARIABLE, here)
         kernel.run("drop(names);")
         self.assertEqual(kernel.run(":vars").strip(), "")
         # The crate is there, but nothing is imported from it until a cell does.
@@ -191,7 +206,7 @@ class Life(unittest.TestCase):
             self.assertTrue(wait_until(lambda: gone(process)), f"{process} still runs")
             self.assertTrue(wait_until(lambda: not folder.exists()), f"{folder} is left")
         for server in (self.server, self.other):
-            self.assertFalse(list(server.runtime.glob("spare-*")))
+            self.assertTrue(wait_until(lambda: not sockets_of(server)), "a socket is left")
 
 
 def ask_page(page, code):
@@ -227,6 +242,11 @@ class Faults(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="course-test-")
         cls.addClassCleanup(folder.cleanup)
         cls.clone = small_copy(Path(folder.name, "clone"))
+        # Its spares are not warm as long as there is this file.
+        cls.hold = cls.clone / "hold"
+        cls.hold.touch()
+        with open(cls.clone / "kernel/spare/warm_up.evcxr", "a", encoding="utf-8") as cells_of_spare:
+            cells_of_spare.write(WAIT % json.dumps(str(cls.hold)))
         # What compiles the crates runs a kernel, which Python drives.
         (cls.clone / ".course/venv").symlink_to(CLONE / ".course/venv")
         # evcxr would replace a kernelspec in a folder that is all of JUPYTER_PATH.
@@ -264,29 +284,37 @@ class Faults(unittest.TestCase):
     def test_2_opened_before_the_spare_is_warm(self):
         server = self.server
         self.assertTrue(wait_until(lambda: kernels_of(server)), "it is never tried again")
-        with server.open_notebook("early.ipynb") as kernel:
-            server.wait_for("is the spare, which is almost ready", 5)
-            self.assert_first_cells_run(kernel)
-            # The next one, which is not warm either.
-            self.assertTrue(wait_until(lambda: len(kernels_of(server)) == 2))
+        early = server.open_notebook("early.ipynb")
+        server.wait_for("is the spare, which is almost ready", 20)
+        # The next one, which is not warm either.
+        self.assertTrue(wait_until(lambda: len(kernels_of(server)) == 2))
+        self.hold.unlink()
+        with early:
+            self.assert_first_cells_run(early)
+        server.wait_for_spare()
 
-    def test_3_killed_while_it_is_handed_over(self):
+    def test_3_killed(self):
+        """As a spare, and as a kernel that was one and is not warm yet."""
         server = self.server
+        self.hold.touch()
+        os.killpg(spare_of(server).pid, signal.SIGKILL)
+        server.wait_for("thrown away: the spare has died", 10)
+        self.assertTrue(wait_until(lambda: kernels_of(server)))
         spare = spare_of(server)
-        # Given away before it is warm, it is ended when somebody has it.
-        with ThreadPoolExecutor(1) as threads:
-            opening = threads.submit(server.open_notebook, "killed.ipynb")
-            server.wait_for("is the spare, which is almost ready", 20, times=2)
-            os.killpg(spare.pid, signal.SIGKILL)
-            server.wait_for("starts the ordinary way: what warms it up did not run", 20)
-            kernel = opening.result()
-        with kernel:
-            self.assertEqual(kernel.run("1 + 1"), "2")
-            self.assertNotIn("restarting kernel", server.said())
+        kernel = server.open_notebook("killed.ipynb")
+        server.wait_for("is the spare, which is almost ready", 20, times=2)
+        self.hold.unlink()
+        os.killpg(spare.pid, signal.SIGKILL)
+        # Jupyter starts another, at other ports, since this one has never answered.
+        server.wait_for(f"Kernel {kernel.id} (is the spare|starts the ordinary way)", 20, times=2)
+        kernel.close()
+        with ServersKernel(server, kernel.id) as kernel:
+            self.assert_first_cells_run(kernel)
 
     def test_4_ten_notebooks_at_once(self):
         server = self.server
-        server.wait_for_spare()
+        server.wait_for_spare(times=2)
+        before = server.said()
         with ThreadPoolExecutor(10) as threads:
             names = [f"{letter}.ipynb" for letter in "abcdefghij"]
             kernels = list(threads.map(server.open_notebook, names))
@@ -297,20 +325,21 @@ class Faults(unittest.TestCase):
 
             results = list(threads.map(use, kernels))
         self.assertEqual(results, ["2"] * 10)
-        said = server.said()
+        said = server.said()[len(before) :]
         self.assertEqual(said.count("is the spare, which was ready"), 1, said)
-        self.assertEqual(said.count("is the spare, which is almost ready"), 2, said)
+        others = said.count("is almost ready") + said.count("starts the ordinary way")
+        self.assertEqual(others, 9, said)
 
     def test_5_nothing_is_left_but_the_next_spare(self):
         server = self.server
         self.assertTrue(wait_until(lambda: len(kernels_of(server)) <= 1))
         self.assertFalse(list(server.runtime.glob("kernel-*.json")))
-        self.assertLessEqual(len(list(server.runtime.glob("spare-*.json"))), 1)
+        self.assertTrue(wait_until(lambda: not sockets_of(server)), "a socket is left")
 
     def test_6_crate_broken_by_an_edit(self):
         server, lib = self.server, self.clone / "helpers/src/lib.rs"
-        server.wait_for_spare(times=2)
-        spare = spare_of(server)
+        self.assertTrue(wait_until(lambda: is_ready(server)))
+        spare, ready = spare_of(server), server.said().count(READY)
         whole = lib.read_text(encoding="utf-8")
         lib.write_text(whole + "fn broken_by_an_edit() -> u8 { true }\n", encoding="utf-8")
         server.wait_for("thrown away: the course has changed", 10)
@@ -321,19 +350,60 @@ class Faults(unittest.TestCase):
             # The kernel lives, and the crate can be mended.
             self.assertEqual(kernel.run("1 + 1"), "2")
         lib.write_text(whole, encoding="utf-8")
-        server.wait_for_spare(times=3)
+        server.wait_for_spare(times=ready + 1)
         with server.open_notebook("mended.ipynb") as kernel:
-            server.wait_for("is the spare, which was ready", 5, times=2)
+            server.wait_for(f"{kernel.id} is the spare, which was ready", 5)
             self.assert_first_cells_run(kernel)
 
-    def test_7_clone_moved(self):
+    def test_7_ports_that_are_taken(self):
+        """The spare says so, and may be handed over at others."""
+
+        async def take():
+            folder, runtime = self.clone / "notebooks", self.server.runtime
+            spare = Spare(str(launcher(self.clone)), folder, os.environ, runtime, "")
+            try:
+                await spare.warmed()
+                info = connection()
+                with socket.create_server(("127.0.0.1", info["stdin_port"])):
+                    with self.assertRaisesRegex(SpareFailed, "the spare failed: .*in use"):
+                        await spare.hand_over(info, "key")
+                info = connection()
+                await spare.hand_over(info, "key")
+                client = BlockingKernelClient()
+                client.load_connection_info({**info, "key": "key"})
+                client.start_channels()
+                try:
+                    await asyncio.to_thread(client.wait_for_ready, timeout=60)
+                finally:
+                    client.stop_channels()
+            finally:
+                await spare.end()
+
+        asyncio.run(take())
+
+    def test_8_clone_moved(self):
         server = self.server
-        server.wait_for_spare(times=4)
+        self.assertTrue(wait_until(lambda: is_ready(server)))
         spare = spare_of(server)
         self.clone.rename(self.clone.with_name("moved"))
         server.wait_for("thrown away: the course has changed", 10, times=2)
         self.assertTrue(wait_until(lambda: gone(spare)))
         self.assertIsNone(server.process.poll())
+
+
+def is_ready(server):
+    """Whether the last that the server has said of spares is that one is ready."""
+    said = server.said()
+    ends = ("which was ready", "which is almost ready", "thrown away", "could be made")
+    return said.rfind(READY) > max(map(said.rfind, ends))
+
+
+def connection():
+    """How to reach a kernel, at ports that are free."""
+    names = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
+    ports = {name: LocalPortCache.instance().find_available_port("127.0.0.1") for name in names}
+    about = {"ip": "127.0.0.1", "transport": "tcp", "signature_scheme": "hmac-sha256"}
+    return ports | about
 
 
 def has_cargo(process):
@@ -374,8 +444,12 @@ class FakeSpare:
         self.fingerprint = fingerprint.of_everything(clone)
         self.is_warm, self.is_well, self.has_ended = True, True, False
 
-    async def answers(self):
+    def lives(self):
         return self.is_well
+
+    async def hand_over(self, info, key):
+        """Somebody who waits for this may give up."""
+        await asyncio.sleep(60)
 
     async def end(self):
         self.has_ended = True
@@ -409,9 +483,9 @@ class Conditions(unittest.IsolatedAsyncioTestCase):
         # It is kept for somebody else.
         self.assertIs(await self.keeper.take({"PATH": "/bin"}), self.spare)
 
-    async def test_spare_that_does_not_answer(self):
+    async def test_spare_that_has_died(self):
         self.spare.is_well = False
-        self.assertIn("does not answer", await self.refused({"PATH": "/bin"}))
+        self.assertIn("has died", await self.refused({"PATH": "/bin"}))
         self.assertTrue(self.spare.has_ended)
 
     async def test_crate_edited(self):
@@ -458,38 +532,141 @@ class Conditions(unittest.IsolatedAsyncioTestCase):
         self.assertIsNone(self.keeper._obstacle())
 
     async def test_who_wanted_it_gives_up(self):
-        async def answers():
-            await asyncio.sleep(60)
-
-        self.spare.answers = answers
-        taking = asyncio.ensure_future(self.keeper.take({"PATH": "/bin"}))
+        provisioner, start = self.provisioner()
+        taking = asyncio.ensure_future(provisioner._adopt(self.spare, start))
         await asyncio.sleep(0)
         taking.cancel()
         with self.assertRaises(asyncio.CancelledError):
             await taking
         self.assertTrue(self.spare.has_ended)
 
-    async def objection(self, **change):
-        """What the provisioner finds to say against giving a spare to a kernel."""
-        manager = KernelManager(
-            connection_file=str(self.clone / "k.json"), ip=change.pop("ip", "127.0.0.1")
-        )
+    def provisioner(self, **manager):
+        manager = KernelManager(connection_file=str(self.clone / "k.json"), **manager)
         provisioner = CourseProvisioner(parent=manager)
-        manager.session.key = change.pop("key", self.keeper.key)
         provisioner.connection_info = manager.get_connection_info()
+        return provisioner, {"env": {}, "cwd": str(self.clone / "notebooks")}
+
+    async def objection(self, manager=None, **change):
+        """What the provisioner finds to say against giving a spare to a kernel."""
+        provisioner, start = self.provisioner(**manager or {})
         self.keeper.loop = asyncio.get_running_loop()
         command = [self.keeper.launcher, "kernel", os.path.realpath(self.clone / "k.json")]
         command = change.pop("command", command)
-        start = {"env": {}, "cwd": str(self.clone / "notebooks"), **change}
-        return provisioner._objection(self.keeper, command, start)
+        return provisioner._objection(self.keeper, command, start | change)
 
     async def test_how_a_kernel_is_started(self):
         self.assertIsNone(await self.objection())
+        self.assertIsNone(await self.objection({"ip": "127.0.0.2"}))
         self.assertIn("another folder", await self.objection(cwd=str(self.clone)))
         self.assertIn("command line", await self.objection(command=["python"]))
-        self.assertIn("another key", await self.objection(key=b"another"))
-        self.assertIn("protocol", await self.objection(ip="127.0.0.2"))
         self.assertIn("stdout", await self.objection(stdout=1))
+        encrypted = {"curve_publickey": b"public", "curve_secretkey": b"secret"}
+        for manager in ({"transport": "ipc"}, encrypted):
+            self.assertIn("protocol", await self.objection(manager))
+
+
+# A launcher whose spare says what it is told to. An empty line stands for the end.
+FAKE = """\
+#!/usr/bin/env python3
+import os, socket, sys, time
+
+place, says = sys.argv[2], os.environ["SAYS"].split("|")
+if says != [""]:
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(place)
+    server.listen()
+    client, _ = server.accept()
+    told = client.makefile("r")
+    for word in says:
+        if word == "listens":
+            print(told.readline(), end="", file=open(os.environ["TOLD"], "w"))
+        elif word == "hangs":
+            time.sleep(600)
+        else:
+            client.sendall(word.encode() + b"\\n")
+"""
+
+
+class Talk(unittest.IsolatedAsyncioTestCase):
+    """With a spare that is a few lines of Python."""
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory(prefix="course-test-")
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name)
+        self.launcher, self.told = self.folder / "launcher", self.folder / "told"
+        self.launcher.write_text(FAKE)
+        self.launcher.chmod(0o700)
+
+    async def spare(self, says, runtime=None):
+        environment = os.environ | {"SAYS": says, "TOLD": str(self.told)}
+        runtime = runtime or self.folder / "runtime"
+        spare = Spare(str(self.launcher), self.folder, environment, runtime, "")
+        self.addAsyncCleanup(spare.end)
+        return spare
+
+    async def test_warm_and_handed_over(self):
+        spare = await self.spare("warm|listens|bound")
+        await spare.warmed()
+        self.assertTrue(spare.is_warm and spare.lives())
+        # Nobody else can talk to it from now on.
+        self.assertEqual(list((self.folder / "runtime").iterdir()), [])
+        await spare.hand_over({"ip": "127.0.0.1", "key": b"bytes"}, "key")
+        self.assertEqual(json.loads(self.told.read_text()), {"ip": "127.0.0.1", "key": "key"})
+
+    async def test_handed_over_before_it_is_warm(self):
+        spare = await self.spare("listens|warm|bound")
+        waiting = asyncio.ensure_future(spare.warmed())
+        await spare.hand_over({}, "key")
+        self.assertFalse(spare.is_warm)
+        with self.assertRaises(SpareFailed):
+            await waiting
+
+    async def test_says_why_it_cannot(self):
+        spare = await self.spare("warm|listens|failed: no such port|hangs")
+        with self.assertRaisesRegex(SpareFailed, "^the spare failed: no such port$"):
+            await spare.hand_over({}, "key")
+
+    async def test_says_nothing(self):
+        spare = await self.spare("warm|hangs")
+        await spare.warmed()
+        with unittest.mock.patch("course_kernel.spare.PATIENCE", 0.2):
+            with self.assertRaisesRegex(SpareFailed, "does not answer"):
+                await spare.hand_over({}, "key")
+
+    async def test_never_warm(self):
+        spare = await self.spare("hangs")
+        with unittest.mock.patch("course_kernel.spare.LONGEST_WARM_UP", 0.2):
+            with self.assertRaisesRegex(SpareFailed, "not warm after"):
+                await spare.warmed()
+
+    async def test_ends(self):
+        for says, why in (("", "ended as it began"), ("nonsense", "to its end")):
+            spare = await self.spare(says)
+            with self.assertRaisesRegex(SpareFailed, why):
+                await spare.warmed()
+            self.assertTrue(await asyncio.to_thread(wait_until, lambda: not spare.lives()))
+        spare = await self.spare("warm|listens")
+        with self.assertRaisesRegex(SpareFailed, "has died"):
+            await spare.hand_over({}, "key")
+
+    async def test_ended_by_us(self):
+        spare = await self.spare("warm|hangs")
+        waiting = asyncio.ensure_future(spare.warmed())
+        await spare.end()
+        self.assertIsNotNone(spare.process.poll())
+        with contextlib.suppress(SpareFailed):
+            await waiting
+        self.assertEqual(list((self.folder / "runtime").iterdir()), [])
+
+    async def test_runtime_folder_with_a_long_path(self):
+        runtime = self.folder / ("long" * 30)
+        spare = await self.spare("warm|hangs", runtime)
+        place = spare._place.parent
+        self.assertEqual(place.stat().st_mode & 0o777, 0o700)
+        await spare.warmed()
+        self.assertFalse(place.exists())
+        self.assertEqual(list(runtime.iterdir()), [])
 
 
 class Memory(unittest.TestCase):
@@ -529,50 +706,6 @@ class Memory(unittest.TestCase):
     def test_no_limit_anywhere(self):
         self.assertEqual(self.left("0::/\n", {}), [])
         self.assertEqual(list(left_in_groups(Path("/none"), Path("/none"))), [])
-
-
-class Ports(unittest.IsolatedAsyncioTestCase):
-    async def asyncSetUp(self):
-        async def shout(reader, writer):
-            while line := await reader.readline():
-                writer.write(line.upper())
-            writer.close()
-
-        self.there = await asyncio.start_server(shout, "127.0.0.1", 0)
-        self.addAsyncCleanup(self.close)
-        self.port = self.there.sockets[0].getsockname()[1]
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.here = free.getsockname()[1]
-
-    async def close(self):
-        self.there.close()
-
-    async def test_bytes_pass_both_ways_until_it_closes(self):
-        forwarder = await Forwarder.open("127.0.0.1", {self.here: self.port})
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.here)
-        writer.write(b"hello\n")
-        self.assertEqual(await reader.readline(), b"HELLO\n")
-        await asyncio.wait_for(forwarder.close(), 5)
-        # The client sees the end, and the port is free for a kernel.
-        self.assertEqual(await asyncio.wait_for(reader.read(), 5), b"")
-        writer.close()
-        socket.create_server(("127.0.0.1", self.here)).close()
-
-    async def test_port_that_is_taken(self):
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            ports = {self.here: self.port, taken.getsockname()[1]: self.port}
-            with self.assertRaises(OSError):
-                await Forwarder.open("127.0.0.1", ports)
-        socket.create_server(("127.0.0.1", self.here)).close()
-
-    async def test_kernel_that_is_gone(self):
-        self.there.close()
-        await self.there.wait_closed()
-        forwarder = await Forwarder.open("127.0.0.1", {self.here: self.port})
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.here)
-        self.assertEqual(await asyncio.wait_for(reader.read(), 5), b"")
-        writer.close()
-        await forwarder.close()
 
 
 class Without(unittest.TestCase):
