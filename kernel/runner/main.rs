@@ -24,7 +24,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, TryLockError};
 use std::time::{Duration, Instant};
 use std::{env, fs, panic, process, ptr, thread};
 
@@ -142,7 +142,7 @@ pub static COURSE_RUNNER: Runner = Runner {
 /// | --- | --- | --- |
 /// | `H` | it has started: its process id | |
 /// | `S` | a cell is loaded | `G`: run it; `N`: do not, the reader has interrupted |
-/// | `P` | a panic on the cell's thread: its message, a zero, its place | |
+/// | `P`, `Q` | a panic, on the cell's thread or another one: its message, its place, the thread's name, with zeros between | |
 /// | `A` | the reader is asked: 1 for a password, the prompt | `L` and the line; `E`: nobody can be asked; `I`: interrupted |
 /// | `D` | the cell has ended: wall, user and system time in nanoseconds | `W` and the words that evcxr must be told |
 struct Line {
@@ -448,28 +448,47 @@ thread_local! {
 
 /// Tells of a panic in two lines: the message and the line of code.
 ///
-/// One on the thread of the cell is told to the kernel, which makes it the cell's error, or prints
-/// it if the cell goes on.
+/// Where cells run, the kernel is told, which prints them, or makes them the cell's error.
 fn report_panic(info: &PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("a panic without a message");
     let place = place(info);
-    if IS_CELL_THREAD.get()
-        && let Some(line) = TO_KERNEL.get()
-        && let Ok(mut line) = line.try_lock()
-    {
+    let current = thread::current();
+    let thread = match current.name() {
+        _ if IS_CELL_THREAD.get() => "",
+        Some(name) if name != "main" => name,
+        _ => "",
+    };
+    if let Some(mut line) = TO_KERNEL.get().and_then(soon) {
         let _ = io::stdout().flush();
-        let text = [message.as_bytes(), place.as_bytes()].join(&0);
-        if line.send(b'P', &text).is_ok() {
+        let text = [message, &place, thread].join("\0");
+        let letter = if IS_CELL_THREAD.get() { b'P' } else { b'Q' };
+        if line.send(letter, text.as_bytes()).is_ok() {
             return;
         }
     }
-    let worker = match thread::current().name() {
-        Some(name) if name != "main" => format!(" in {name}"),
-        _ => String::new(),
+    let worker = if thread.is_empty() {
+        String::new()
+    } else {
+        format!(" in {thread}")
     };
     // One write, so that the lines of several workers stay apart.
     let report = format!("panicked{worker}: {message}\n  at {place}\n");
     let _ = io::stderr().write_all(report.as_bytes());
+}
+
+/// The line, if it is free soon: a question to the reader may keep it for long.
+fn soon(line: &Mutex<Line>) -> Option<std::sync::MutexGuard<'_, Line>> {
+    let start = Instant::now();
+    loop {
+        match line.try_lock() {
+            Ok(line) => return Some(line),
+            Err(TryLockError::Poisoned(line)) => return Some(line.into_inner()),
+            Err(TryLockError::WouldBlock) if start.elapsed() > Duration::from_millis(100) => {
+                return None;
+            }
+            Err(TryLockError::WouldBlock) => thread::yield_now(),
+        }
+    }
 }
 
 /// The place of a panic: the line of code itself where it is a cell's, else file and line.

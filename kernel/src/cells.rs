@@ -42,8 +42,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What is known of a cell that has run, besides what it has shown.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The last panic on the cell's thread, if it ended the cell: its message and its place.
-    pub panic: Option<(String, String)>,
+    /// The panic that ended the cell.
+    pub panic: Option<Panic>,
     /// The text of the error that ended it.
     pub error: Option<String>,
     /// What it shows as its value.
@@ -54,6 +54,49 @@ pub struct Outcome {
     pub was_refused: bool,
     pub was_killed: bool,
 }
+
+/// What is known of a panic.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Panic {
+    pub message: String,
+    /// The line of code.
+    pub place: String,
+    /// The name of the thread, if it was not the cell's own.
+    pub thread: String,
+}
+
+impl Panic {
+    fn read(text: &[u8]) -> Panic {
+        let text = String::from_utf8_lossy(text);
+        // A message may hold anything, and the other two hold no zero.
+        let mut parts = text.rsplitn(3, '\0').map(str::to_owned);
+        let (thread, place) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
+        Panic {
+            message: parts.next().unwrap_or_default(),
+            place,
+            thread,
+        }
+    }
+
+    /// The lines in which it is told.
+    pub fn lines(&self) -> Vec<String> {
+        let thread = match self.thread.as_str() {
+            "" => String::new(),
+            name => format!(" in {name}"),
+        };
+        let mut lines = vec![format!("panicked{thread}: {}", self.message)];
+        if !self.place.is_empty() {
+            lines.push(format!("  at {}", self.place));
+        }
+        lines
+    }
+}
+
+/// How long a panic of another thread is kept back, as it may turn out to be what ends the cell.
+const PANIC_IS_HELD: Duration = Duration::from_millis(300);
 
 /// The cell that runs, or that has run last: whoever prints now prints for it.
 #[derive(Debug, Default)]
@@ -67,7 +110,7 @@ struct Current {
     words: String,
     has_panicked: bool,
     /// Panics on its thread that may have been caught.
-    panics: Vec<(String, String)>,
+    panics: Vec<Panic>,
     outcome: Outcome,
 }
 
@@ -131,6 +174,8 @@ struct Desk {
     decode_error: Errors,
     /// An error's text that may yet turn out to have ended the cell.
     held: Option<String>,
+    /// The last panic of another thread, which a pool may hand on to the cell.
+    held_panic: Option<(Panic, Instant)>,
     screen: Screen,
     /// The process that waits for cells, or runs one.
     process: Option<u32>,
@@ -167,6 +212,7 @@ impl Cells {
             decode_out: Out::default(),
             decode_error: Errors::default(),
             held: None,
+            held_panic: None,
             screen,
             process: None,
             current: Current::default(),
@@ -338,10 +384,13 @@ fn read(desk: &Mutex<Desk>, files: [RawFd; 3]) {
             eprintln!("course-kernel: the line to the process of the cells is broken: {error}");
             return;
         }
-        patience = desk
-            .screen
-            .due()
-            .map_or(-1, |due| due.as_millis() as i32 + 1);
+        let held = desk.held_panic.as_ref().map(|(_, since)| since.elapsed());
+        if held.is_some_and(|held| held >= PANIC_IS_HELD) {
+            desk.print_held_panic();
+        }
+        let held = held.map(|held| PANIC_IS_HELD.saturating_sub(held));
+        let due = [desk.screen.due(), held].into_iter().flatten().min();
+        patience = due.map_or(-1, |due| due.as_millis() as i32 + 1);
     }
 }
 
@@ -394,6 +443,9 @@ impl Desk {
     }
 
     fn show(&mut self, stream: Stream, event: Event) {
+        if !matches!(event, Event::Word(_)) {
+            self.print_held_panic();
+        }
         // What was held back did not end the cell.
         if !matches!((&event, stream), (Event::Word(_), _) | (_, Stream::Out))
             && let Some(held) = self.held.take()
@@ -413,6 +465,17 @@ impl Desk {
             Event::Update(data, id) => self.screen.update(data, &id),
             Event::Clear(wait) => self.screen.clear(wait),
         }
+    }
+
+    fn print_held_panic(&mut self) {
+        if let Some((panic, _)) = self.held_panic.take() {
+            self.print_panic(&panic);
+        }
+    }
+
+    fn print_panic(&mut self, panic: &Panic) {
+        let report = panic.lines().join("\n") + "\n";
+        self.screen.text(Stream::Error, &report);
     }
 
     fn hear(&mut self, word: &str) {
@@ -453,12 +516,15 @@ impl Desk {
                 self.current.runs_in = self.process;
                 self.tell(b'G', b"");
             }
-            b'P' => {
-                let text = String::from_utf8_lossy(&text);
-                let (message, place) = text.split_once('\0').unwrap_or((&text, ""));
-                self.current
-                    .panics
-                    .push((message.to_owned(), place.to_owned()));
+            b'P' | b'Q' => {
+                // In the order in which it happened.
+                self.read_output();
+                self.print_held_panic();
+                let panic = Panic::read(&text);
+                match head[0] {
+                    b'P' => self.current.panics.push(panic),
+                    _ => self.held_panic = Some((panic, Instant::now())),
+                }
             }
             b'A' => {
                 self.drain();
@@ -491,12 +557,18 @@ impl Desk {
             self.screen.text(Stream::Error, &format!("{held}\n"));
         }
         let mut panics = std::mem::take(&mut self.current.panics);
-        let ended = self.current.has_panicked || self.current.outcome.times.is_none();
-        self.current.outcome.panic = if ended { panics.pop() } else { None };
-        for (message, place) in panics {
-            let report = format!("panicked: {message}\n  at {place}\n");
-            self.screen.text(Stream::Error, &report);
+        let has_died = self.current.outcome.times.is_none();
+        if self.current.has_panicked || has_died {
+            // A pool hands a task's panic on to the cell, where it is none of the cell's own.
+            let handed_on = || self.held_panic.take().map(|(panic, _)| panic);
+            let known = panics.pop().or_else(handed_on);
+            let known = known.or_else(|| self.current.has_panicked.then(Panic::default));
+            self.current.outcome.panic = known;
         }
+        for panic in panics {
+            self.print_panic(&panic);
+        }
+        self.print_held_panic();
         self.screen.flush();
     }
 

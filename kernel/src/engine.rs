@@ -95,7 +95,8 @@ impl Engine {
         self.context.execute(code)?;
         let outcome = self.cells.end();
         match (outcome.panic, outcome.error) {
-            (Some((message, _)), _) | (None, Some(message)) => Err(message.into()),
+            (Some(panic), _) => Err(panic.lines().join("\n").into()),
+            (None, Some(message)) => Err(message.into()),
             (None, None) => Ok(()),
         }
     }
@@ -310,13 +311,13 @@ impl Engine {
                 "before the cell ran; nothing is lost",
             ));
         }
-        if let Some((message, place)) = &outcome.panic {
+        if let Some(panic) = &outcome.panic {
             // A signal to the whole group may reach the cell before us.
-            if message == "interrupted" && place.contains("interrupts.rs") {
+            if panic.message == "interrupted" && panic.place.contains("interrupts.rs") {
                 let what = "variables of earlier cells are kept, those of this cell are not";
                 return Err(Failure::new("Interrupted", what));
             }
-            return Err(Failure::panic(message, place));
+            return Err(Failure::panic(panic));
         }
         if let Some(text) = &outcome.error {
             let failure = Failure::new("Error", text.as_str());
@@ -552,7 +553,7 @@ fn lost(how: &str, outcome: &Outcome, is_interrupted: bool, before: &BTreeSet<St
         ""
     };
     let panic = match &outcome.panic {
-        Some((message, place)) => format!("panicked: {message}\n  at {place}\n"),
+        Some(panic) => panic.lines().join("\n") + "\n",
         None => String::new(),
     };
     Failure::new(

@@ -3,6 +3,7 @@
 use evcxr::CompilationError;
 use serde_json::Value;
 
+use crate::cells::Panic;
 use crate::source::Prepared;
 
 /// More errors than these are only counted.
@@ -39,11 +40,11 @@ impl Failure {
         }
     }
 
-    pub fn panic(message: &str, place: &str) -> Failure {
+    pub fn panic(panic: &Panic) -> Failure {
         Failure {
             name: "Panic".to_owned(),
-            message: message.to_owned(),
-            lines: vec![format!("panicked: {message}"), format!("  at {place}")],
+            message: panic.message.clone(),
+            lines: panic.lines(),
         }
     }
 

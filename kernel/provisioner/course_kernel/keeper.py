@@ -180,6 +180,9 @@ class SpareKeeper(LoggingConfigurable):
         sources = fingerprint.of_sources(self.clone)
         try:
             await self._refresh()
+            if sources != fingerprint.of_sources(self.clone):
+                # Edited meanwhile: nobody knows which of both was compiled.
+                return
             self._spare = spare = Spare(
                 self.launcher,
                 self.folder,

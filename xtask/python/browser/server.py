@@ -59,8 +59,9 @@ class Server:
                     raise AssertionError(f"JupyterLab printed a port that is taken: {self.url}")
                 return self
             time.sleep(0.2)
+        said = self.said()
         self.__exit__()
-        raise AssertionError(f"JupyterLab did not start:\n{self.said()}")
+        raise AssertionError(f"JupyterLab did not start:\n{said}")
 
     def said(self):
         self.log.flush()
