@@ -12,8 +12,8 @@
 //!
 //! A Jupyter that has the course's provisioner (`kernel/provisioner/` in the clone) also gives a lifeline: a
 //! pipe as standard input, whose other end only Jupyter has open. When Jupyter ends, in whatever
-//! way, the janitor finds that pipe at its end, and kills the kernel. It also starts kernels that nobody wants yet:
-//! `course-kernel spare <socket>` becomes one that waits at that socket.
+//! way, the janitor finds that pipe at its end, and kills the kernel. Such a Jupyter also starts
+//! `course-kernel spare <socket>`, which becomes a kernel that waits at that socket until it is wanted.
 
 use std::env;
 use std::ffi::OsStr;
