@@ -48,8 +48,11 @@ pub fn complete(context: &mut CommandContext, code: &str, position: usize) -> Co
     };
     let of_a_value = code[..start.min(code.len())].ends_with('.');
     if of_a_value {
-        // Methods before fields, many of which are private.
-        found.sort_by_key(|(_, _, kind)| *kind != "function");
+        // First the value's own methods, then those that every value has, then fields, many of which are private.
+        found.sort_by_key(|(code, _, kind)| {
+            let name = code.split('(').next().unwrap_or_default();
+            (*kind != "function", OF_EVERY_VALUE.contains(&name))
+        });
     }
     let mut seen = std::collections::HashSet::new();
     found.retain(|(code, _, _)| !code.starts_with("evcxr_") && seen.insert(code.clone()));
@@ -67,6 +70,16 @@ pub fn complete(context: &mut CommandContext, code: &str, position: usize) -> Co
         error: None,
     }
 }
+
+const OF_EVERY_VALUE: [&str; 7] = [
+    "borrow",
+    "borrow_mut",
+    "clone_into",
+    "into",
+    "to_owned",
+    "try_into",
+    "type_id",
+];
 
 type Found = Vec<(String, String, &'static str)>;
 

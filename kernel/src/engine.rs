@@ -288,7 +288,7 @@ impl Engine {
             Ok(Err(_)) if is_interrupted => {
                 return Err(Failure::new(
                     "Interrupted",
-                    "before the cell ran; nothing is lost",
+                    "before the cell's code ran; nothing is lost",
                 ));
             }
             Ok(Err(evcxr::Error::CompilationErrors(errors))) => {
@@ -308,7 +308,7 @@ impl Engine {
         if outcome.was_refused {
             return Err(Failure::new(
                 "Interrupted",
-                "before the cell ran; nothing is lost",
+                "before the cell's code ran; nothing is lost",
             ));
         }
         if let Some(panic) = &outcome.panic {
@@ -358,7 +358,7 @@ impl Engine {
             let mut places = error.spanned_messages().iter();
             error.code().is_some() && places.any(|said| said.span.is_some())
         };
-        if cell.has_value && !errors.iter().all(has_place) {
+        if !errors.iter().all(has_place) {
             let asked = catch_unwind(AssertUnwindSafe(|| self.context.check(&cell.code)));
             if let Ok(Ok(true_errors)) = asked {
                 let mut true_errors = true_errors;

@@ -29,8 +29,6 @@ pub struct Prepared {
     pub redefined: BTreeSet<String>,
     /// How `main` would be called, if the cell defines it and nothing runs.
     pub idle_main: Option<&'static str>,
-    /// Whether it ends in an expression.
-    pub has_value: bool,
     news: Memory,
 }
 
@@ -113,9 +111,6 @@ pub fn prepare(code: &str, memory: &Memory) -> Result<Prepared, String> {
     let statements = statements(&file.tree());
     let mut prepared = Prepared {
         is_timed,
-        has_value: statements
-            .last()
-            .is_some_and(|node| ast::Expr::can_cast(node.kind())),
         ..Prepared::default()
     };
     let mut insertions = Vec::new();
@@ -125,9 +120,7 @@ pub fn prepare(code: &str, memory: &Memory) -> Result<Prepared, String> {
     // The crate `helpers` brings serde along, whose derives look for it elsewhere.
     let lends_serde = is_loaded("helpers") && !is_loaded("serde");
     prepared.news.next = memory.next;
-    let mut words = BTreeSet::new();
     for node in &statements {
-        words.extend(identifiers(node));
         let call = node.descendants().take(2).find_map(ast::MacroCall::cast);
         if let Some(call) = call {
             prepared.news.remember_statics_in(&call);
@@ -158,23 +151,18 @@ pub fn prepare(code: &str, memory: &Memory) -> Result<Prepared, String> {
     // Functions that use a static begin with a new one as well.
     for function in statements.iter().cloned().filter_map(ast::Fn::cast) {
         let all = memory.statics.iter().chain(&prepared.news.statics);
-        let used = identifiers(function.syntax());
-        let of = all.clone().find(|(name, _)| used.contains(*name));
-        let of = of.map(|(_, of)| of.clone());
+        let of = used_statics(std::slice::from_ref(function.syntax()), all).next();
         let own = function.syntax().descendants().find_map(ast::Static::cast);
         let own = own.and_then(|own| Some(own.name()?.text().to_string()));
         if let (Some(of), Some(name)) = (of.or(own), function.name()) {
             prepared.news.statics.insert(name.text().to_string(), of);
         }
     }
-    // A function of that name is called by a path; `.count()` is something else.
-    let paths: BTreeSet<String> = statements.iter().flat_map(paths).collect();
-    let used = memory.statics.iter().filter(|(name, of)| {
-        let place = if name == of { &words } else { &paths };
-        place.contains(*name) && !defined.contains(*name)
-    });
-    prepared.statics = used
-        .map(|(_, of)| of.clone())
+    let of_others = memory
+        .statics
+        .iter()
+        .filter(|(name, _)| !defined.contains(*name));
+    prepared.statics = used_statics(&statements, of_others)
         .filter(|of| !prepared.news.statics.contains_key(of))
         .collect();
     let news = &prepared.news.types;
@@ -411,6 +399,29 @@ fn identifiers(node: &SyntaxNode) -> BTreeSet<String> {
         .collect()
 }
 
+/// The statics that code uses, itself or by a function that does.
+fn used_statics<'m>(
+    code: &[SyntaxNode],
+    known: impl Iterator<Item = (&'m String, &'m String)>,
+) -> impl Iterator<Item = String> {
+    let words: BTreeSet<String> = code.iter().flat_map(identifiers).collect();
+    // A function of that name is called by a path; `.count()` is something else, and so is a variable.
+    let mut paths: BTreeSet<String> = code.iter().flat_map(paths).collect();
+    let bindings = code.iter().flat_map(|node| node.descendants());
+    for bound in bindings
+        .filter_map(ast::IdentPat::cast)
+        .filter_map(|bound| bound.name())
+    {
+        paths.remove::<str>(bound.text());
+    }
+    known
+        .filter(move |(name, of)| {
+            let place = if name == of { &words } else { &paths };
+            place.contains(*name)
+        })
+        .map(|(_, of)| of.clone())
+}
+
 /// The first words of paths, such as names of functions that are called.
 fn paths(node: &SyntaxNode) -> Vec<String> {
     let paths = node.descendants().filter_map(ast::Path::cast);
@@ -606,6 +617,7 @@ mod tests {
         assert_eq!(used("C + 1"), ["C"]);
         assert_eq!(used("D.with(|d| *d)"), ["D"]);
         assert_eq!(used("count()"), ["C"]);
+        assert!(used("fn f(count: u8) -> u8 { count }").is_empty());
         assert_eq!(used("next()"), ["N"]);
         assert!(used("[1].iter().count()").is_empty());
         assert!(used("let c = 1;").is_empty());

@@ -36,11 +36,18 @@ impl Wire {
             Some(parent) => serde_json::to_value(parent)?,
             None => json!({}),
         };
+        let mut content = serde_json::to_value(&message.content)?;
+        if let Value::Object(fields) = &mut content
+            && fields.get("status") == Some(&json!("aborted"))
+        {
+            // A cell that has not run has no number; a client would show it.
+            fields.remove("execution_count");
+        }
         let body = [
             serde_json::to_vec(&header)?,
             serde_json::to_vec(&parent)?,
             serde_json::to_vec(&message.metadata)?,
-            serde_json::to_vec(&message.content)?,
+            serde_json::to_vec(&content)?,
         ];
         let signature = match &self.mac {
             Some(mac) => {

@@ -85,8 +85,10 @@ impl<T: std::fmt::Debug + ?Sized> ShowDebug for T {
 "#;
 
 /// Marks the text of an error that ends a cell, which evcxr prints in just this way where a `?` fails: the
-/// kernel makes it the cell's error. What a reader prints alike is printed.
+/// kernel makes it the cell's error. What a reader prints alike is printed. And the trait that is part of what
+/// a thread's `join` gives: rust-analyzer writes its name without a path.
 const MARK: &str = r#"
+use std::any::Any;
 macro_rules! eprintln {
     ("{}", $error:ident) => { std::eprintln!("\u{2}{}\u{3}", $error) };
     ($($all:tt)*) => { std::eprintln!($($all)*) };

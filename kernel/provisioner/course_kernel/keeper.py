@@ -73,7 +73,7 @@ class SpareKeeper(LoggingConfigurable):
     )
     watch_seconds = Float(3.0, help="Seconds between two looks at the machine.").tag(config=True)
     must_remain = Float(3.0, help="GiB of memory that must remain available.").tag(config=True)
-    takes = Float(1.0, help="GiB of memory that a spare takes.").tag(config=True)
+    takes = Float(0.5, help="GiB of memory that a spare takes.").tag(config=True)
     retry_seconds = Float(
         300.0, help="Seconds after which what failed is tried again, though nothing has changed."
     ).tag(config=True)

@@ -48,7 +48,8 @@ def interrupt(lab, name):
         notebook.remove(place)
     notebook.load()
     run_below(notebook, MADE, "")
-    told = interrupt_cell(lab, notebook, start_long_cell(notebook, LONG_LOOP))
+    loop = start_long_cell(notebook, LONG_LOOP)
+    told = interrupt_cell(lab, notebook, loop)
     if told != KEPT:
         raise AssertionError(f"an interrupted loop says:\n{told}")
     run_below(notebook, USED, "42")
@@ -58,6 +59,9 @@ def interrupt(lab, name):
         raise AssertionError(f"a pool that was interrupted says:\n{told}")
     take_picture(lab, "interrupted", lambda: notebook.show(place))
     run_below(notebook, SQUARES, "[1, 4, 9]")
+    # Cells with errors would end what is done next in this notebook.
+    notebook.remove(place)
+    notebook.remove(loop)
     return f"“{KEPT}”; “{told}”; the next cell gave [1, 4, 9]"
 
 

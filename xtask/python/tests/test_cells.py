@@ -130,7 +130,7 @@ class Cells(unittest.TestCase):
         )
 
     def test_panic_in_a_worker_names_the_worker(self):
-        shown = self.error(
+        shown = self.report(
             "Pool::new(1)?.map(|n: u32| assert!(n < 2, \"{n} is too many\"), [1, 2]);"
         )
         self.assertEqual(len(shown.splitlines()), 2, shown)
