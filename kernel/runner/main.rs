@@ -79,6 +79,7 @@ const FIONREAD: c_ulong = 0x541b;
 unsafe extern "C" {
     fn ioctl(file: c_int, request: c_ulong, ...) -> c_int;
     fn writev(file: c_int, vectors: *const IoVector, count: c_int) -> isize;
+    fn _exit(status: c_int) -> !;
     fn close(file: c_int) -> c_int;
     fn dlerror() -> *const c_char;
     fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
@@ -281,7 +282,9 @@ fn end_with_the_kernel(socket: UnixStream) {
             // SAFETY: one structure, as is said.
             let count = unsafe { poll_one(&mut poll, 1, -1) };
             if count > 0 && poll.came & (POLLHUP | POLLERR) != 0 {
-                process::exit(0);
+                // At once: what else would be done at an end may wait for a cell.
+                // SAFETY: a call that does not come back.
+                unsafe { _exit(0) };
             }
         }
     };
@@ -459,7 +462,10 @@ fn report_panic(info: &PanicHookInfo<'_>) {
         _ => "",
     };
     if let Some(mut line) = TO_KERNEL.get().and_then(soon) {
-        let _ = io::stdout().flush();
+        if IS_CELL_THREAD.get() {
+            // Another thread may have to wait for it, perhaps on somebody who waits for that thread.
+            let _ = io::stdout().flush();
+        }
         let text = [message, &place, thread].join("\0");
         let letter = if IS_CELL_THREAD.get() { b'P' } else { b'Q' };
         if line.send(letter, text.as_bytes()).is_ok() {

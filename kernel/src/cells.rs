@@ -219,6 +219,8 @@ impl Cells {
             questions,
             is_interrupted: Arc::clone(&is_interrupted),
         };
+        // A process that is killed in the middle of a word never ends it.
+        desk.line.set_read_timeout(Some(Duration::from_secs(2)))?;
         let files = [
             desk.out.as_raw_fd(),
             desk.error.as_raw_fd(),
@@ -378,11 +380,18 @@ fn read(desk: &Mutex<Desk>, files: [RawFd; 3]) {
         unsafe { libc::poll(about.as_mut_ptr(), about.len() as libc::nfds_t, patience) };
         let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
         desk.read_output();
-        if about[2].revents != 0
-            && let Err(error) = desk.obey()
-        {
-            eprintln!("course-kernel: the line to the process of the cells is broken: {error}");
-            return;
+        if about[2].revents != 0 {
+            match desk.obey() {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    // Nobody would hear of a cell's end any more.
+                    eprintln!(
+                        "course-kernel: the line to the process of the cells is broken: {error}"
+                    );
+                    std::process::exit(1);
+                }
+            }
         }
         let held = desk.held_panic.as_ref().map(|(_, since)| since.elapsed());
         if held.is_some_and(|held| held >= PANIC_IS_HELD) {

@@ -3,16 +3,28 @@
 What they compile stays in the build folder that EVCXR_TMPDIR names.
 """
 
+import contextlib
 import signal
 import sys
+
+import psutil
 
 import cells
 from kernels import Kernel
 
-# Who is told to end ends the kernel as well; `nohup` wants the closed terminal to be ignored.
+
+def end(*_):
+    """Ends the kernel, of which nobody may know yet that it was started, and this program."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    sys.exit("told to end")
+
+
+# `nohup` wants the closed terminal to be ignored.
 for number in (signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(number) != signal.SIG_IGN:
-        signal.signal(number, lambda *_: sys.exit("told to end"))
+        signal.signal(number, end)
 
 with Kernel([sys.argv[1], "--control_file", "{connection_file}"]) as kernel:
     kernel.run(cells.LOAD)

@@ -33,7 +33,7 @@ MISBEHAVIOUR = {
     # It only waits, so that it does not hold up the others.
     "loops": ("loop { std::thread::park(); }", "no end after"),
     "prints": ('loop { println!("and again"); }', "more than 1 MiB of output"),
-    "shows_much": ('"x".repeat(2 << 20)', "more than 1 MiB of output"),
+    "shows_much": ('display(&"x".repeat(2 << 20));', "more than 1 MiB of output"),
     "kills": (
         "std::process::Command::new(\"kill\")"
         '.args(["-9", &std::os::unix::process::parent_id().to_string()]).status()?;\n'
