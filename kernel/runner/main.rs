@@ -145,7 +145,7 @@ pub static COURSE_RUNNER: Runner = Runner {
 /// | `S` | a cell is loaded | `G`: run it; `N`: do not, the reader has interrupted |
 /// | `P`, `Q` | a panic, on the cell's thread or another one: its message, its place, the thread's name, with zeros between | |
 /// | `A` | the reader is asked: 1 for a password, the prompt | `L` and the line; `E`: nobody can be asked; `I`: interrupted |
-/// | `D` | the cell has ended: wall, user and system time in nanoseconds | `W` and the words that evcxr must be told |
+/// | `D` | the cell has ended: wall, user and system time in nanoseconds, and how often it was interrupted | `W` and the words that evcxr must be told |
 struct Line {
     socket: UnixStream,
 }
@@ -362,7 +362,9 @@ fn run(
         let _ = io::stdout().flush();
         let times =
             [wall, used.0 - before.0, used.1 - before.1].map(|time| time.as_nanos().to_string());
-        let (_, mut told) = lock(line).call(b'D', times.join(" ").as_bytes())?;
+        let interrupts = COURSE_RUNNER.interrupts.load(Ordering::Relaxed);
+        let report = format!("{} {interrupts}", times.join(" "));
+        let (_, mut told) = lock(line).call(b'D', report.as_bytes())?;
         told.extend(b"EVCXR_EXECUTION_COMPLETE\n");
         answers.write_all(&told)?;
     }

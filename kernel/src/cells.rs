@@ -22,7 +22,7 @@ use jupyter_protocol::{InputRequest, JupyterMessage};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::Result;
-use crate::output::{Bundle, Errors, Event, Out};
+use crate::output::{Bundle, Errors, Event, FAILED, Out, PANIC};
 use crate::processes;
 use crate::show::{Screen, Stream};
 
@@ -50,6 +50,9 @@ pub struct Outcome {
     pub result: Bundle,
     /// Wall, user and system time, once it has ended.
     pub times: Option<[Duration; 3]>,
+    /// Whether its process was told of an interrupt while it ran: by a signal to the whole group perhaps, of which
+    /// we may hear later.
+    pub was_interrupted: bool,
     /// Whether it was never begun, or had to be ended, since the reader had interrupted.
     pub was_refused: bool,
     pub was_killed: bool,
@@ -352,13 +355,10 @@ impl Cells {
     }
 
     /// Answers the question that a cell has asked; nothing if there is none any more.
-    pub fn answer(&self, text: Option<&str>) {
+    pub fn answer(&self, text: &str) {
         let mut desk = self.desk();
         if std::mem::take(&mut desk.current.asks) {
-            match text {
-                Some(text) => desk.tell(b'L', text.as_bytes()),
-                None => desk.tell(b'E', b""),
-            }
+            desk.tell(b'L', text.as_bytes());
         }
     }
 
@@ -489,8 +489,8 @@ impl Desk {
 
     fn hear(&mut self, word: &str) {
         match word {
-            "EVCXR_PANIC_NOTIFICATION" => self.current.has_panicked = true,
-            "EVCXR_ERROR_OCCURRED" => {
+            PANIC => self.current.has_panicked = true,
+            FAILED => {
                 // Its text was written before, to the other pipe.
                 let mut bytes = vec![0; 1 << 16];
                 let count = read_some(&mut self.error, &mut bytes);
@@ -545,11 +545,14 @@ impl Desk {
                 let mut times = numbers.split(' ').map(|nanos| nanos.parse().unwrap_or(0));
                 let times = [(); 3].map(|()| Duration::from_nanos(times.next().unwrap_or(0)));
                 self.current.outcome.times = Some(times);
+                let interrupts = numbers.split(' ').nth(3);
+                self.current.outcome.was_interrupted = interrupts.is_some_and(|count| count != "0");
                 self.current.runs_in = None;
                 let mut words = std::mem::take(&mut self.current.words);
                 if self.current.outcome.was_refused {
                     // So evcxr does not look for the variables that the cell would have made.
-                    words.push_str("EVCXR_PANIC_NOTIFICATION\n");
+                    words.push_str(PANIC);
+                    words.push('\n');
                 }
                 self.tell(b'W', words.as_bytes());
             }

@@ -38,6 +38,9 @@ pub struct Ways {
 /// Runs the files of start-up.
 const CONFIGURE: &str = ":load_config --quiet";
 
+/// What is said of an interrupt that came in time.
+const NOTHING_RAN: &str = "before the cell's code ran; nothing is lost";
+
 pub struct Engine {
     context: CommandContext,
     cells: Cells,
@@ -259,6 +262,7 @@ impl Engine {
         let ran = catch_unwind(AssertUnwindSafe(|| self.context.execute(&cell.code)));
         let is_interrupted = self.cells.is_interrupted();
         let outcome = self.cells.end();
+        let is_interrupted = is_interrupted || outcome.was_interrupted;
         let result = self.judge(ran, outcome, is_interrupted, &cell, code, &before);
         self.remember_gone(&before);
         if result.is_ok() {
@@ -286,10 +290,7 @@ impl Engine {
                 return Err(lost(&how, &outcome, is_interrupted, before));
             }
             Ok(Err(_)) if is_interrupted => {
-                return Err(Failure::new(
-                    "Interrupted",
-                    "before the cell's code ran; nothing is lost",
-                ));
+                return Err(Failure::new("Interrupted", NOTHING_RAN));
             }
             Ok(Err(evcxr::Error::CompilationErrors(errors))) => {
                 return Err(self.compilation_failure(errors, cell, code));
@@ -306,10 +307,7 @@ impl Engine {
             }
         };
         if outcome.was_refused {
-            return Err(Failure::new(
-                "Interrupted",
-                "before the cell's code ran; nothing is lost",
-            ));
+            return Err(Failure::new("Interrupted", NOTHING_RAN));
         }
         if let Some(panic) = &outcome.panic {
             // A signal to the whole group may reach the cell before us.
@@ -320,8 +318,7 @@ impl Engine {
             return Err(Failure::panic(panic));
         }
         if let Some(text) = &outcome.error {
-            let failure = Failure::new("Error", text.as_str());
-            return Err(failure);
+            return Err(Failure::new("Error", text.as_str()));
         }
         if is_interrupted {
             return Err(Failure::new(
@@ -359,13 +356,9 @@ impl Engine {
             error.code().is_some() && places.any(|said| said.span.is_some())
         };
         if !errors.iter().all(has_place) {
-            let asked = catch_unwind(AssertUnwindSafe(|| self.context.check(&cell.code)));
-            if let Ok(Ok(true_errors)) = asked {
-                let mut true_errors = true_errors;
-                true_errors.retain(|error| error.level() == "error");
-                if true_errors.iter().any(has_place) {
-                    errors = true_errors;
-                }
+            let true_errors = self.errors_without_value(cell);
+            if true_errors.iter().any(has_place) {
+                errors = true_errors;
             }
         }
         let failure = Failure::compilation(&errors, cell, code);
@@ -373,6 +366,14 @@ impl Engine {
             Some(hint) => failure.with_hint(&hint),
             None => failure,
         }
+    }
+
+    /// What the compiler says of a cell whose value is not shown; nothing if it cannot be asked.
+    fn errors_without_value(&mut self, cell: &Prepared) -> Vec<evcxr::CompilationError> {
+        let asked = catch_unwind(AssertUnwindSafe(|| self.context.check(&cell.code)));
+        let mut errors = asked.map_or(Vec::new(), Result::unwrap_or_default);
+        errors.retain(|error| error.level() == "error");
+        errors
     }
 
     /// Lets go of variables whose type a cell is about to change: evcxr would hand them on as what they
@@ -388,12 +389,9 @@ impl Engine {
             return Ok(());
         }
         // A cell that does not compile defines nothing.
-        let checked = catch_unwind(AssertUnwindSafe(|| self.context.check(&cell.code)));
-        if let Ok(Ok(mut errors)) = checked {
-            errors.retain(|error| error.level() == "error");
-            if !errors.is_empty() {
-                return Err(self.compilation_failure(errors, cell, code));
-            }
+        let errors = self.errors_without_value(cell);
+        if !errors.is_empty() {
+            return Err(self.compilation_failure(errors, cell, code));
         }
         let drops: String = names
             .iter()

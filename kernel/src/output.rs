@@ -8,8 +8,8 @@ use serde_json::Value;
 pub type Bundle = BTreeMap<String, Value>;
 
 /// What evcxr's generated code says by printing it, each on a line.
-const PANIC: &str = "EVCXR_PANIC_NOTIFICATION";
-const FAILED: &str = "EVCXR_ERROR_OCCURRED";
+pub const PANIC: &str = "EVCXR_PANIC_NOTIFICATION";
+pub const FAILED: &str = "EVCXR_ERROR_OCCURRED";
 const CHANGED_TYPE: &str = "EVCXR_VARIABLE_CHANGED_TYPE:";
 const BEGIN: &str = "EVCXR_BEGIN_CONTENT ";
 const END: &str = "EVCXR_END_CONTENT";

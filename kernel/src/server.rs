@@ -273,7 +273,7 @@ async fn listen_to_answers(
         if let (JupyterMessageContent::InputReply(answer), Some(running)) =
             (&message.content, running.get())
         {
-            running.cells.answer(Some(&answer.value));
+            running.cells.answer(&answer.value);
         }
     }
 }
