@@ -3,6 +3,7 @@
 
 pub use crate::interrupts::Interrupts;
 pub use crate::notebook::{is_notebook, is_stock_kernel};
+pub use crate::pool::chunk::checked_workers;
 pub use crate::pool::processes::thread_settings;
 pub use crate::pool::remote::attended::Attended;
 pub use crate::pool::remote::bell::Bell;
@@ -21,14 +22,13 @@ pub use crate::pool::remote::ship::{
     Place, address_at, initializer_entry, place as place_of_entry, place_of,
 };
 pub use crate::pool::remote::wire::{Arrival, Connection};
-pub use crate::pool::threads::checked_workers;
 pub use crate::runner::{Runner, pretend as pretend_to_run_cells};
 pub use crate::timing::cpu_time;
 
 /// What workers print, on its way to who reads it.
 pub mod output {
-    pub use crate::pool::remote::output::{Stream, harmless};
-    pub use crate::pool::remote::printer::{catch_up, is_full, print};
+    pub use crate::pool::remote::output::harmless;
+    pub use crate::pool::remote::printer::{Stream, catch_up, is_full, print};
 }
 
 /// Makes errors, which users cannot.

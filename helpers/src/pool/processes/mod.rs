@@ -32,10 +32,10 @@ use std::fmt;
 use std::time::Duration;
 
 use self::crew::{Processes, Settings};
+use super::chunk::checked_workers;
 use super::remote::attended::Attended;
 use super::remote::codec::{Body, Writer};
 use super::remote::{RemoteImap, View, ship};
-use super::threads::checked_workers;
 use super::{JoinHandle, PoolError, Portable, StarFn};
 
 pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};

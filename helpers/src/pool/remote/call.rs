@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::chunk_run::ItemError;
-use super::codec::{Body, Reader, Writer};
+use super::codec::{Body, ItemError, Reader, Writer};
 use super::crew::{Finished, Sink, Task};
 use super::engine::Engine;
 use super::ship::{self, Entry};
 use crate::interrupts::Interrupts;
 use crate::pool::handle::{Completer, Remote, remote_task};
-use crate::pool::threads::panic_message;
+use crate::pool::panic::panic_message;
 use crate::pool::{JoinHandle, PoolError, Portable};
 
 /// How long the other tasks of a call that has failed may go on, so that short ones need not

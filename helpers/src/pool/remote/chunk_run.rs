@@ -3,38 +3,15 @@
 use std::any::Any;
 use std::any::type_name;
 use std::cell::RefCell;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::board::now;
-use super::codec::{Reader, Writer};
-use crate::pool::threads::panic_message;
-
-/// Why an item has no result although its worker is well. The result of an item travels as
-/// `Result<R, ItemError>`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ItemError {
-    /// The function panicked.
-    Panic(String),
-    /// The result could not be made into bytes.
-    Result(String),
-    /// The argument could not be made out of bytes.
-    Argument(String),
-}
-
-impl fmt::Display for ItemError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ItemError::Panic(message) => f.write_str(message),
-            ItemError::Result(why) => write!(f, "its result cannot be sent: {why}"),
-            ItemError::Argument(why) => write!(f, "its argument did not arrive: {why}"),
-        }
-    }
-}
+use super::codec::{ItemError, Reader, Writer};
+use crate::pool::panic::panic_message;
 
 /// A chunk of items in a worker.
 #[derive(Debug)]

@@ -10,12 +10,13 @@ use postcard::{Deserializer, Serializer, de_flavors, ser_flavors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::chunk_run::ItemError;
 use super::parcel::{Delivery, Parcel};
-use super::wire::MOST_FILES;
 
 /// More bytes than this travel as a parcel of memory instead of through a socket.
 const MOST_INLINE: usize = 32 << 10;
+
+/// The system passes at most 253 files with one message.
+pub const MOST_FILES: usize = 250;
 
 /// Bytes on their way, and the files of shared arrays that they speak of.
 #[derive(Debug, Default)]
@@ -57,6 +58,28 @@ impl Bytes {
 impl Default for Bytes {
     fn default() -> Bytes {
         Bytes::Inline(Vec::new())
+    }
+}
+
+/// Why an item has no result although its worker is well. The result of an item travels as
+/// `Result<R, ItemError>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ItemError {
+    /// The function panicked.
+    Panic(String),
+    /// The result could not be made into bytes.
+    Result(String),
+    /// The argument could not be made out of bytes.
+    Argument(String),
+}
+
+impl fmt::Display for ItemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ItemError::Panic(message) => f.write_str(message),
+            ItemError::Result(why) => write!(f, "its result cannot be sent: {why}"),
+            ItemError::Argument(why) => write!(f, "its argument did not arrive: {why}"),
+        }
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) mod queue;
 pub(crate) mod ship;
 pub(crate) mod view;
 pub(crate) mod wire;
+pub(crate) mod worker_value;
 
-pub use desk::worker_value;
 pub use view::{RemoteImap, View};
+pub use worker_value::worker_value;

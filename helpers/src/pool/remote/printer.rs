@@ -7,10 +7,17 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::output::Stream;
-
 /// More text than this does not wait to be printed.
 const MOST_BYTES: usize = 1 << 20;
+
+/// Where a worker's output goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Stream {
+    /// What a program gives.
+    Out,
+    /// What it says about itself.
+    Error,
+}
 
 struct Desk {
     waiting: VecDeque<(Stream, String)>,

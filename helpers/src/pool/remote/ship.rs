@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::chunk_run::{Job, run_chunk};
-use super::desk::keep_value;
+use super::worker_value::keep_value;
 
 /// The code of one chunk: takes the items out of the job, calls the function on each, and puts
 /// the results in.

@@ -12,12 +12,10 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::codec::{Body, Bytes};
+use super::codec::{Body, Bytes, MOST_FILES};
 use super::mapped;
 use super::parcel::Delivery;
 
-/// The system passes at most 253 files with one message.
-pub const MOST_FILES: usize = 250;
 /// Longer heads and bodies are not sent, so what claims to be longer is no message.
 const LONGEST_HEAD: usize = 1 << 20;
 const LONGEST: usize = 1 << 40;
