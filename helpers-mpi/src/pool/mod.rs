@@ -3,24 +3,20 @@
 //! | module | holds |
 //! | --- | --- |
 //! | this one | [`MpiPool`]: the calls that users make |
-//! | `crew` | which rank gets which task, and what happens when the job is lost |
-//! | `member` | one rank, seen from the pool |
-//! | `line` | how the pool talks to rank 0, or is rank 0 |
-//! | `switch`, `router` | rank 0: passes messages on |
+//! | `transport` | the ranks, and how messages reach them: through rank 0, or by being it |
+//! | `hub`, `relay` | rank 0: passes messages on |
 //! | `worker` | a rank that works |
-//! | `post`, `message` | messages between ranks, and what they say |
+//! | `messenger`, `message` | messages between ranks, and what they say |
 //! | `doorbell` | how ranks of one host wake each other |
 //!
 //! All else is the engine that worker processes have as well: see [`helpers::pool`].
 
-mod crew;
 mod doorbell;
-mod line;
-mod member;
+mod hub;
 mod message;
-mod post;
-mod router;
-mod switch;
+mod messenger;
+mod relay;
+mod transport;
 mod worker;
 
 use std::fmt;
@@ -29,7 +25,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use helpers::internals::{
-    Attended, Body, Place, Writer, checked_workers, error, initializer_entry, place_of_entry,
+    Attended, Body, Place, Scheduler, Writer, checked_workers, error, initializer_entry,
+    place_of_entry,
 };
 use helpers::pool::remote::{RemoteImap, View};
 use helpers::pool::{Portable, StarFn};
@@ -37,10 +34,9 @@ use helpers::{JoinHandle, PoolError};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 
-use self::crew::{Plan, Ranks};
-use self::post::Post;
-use self::switch::Switch;
-use self::worker::Worker;
+use self::hub::Hub;
+use self::messenger::Messenger;
+use self::transport::Ranks;
 use crate::settings::{Settings, settings_methods};
 
 pub(crate) use self::doorbell::RING;
@@ -275,11 +271,10 @@ impl MpiPoolBuilder {
         settings
             .check()
             .map_err(|error| error::invalid_input(error.to_string()))?;
-        let plan = Plan {
-            settings,
-            initializer: self.initializer?,
-        };
-        let engine = Attended::start(workers, |bell| Ok(Box::new(Ranks::start(plan, bell)?)))?;
+        let initializer = self.initializer?;
+        let engine = Attended::start(workers, |bell| {
+            Scheduler::new(Box::new(Ranks::start(settings)?), initializer, bell)
+        })?;
         Ok(MpiPool { engine })
     }
 }
@@ -288,10 +283,10 @@ impl MpiPoolBuilder {
 /// connection to the pool, the others work. `world` is used by nobody else.
 pub(crate) fn serve(world: SimpleCommunicator, pool: Option<OwnedFd>) -> io::Result<()> {
     let is_worker = world.rank() > 0;
-    let post = Post::new(world);
+    let messenger = Messenger::new(world);
     match pool {
-        _ if is_worker => Worker::new(post)?.run(),
-        Some(pool) => router::route(Switch::new(post)?, pool),
+        _ if is_worker => worker::run(messenger),
+        Some(pool) => relay::route(Hub::new(messenger)?, pool),
         None => Err(io::Error::other("rank 0 without a pool")),
     }
 }

@@ -3,9 +3,8 @@
 //! | module | holds |
 //! | --- | --- |
 //! | this one | [`ProcessPool`]: the calls that users make |
-//! | `crew` | which worker gets which task, and what happens when it dies |
-//! | `worker`, `serve` | one worker, seen from the pool and from inside |
-//! | `message` | what they say to each other |
+//! | `transport` | the workers of a pool, and how messages reach them |
+//! | `process`, `worker` | one worker, seen from the pool and from inside |
 //! | [`shared_array`] | arrays that stay where they are |
 //! | [`program`] | what a program (not a notebook) calls first |
 //!
@@ -20,27 +19,27 @@
 //! Arguments and results go through [`serde`] into bytes. A few kilobytes go through a socket,
 //! more through memory that changes hands. A [`SharedArray`] is not moved at all.
 
-mod crew;
-mod message;
+mod process;
 pub mod program;
-mod serve;
 pub mod shared_array;
+mod transport;
 mod worker;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
-use self::crew::{Processes, Settings};
+use self::transport::{Processes, Settings};
 use super::chunk::checked_workers;
 use super::remote::attended::Attended;
 use super::remote::codec::{Body, Writer};
+use super::remote::scheduler::Scheduler;
 use super::remote::{RemoteImap, View, ship};
 use super::{JoinHandle, PoolError, Portable, StarFn};
 
-pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};
 #[doc(hidden)]
-pub use self::worker::thread_settings;
+pub use self::process::thread_settings;
+pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};
 
 /// A pool of worker processes, with the vocabulary of Python's `multiprocessing.Pool`.
 ///
@@ -288,16 +287,16 @@ impl Builder {
             ));
         }
         program::check()?;
-        let mut environment = worker::thread_settings(workers);
+        let mut environment = process::thread_settings(workers);
         environment.extend(self.environment);
         let settings = Settings {
             workers,
             environment,
             tasks_per_worker: self.tasks_per_worker,
-            initializer: self.initializer?,
         };
+        let initializer = self.initializer?;
         let engine = Attended::start(workers, |bell| {
-            Ok(Box::new(Processes::start(settings, bell)?))
+            Scheduler::new(Box::new(Processes::start(settings)?), initializer, bell)
         })?;
         Ok(ProcessPool { engine })
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::{fmt, thread};
 
 use super::bell::Bell;
-use super::crew::Crew;
 use super::engine::Engine;
+use super::scheduler::Scheduler;
 use super::view::View;
 use crate::pool::PoolError;
 
@@ -19,12 +19,12 @@ impl Attended {
     /// Starts the workers and waits until all are ready.
     ///
     /// # Errors
-    /// Those of `crew`, which starts them; or they do not become ready.
+    /// Those of `scheduler`, which starts them; or they do not become ready.
     pub fn start(
         workers: usize,
-        crew: impl FnOnce(Arc<Bell>) -> Result<Box<dyn Crew>, PoolError>,
+        scheduler: impl FnOnce(Arc<Bell>) -> Result<Scheduler, PoolError>,
     ) -> Result<Attended, PoolError> {
-        let engine = Engine::start(workers, crew)?;
+        let engine = Engine::start(workers, scheduler)?;
         let attended = Arc::clone(&engine);
         let background = thread::Builder::new()
             .name("process pool".to_owned())

@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::codec::{Body, ItemError, Reader, Writer};
-use super::crew::{Finished, Sink, Task};
 use super::engine::Engine;
 use super::ship::{self, Entry};
+use super::task::{Finished, Sink, Task};
 use crate::interrupts::Interrupts;
 use crate::pool::handle::{Completer, Remote, remote_task};
 use crate::pool::panic::panic_message;

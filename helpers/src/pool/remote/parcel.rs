@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 use std::slice;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::mapped;
 use super::memory::Region;
@@ -50,6 +51,9 @@ fn stock() -> MutexGuard<'static, Vec<Memory>> {
     // Nothing but moves happens under the lock.
     STOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// After so long without a task, memory that is kept for the next one is given back.
+pub const IDLE: Duration = Duration::from_secs(1);
 
 /// Gives the parcels that nobody uses back to the system.
 pub fn tidy() {

@@ -4,10 +4,10 @@
 //! address. What stays the same is the distance from the start of the library to the function.
 
 use std::any::Any;
-use std::ffi::{CStr, CString, c_char, c_void};
-use std::io;
-use std::mem;
-use std::ptr;
+use std::ffi::{CStr, CString, OsStr, c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::{fs, io, mem, ptr};
 
 use nix::libc;
 use serde::de::DeserializeOwned;
@@ -78,6 +78,14 @@ unsafe fn conjure<'a, F>() -> &'a F {
 /// Where an entry is. `None` if the system cannot tell, which does not happen for code.
 pub fn place(entry: Entry) -> Option<Place> {
     place_of(entry as *const c_void)
+}
+
+/// The length of the library's file, for other hosts to know it by. `None` for the program itself.
+pub fn length(place: &Place) -> Option<u64> {
+    let path = Path::new(OsStr::from_bytes(place.library.as_bytes()));
+    let is_program = place.library.is_empty();
+    let about = (!is_program).then(|| fs::metadata(path).ok()).flatten();
+    about.map(|about| about.len())
 }
 
 /// Finds the entry at `place`, and loads its library first if need be.

@@ -32,7 +32,7 @@ const HEADER: usize = 16;
 const FOLLOWS: u32 = 1 << 31;
 
 /// The messages of this rank on a communicator that nobody else uses.
-pub(super) struct Post {
+pub(super) struct Messenger {
     world: ManuallyDrop<SimpleCommunicator>,
     /// Whether a message may still come, so that MPI must keep the communicator.
     pub(super) is_open: bool,
@@ -44,17 +44,17 @@ pub(super) struct Post {
 // was initialised for calls that come from any thread but one by one (`MPI_THREAD_SERIALIZED`).
 // The pool makes its calls under a lock, and as long as it makes any, nobody else does: see
 // `joined::begin_pool`.
-unsafe impl Send for Post {}
+unsafe impl Send for Messenger {}
 
-impl fmt::Debug for Post {
+impl fmt::Debug for Messenger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Post({} messages under way)", self.outgoing.len())
+        write!(f, "Messenger({} messages under way)", self.outgoing.len())
     }
 }
 
-impl Post {
-    pub(super) fn new(world: SimpleCommunicator) -> Post {
-        Post {
+impl Messenger {
+    pub(super) fn new(world: SimpleCommunicator) -> Messenger {
+        Messenger {
             world: ManuallyDrop::new(world),
             is_open: false,
             outgoing: Vec::new(),
@@ -210,7 +210,7 @@ impl Post {
     }
 }
 
-impl Drop for Post {
+impl Drop for Messenger {
     fn drop(&mut self) {
         self.progress();
         for (_, bytes) in self.outgoing.drain(..) {
@@ -219,7 +219,7 @@ impl Drop for Post {
             self.is_open = true;
         }
         if !self.is_open {
-            // SAFETY: this is the end of the post, so nobody uses the communicator again.
+            // SAFETY: this is the end of the messenger, so nobody uses the communicator again.
             unsafe { ManuallyDrop::drop(&mut self.world) };
         }
     }
