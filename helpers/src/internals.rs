@@ -6,18 +6,22 @@ pub use crate::notebook::{is_notebook, is_stock_kernel};
 pub use crate::pool::chunk::checked_workers;
 pub use crate::pool::error::WorkerKind;
 pub use crate::pool::processes::thread_settings;
-pub use crate::pool::remote::attended::Attended;
-pub use crate::pool::remote::board::Board;
 pub use crate::pool::remote::chunk_run::caught;
+pub use crate::pool::remote::code_ref::{
+    CodeRef, assert_captures_nothing, conjure, file_length, initializer_entry, load, of_address,
+    of_entry,
+};
+pub use crate::pool::remote::code_ref::{CodeRef as Place, of_address as place_of};
 pub use crate::pool::remote::codec::{Body, Bytes, Writer};
 pub use crate::pool::remote::exit_words::by_signal as ended_by_signal;
-pub use crate::pool::remote::parcel::{Parcel, is_tidy as parcels_are_tidy, tidy as tidy_parcels};
 pub use crate::pool::remote::protocol::{Order, Report};
 pub use crate::pool::remote::scheduler::Scheduler;
-pub use crate::pool::remote::ship::{
-    Place, address_at, initializer_entry, length, place as place_of_entry, place_of,
+pub use crate::pool::remote::scoreboard::Scoreboard;
+pub use crate::pool::remote::shm_buffer::{
+    ShmBuffer, is_tidy as buffers_are_tidy, tidy as tidy_buffers,
 };
 pub use crate::pool::remote::transport::{Ended, LIVENESS, LOOKING, Profile, Transport, Watched};
+pub use crate::pool::remote::view::PoolCore;
 pub use crate::pool::remote::wire::{Arrival, Connection};
 pub use crate::pool::remote::worker::{PoolLink, prepare, work};
 pub use crate::runner::{Runner, pretend as pretend_to_run_cells};

@@ -10,7 +10,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 use crate::interrupts;
-use crate::pool::remote::board::cpu_time_of_workers;
+use crate::pool::remote::scoreboard::cpu_time_of_workers;
 use crate::stats::{Stats, format_seconds};
 
 /// The time that a piece of work took, as [`time!`](crate::time) prints it.

@@ -9,7 +9,7 @@ use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::raw::c_int;
 
-use helpers::internals::{Body, Bytes, Parcel};
+use helpers::internals::{Body, Bytes, ShmBuffer};
 use mpi::ffi;
 use mpi::point_to_point::Status;
 use mpi::raw::AsRaw;
@@ -196,10 +196,10 @@ impl Messenger {
                 from.receive_into_with_tag(piece, BODY);
             }
         };
-        match Parcel::new(len) {
-            Ok(mut parcel) => {
-                receive(&mut parcel.bytes_mut()[..len]);
-                Bytes::Parcel(parcel, len)
+        match ShmBuffer::new(len) {
+            Ok(mut buffer) => {
+                receive(&mut buffer.bytes_mut()[..len]);
+                Bytes::Shared(buffer, len)
             }
             Err(_) => {
                 let mut bytes = vec![0; len];

@@ -25,8 +25,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use helpers::internals::{
-    Attended, Body, Place, Scheduler, Writer, checked_workers, error, initializer_entry,
-    place_of_entry,
+    Body, CodeRef, PoolCore, Scheduler, Writer, checked_workers, error, initializer_entry, of_entry,
 };
 use helpers::pool::remote::{RemoteImap, View};
 use helpers::pool::{Portable, StarFn};
@@ -89,7 +88,7 @@ pub(crate) use self::doorbell::RING;
 /// pool.map(|x: u64| x * factor, [1, 2, 3]);
 /// ```
 pub struct MpiPool {
-    engine: Attended,
+    core: PoolCore,
 }
 
 impl MpiPool {
@@ -113,7 +112,7 @@ impl MpiPool {
 
     /// How many workers the pool has.
     pub fn workers(&self) -> usize {
-        self.engine.workers()
+        self.core.workers()
     }
 
     /// Calls `f` on each item and gives the results in the order of the items.
@@ -135,7 +134,7 @@ impl MpiPool {
         R: Portable,
         F: Fn(A) -> R,
     {
-        self.engine.view().map(f, items)
+        self.core.view().map(f, items)
     }
 
     /// Like [`map`](MpiPool::map) for functions of several parameters: unpacks each tuple into
@@ -148,7 +147,7 @@ impl MpiPool {
         I: IntoIterator<Item: Portable>,
         F: StarFn<I::Item, Output: Portable>,
     {
-        self.engine.view().starmap(f, tuples)
+        self.core.view().starmap(f, tuples)
     }
 
     /// Like [`map`](MpiPool::map), but lazy: results come one by one, in the order of the items,
@@ -162,7 +161,7 @@ impl MpiPool {
         R: Portable + Send + 'static,
         F: Fn(I::Item) -> R,
     {
-        self.engine.view().imap(f, items)
+        self.core.view().imap(f, items)
     }
 
     /// Like [`imap`](MpiPool::imap), but results come as soon as they are there, in any order.
@@ -172,7 +171,7 @@ impl MpiPool {
         R: Portable + Send + 'static,
         F: Fn(I::Item) -> R,
     {
-        self.engine.view().imap_unordered(f, items)
+        self.core.view().imap_unordered(f, items)
     }
 
     /// Hands one call `f(arg)` to the pool and returns at once, with a handle to the result.
@@ -185,7 +184,7 @@ impl MpiPool {
         R: Portable + Send + 'static,
         F: Fn(A) -> R,
     {
-        self.engine.view().submit(f, arg)
+        self.core.view().submit(f, arg)
     }
 
     /// A view of the pool whose ranks take `size` items at a time.
@@ -193,7 +192,7 @@ impl MpiPool {
     /// # Errors
     /// A size of 0.
     pub fn chunk_size(&self, size: usize) -> Result<View<'_>, PoolError> {
-        self.engine.view().chunk_size(size)
+        self.core.view().chunk_size(size)
     }
 
     /// A view of the pool that allows each item so much time. An item that takes longer is a
@@ -205,7 +204,7 @@ impl MpiPool {
     /// # Errors
     /// No time at all.
     pub fn time_limit(&self, limit: Duration) -> Result<View<'_>, PoolError> {
-        self.engine.view().time_limit(limit)
+        self.core.view().time_limit(limit)
     }
 }
 
@@ -235,7 +234,7 @@ impl fmt::Debug for MpiPool {
 pub struct MpiPoolBuilder {
     workers: usize,
     settings: Settings,
-    initializer: Result<Option<(Place, Body)>, PoolError>,
+    initializer: Result<Option<(CodeRef, Body)>, PoolError>,
 }
 
 impl MpiPoolBuilder {
@@ -249,11 +248,11 @@ impl MpiPoolBuilder {
         V: Send + Sync + 'static,
         F: Fn(A) -> V,
     {
-        let place = place_of_entry(initializer_entry::<F, A, V>());
+        let function = of_entry(initializer_entry::<F, A, V>());
         let mut writer = Writer::default();
         self.initializer = writer
             .write(&arg)
-            .map(|()| place.map(|place| (place, writer.finish())))
+            .map(|()| function.map(|function| (function, writer.finish())))
             .map_err(|cause| {
                 error::not_sent(None, format!("of starting a rank cannot be sent: {cause}"))
             });
@@ -272,10 +271,10 @@ impl MpiPoolBuilder {
             .check()
             .map_err(|error| error::invalid_input(error.to_string()))?;
         let initializer = self.initializer?;
-        let engine = Attended::start(workers, |bell| {
+        let core = PoolCore::start(workers, |bell| {
             Scheduler::new(Box::new(Ranks::start(settings)?), initializer, bell)
         })?;
-        Ok(MpiPool { engine })
+        Ok(MpiPool { core })
     }
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use helpers::internals::{
-    Arrival, Bytes, Connection, LOOKING, Order, parcels_are_tidy, tidy_parcels,
+    Arrival, Bytes, Connection, LOOKING, Order, buffers_are_tidy, tidy_buffers,
 };
 use nix::poll::PollFlags;
 
@@ -34,9 +34,9 @@ pub(super) fn route(mut hub: Hub, pool: OwnedFd) -> io::Result<()> {
         }
         while let Some((rank, message, body)) = hub.take()? {
             pool.put(&(rank as u32, message), &body)?;
-            if let Bytes::Parcel(parcel, _) = body.bytes {
+            if let Bytes::Shared(buffer, _) = body.bytes {
                 // The pool will say when it has read it.
-                parcel.leave();
+                buffer.leave();
             }
             is_quiet = false;
         }
@@ -59,8 +59,8 @@ pub(super) fn route(mut hub: Hub, pool: OwnedFd) -> io::Result<()> {
         let mut limit = LONG_SLEEP;
         if hub.must_look() {
             limit = nap.next();
-        } else if !parcels_are_tidy() && last.elapsed() >= LONG_SLEEP {
-            tidy_parcels();
+        } else if !buffers_are_tidy() && last.elapsed() >= LONG_SLEEP {
+            tidy_buffers();
         }
         let mut events = PollFlags::POLLIN;
         if !pool.is_flushed() {

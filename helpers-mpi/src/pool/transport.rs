@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use helpers::PoolError;
 use helpers::internals::{
-    Arrival, Board, Body, Bytes, Connection, Ended, LIVENESS, LOOKING, Order, Profile, Report,
+    Arrival, Body, Bytes, Connection, Ended, LIVENESS, LOOKING, Order, Profile, Report, Scoreboard,
     Transport, Watched, WorkerKind, error,
 };
 use nix::poll::PollFlags;
@@ -83,9 +83,9 @@ impl Ranks {
     }
 
     /// The file of a worker's scoreboard, in the folder of the job.
-    fn board_path(&self, worker: usize) -> Option<PathBuf> {
+    fn scoreboard_path(&self, worker: usize) -> Option<PathBuf> {
         let job = self.job()?;
-        Some(job.folder().join(format!("board{}", worker + 1)))
+        Some(job.folder().join(format!("scoreboard{}", worker + 1)))
     }
 
     fn job(&self) -> Option<&Job> {
@@ -134,13 +134,13 @@ impl Transport for Ranks {
         }
     }
 
-    fn scoreboard(&mut self, worker: usize) -> io::Result<Arc<Board>> {
-        let Some(path) = self.board_path(worker) else {
-            return Board::new();
+    fn scoreboard(&mut self, worker: usize) -> io::Result<Arc<Scoreboard>> {
+        let Some(path) = self.scoreboard_path(worker) else {
+            return Scoreboard::new();
         };
         let mut options = File::options();
         let options = options.read(true).write(true).create_new(true);
-        Board::in_file(&options.open(path)?)
+        Scoreboard::in_file(&options.open(path)?)
     }
 
     fn put(&mut self, worker: usize, order: &Order, body: &Body) -> io::Result<()> {
@@ -151,7 +151,7 @@ impl Transport for Ranks {
             Order::Welcome { .. } => {
                 let place = self.places[worker].as_ref();
                 let is_here = place.is_some_and(|place| place.is_on(&self.machine));
-                let scoreboard = self.board_path(worker).filter(|_| is_here);
+                let scoreboard = self.scoreboard_path(worker).filter(|_| is_here);
                 (Order::Welcome { scoreboard }, &no_body)
             }
             other => (other.clone(), body),

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Instant;
 
 use helpers::internals::{
-    Body, LOOKING, Order, Place, PoolLink, Report, parcels_are_tidy, tidy_parcels, work,
+    Body, CodeRef, LOOKING, Order, PoolLink, Report, buffers_are_tidy, tidy_buffers, work,
 };
 
 use super::doorbell::{Doorbell, LONG_SLEEP, Nap, ring};
@@ -93,8 +93,8 @@ impl PoolLink for Link {
             };
             if self.bell.sleep(&[], limit) {
                 start = Instant::now();
-            } else if !parcels_are_tidy() && start.elapsed() >= LONG_SLEEP {
-                tidy_parcels();
+            } else if !buffers_are_tidy() && start.elapsed() >= LONG_SLEEP {
+                tidy_buffers();
             }
         }
         Ok(!self.is_over)
@@ -104,11 +104,11 @@ impl PoolLink for Link {
         self.send(&FromRank::Report(report.clone()), body)
     }
 
-    fn find(&mut self, function: &Place, length: Option<u64>) -> io::Result<Place> {
+    fn find(&mut self, function: &CodeRef, length: Option<u64>) -> io::Result<CodeRef> {
         library::here(function, length)
     }
 
-    fn loaded(&mut self, function: &Place) {
+    fn loaded(&mut self, function: &CodeRef) {
         library::forget(function);
     }
 }

@@ -178,7 +178,7 @@ impl PoolError {
         matches!(self.0, Kind::NotSent { .. })
     }
 
-    /// The place in the list of the item that the error is about, counted from 0, where there is
+    /// The index in the list of the item that the error is about, counted from 0, where there is
     /// a list and the item is known.
     pub fn item(&self) -> Option<usize> {
         match self.0 {
@@ -272,7 +272,7 @@ impl fmt::Debug for PoolError {
     }
 }
 
-/// Names a task: by the place of its item in the list, where there is a list.
+/// Names a task: by the index of its item in the list, where there is a list.
 struct Task(Option<usize>);
 
 impl fmt::Display for Task {

@@ -12,6 +12,13 @@ fn no_two_files_of_helpers_need_each_other() {
     check("../helpers", |_| true);
 }
 
+#[test]
+fn no_two_files_of_the_mpi_pool_need_each_other() {
+    check("../helpers-mpi", |module| {
+        module.first().is_some_and(|at| at == "pool")
+    });
+}
+
 fn check(crate_folder: &str, is_meant: fn(&Module) -> bool) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(crate_folder)

@@ -31,10 +31,10 @@ use std::time::Duration;
 
 use self::transport::{Processes, Settings};
 use super::chunk::checked_workers;
-use super::remote::attended::Attended;
 use super::remote::codec::{Body, Writer};
 use super::remote::scheduler::Scheduler;
-use super::remote::{RemoteImap, View, ship};
+use super::remote::view::PoolCore;
+use super::remote::{RemoteImap, View, code_ref};
 use super::{JoinHandle, PoolError, Portable, StarFn};
 
 #[doc(hidden)]
@@ -77,7 +77,7 @@ pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};
 /// pool.map(|x: u64| x * factor, [1, 2, 3]);
 /// ```
 pub struct ProcessPool {
-    engine: Attended,
+    core: PoolCore,
 }
 
 impl ProcessPool {
@@ -102,7 +102,7 @@ impl ProcessPool {
 
     /// How many workers the pool has.
     pub fn workers(&self) -> usize {
-        self.engine.workers()
+        self.core.workers()
     }
 
     /// Calls `f` on each item and gives the results in the order of the items.
@@ -197,7 +197,7 @@ impl ProcessPool {
     }
 
     fn view(&self) -> View<'_> {
-        self.engine.view()
+        self.core.view()
     }
 }
 
@@ -228,7 +228,7 @@ pub struct Builder {
     workers: usize,
     environment: Vec<(OsString, OsString)>,
     tasks_per_worker: Option<usize>,
-    initializer: Result<Option<(ship::Place, Body)>, PoolError>,
+    initializer: Result<Option<(code_ref::CodeRef, Body)>, PoolError>,
 }
 
 impl Builder {
@@ -242,11 +242,11 @@ impl Builder {
         V: Send + Sync + 'static,
         F: Fn(A) -> V,
     {
-        let place = ship::place(ship::initializer_entry::<F, A, V>());
+        let function = code_ref::of_entry(code_ref::initializer_entry::<F, A, V>());
         let mut writer = Writer::for_everybody();
         self.initializer = writer
             .write(&arg)
-            .map(|()| place.map(|place| (place, writer.finish())))
+            .map(|()| function.map(|function| (function, writer.finish())))
             .map_err(|cause| {
                 PoolError::not_sent(
                     None,
@@ -295,9 +295,9 @@ impl Builder {
             tasks_per_worker: self.tasks_per_worker,
         };
         let initializer = self.initializer?;
-        let engine = Attended::start(workers, |bell| {
-            Scheduler::new(Box::new(Processes::start(settings)?), initializer, bell)
+        let core = PoolCore::start(workers, |waker| {
+            Scheduler::new(Box::new(Processes::start(settings)?), initializer, waker)
         })?;
-        Ok(ProcessPool { engine })
+        Ok(ProcessPool { core })
     }
 }

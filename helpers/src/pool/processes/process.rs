@@ -17,10 +17,10 @@ use crate::pool::remote::output::{self, Relay};
 use crate::pool::remote::printer::Stream;
 use crate::pool::remote::transport::{LIVENESS, Watched};
 use crate::pool::remote::wire::Connection;
-use crate::pool::remote::{exit_words, ship};
+use crate::pool::remote::{code_ref, exit_words};
 use crate::{environment, notebook};
 
-/// Keeps a stock kernel's own program, which brings mimalloc along, from clearing memory at its start
+/// Keeps a free_list kernel's own program, which brings mimalloc along, from clearing memory at its start
 /// for work that a worker never does: 0.8 of 3.3 ms. Cells and this crate use the system's
 /// allocator.
 const KERNEL_MEMORY: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
@@ -156,9 +156,9 @@ fn own_program() -> io::Result<PathBuf> {
 
 /// What the kernel's program obeys when it runs as the process of the cells.
 fn notebook_order() -> io::Result<String> {
-    let place = ship::place_of(notebook_entry())
+    let entry = code_ref::of_address(notebook_entry())
         .ok_or_else(|| io::Error::other("the library of this crate cannot be found"))?;
-    let library = place.library.to_string_lossy().into_owned();
+    let library = entry.library.to_string_lossy().into_owned();
     Ok(format!("LOAD_AND_RUN {library} {NOTEBOOK_ENTRY}\n"))
 }
 

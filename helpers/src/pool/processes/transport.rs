@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::process::WorkerProcess;
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
-use crate::pool::remote::board::Board;
 use crate::pool::remote::codec::Body;
 use crate::pool::remote::protocol::{Order, Report};
+use crate::pool::remote::scoreboard::Scoreboard;
 use crate::pool::remote::transport::{Ended, LIVENESS, LOOKING, Profile, Transport, Watched};
 use crate::pool::remote::wire::{Arrival, Connection};
 
@@ -72,8 +72,8 @@ impl Transport for Processes {
         format!("worker {worker}")
     }
 
-    fn scoreboard(&mut self, _worker: usize) -> io::Result<Arc<Board>> {
-        Board::new()
+    fn scoreboard(&mut self, _worker: usize) -> io::Result<Arc<Scoreboard>> {
+        Scoreboard::new()
     }
 
     fn put(&mut self, worker: usize, order: &Order, body: &Body) -> io::Result<()> {

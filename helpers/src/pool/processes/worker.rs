@@ -10,8 +10,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
 
 use crate::pool::remote::codec::{Body, Bytes};
-use crate::pool::remote::parcel::{self, IDLE};
 use crate::pool::remote::protocol::{Order, Report};
+use crate::pool::remote::shm_buffer::{self, IDLE};
 use crate::pool::remote::transport::LOOKING;
 use crate::pool::remote::wire::{Arrival, Connection};
 use crate::pool::remote::worker::{self, PoolLink};
@@ -122,8 +122,8 @@ impl PoolLink for Link {
                 thread::yield_now();
             } else {
                 let idle = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::MAX);
-                if !parcel::is_tidy() && !self.sleep(idle)? {
-                    parcel::tidy();
+                if !shm_buffer::is_tidy() && !self.sleep(idle)? {
+                    shm_buffer::tidy();
                 }
                 self.sleep(PollTimeout::NONE)?;
             }
@@ -134,9 +134,9 @@ impl PoolLink for Link {
         // What a task has printed must be on its way before its result is.
         let _ = io::stdout().flush();
         self.0.put(report, &body)?;
-        if let Bytes::Parcel(parcel, _) = body.bytes {
+        if let Bytes::Shared(buffer, _) = body.bytes {
             // The pool will say when it has read it.
-            parcel.leave();
+            buffer.leave();
         }
         self.0.flush(true)
     }

@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::bell::Bell;
-use super::parcel;
+use super::code_ref::{self, Entry};
 use super::printer;
 use super::scheduler::Scheduler;
-use super::ship::{self, Entry};
+use super::shm_buffer;
 use super::task::{Completed, Sink, Task};
 use super::transport::LIVENESS;
+use super::waker::Waker;
 use crate::interrupts::Interrupts;
 use crate::pool::PoolError;
 
@@ -48,7 +48,7 @@ pub(crate) struct Engine {
     /// Tells the background thread that it is needed.
     needed: Condvar,
     /// Calls the leader out of its sleep.
-    bell: Arc<Bell>,
+    waker: Arc<Waker>,
 }
 
 struct State {
@@ -79,15 +79,15 @@ impl Engine {
     /// Starts the workers and waits until all are ready.
     pub(crate) fn start(
         workers: usize,
-        scheduler: impl FnOnce(Arc<Bell>) -> Result<Scheduler, PoolError>,
+        scheduler: impl FnOnce(Arc<Waker>) -> Result<Scheduler, PoolError>,
     ) -> Result<Arc<Engine>, PoolError> {
-        let bell = Bell::new()
+        let waker = Waker::new()
             .map(Arc::new)
             .map_err(|cause| PoolError::start(1, workers, cause.to_string()))?;
         let engine = Arc::new(Engine {
             workers,
             state: Mutex::new(State {
-                scheduler: scheduler(Arc::clone(&bell))?,
+                scheduler: scheduler(Arc::clone(&waker))?,
                 number_of_entry: HashMap::new(),
                 leader: Leader::Nobody,
                 followers: 0,
@@ -100,7 +100,7 @@ impl Engine {
             }),
             changed: Condvar::new(),
             needed: Condvar::new(),
-            bell,
+            waker,
         });
         let interrupts = Interrupts::here();
         engine.drive(
@@ -139,10 +139,10 @@ impl Engine {
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
             } else {
                 // Memory that is kept for the next messages is given back when none come.
-                let limit = if parcel::is_tidy() {
+                let limit = if shm_buffer::is_tidy() {
                     FOREVER
                 } else {
-                    parcel::IDLE
+                    shm_buffer::IDLE
                 };
                 state.background_sleeps = true;
                 let (woken, waited) = self
@@ -154,7 +154,7 @@ impl Engine {
                 // Whoever has submitted a task is likely to wait for it, too.
                 state.last_led = Instant::now();
                 if waited.timed_out() && !state.scheduler.is_busy() {
-                    parcel::tidy();
+                    shm_buffer::tidy();
                 }
             }
         }
@@ -171,10 +171,10 @@ impl Engine {
         if let Some(&number) = state.number_of_entry.get(&(entry as usize)) {
             return Ok(number);
         }
-        let place = ship::place(entry).ok_or_else(|| {
+        let function = code_ref::of_entry(entry).ok_or_else(|| {
             PoolError::invalid_input("the system cannot tell where this function is".to_owned())
         })?;
-        let number = state.scheduler.learn(place);
+        let number = state.scheduler.learn(function);
         state.number_of_entry.insert(entry as usize, number);
         Ok(number)
     }
@@ -185,7 +185,7 @@ impl Engine {
         let has_limit = task.time_limit.is_some();
         let mut state = self.lock();
         if let Some(error) = state.scheduler.broken().cloned() {
-            completed.push((task.sink, task.place, Err(error)));
+            completed.push((task.sink, task.index, Err(error)));
         } else {
             state.scheduler.enqueue(task);
             if state.scheduler.wants_more() {
@@ -193,7 +193,7 @@ impl Engine {
             }
             // Whoever sleeps does not know of what has to be watched now.
             if state.leader != Leader::Nobody && (has_limit || !state.scheduler.is_flushed()) {
-                self.bell.ring();
+                self.waker.wake();
             }
             if state.background_sleeps {
                 self.needed.notify_one();
@@ -229,7 +229,7 @@ impl Engine {
     /// Sees to it that what has changed is looked at soon.
     pub(crate) fn nudge(&self) {
         self.look();
-        self.bell.ring();
+        self.waker.wake();
     }
 
     /// Takes in what has come, without waiting.
@@ -269,7 +269,7 @@ impl Engine {
             state.followers += 1;
             let deliveries = state.deliveries;
             if state.leader == Leader::Background {
-                self.bell.ring();
+                self.waker.wake();
             }
             drop(state);
             // Asked with the lock free, as `done` may take it.
@@ -346,11 +346,11 @@ impl Engine {
             .iter()
             .map(|watched| PollFd::new(watched.file.as_fd(), watched.events))
             .collect();
-        about.push(PollFd::new(self.bell.ear(), PollFlags::POLLIN));
+        about.push(PollFd::new(self.waker.file(), PollFlags::POLLIN));
         let millis = PollTimeout::try_from(longest.as_micros().div_ceil(1000) as u64);
         // An interrupted sleep is a short one.
         let _ = poll(&mut about, millis.unwrap_or(PollTimeout::MAX));
-        self.bell.silence();
+        self.waker.clear();
     }
 
     /// Hands results over, and tells those who wait.
@@ -360,9 +360,9 @@ impl Engine {
         }
         // What a task has printed is seen before its result is.
         printer::catch_up(TIME_TO_PRINT);
-        for (sink, place, result) in completed {
+        for (sink, index, result) in completed {
             // A result's end and a waker are the user's code. Panics report for themselves.
-            let _ = catch_unwind(AssertUnwindSafe(move || sink.done(place, result)));
+            let _ = catch_unwind(AssertUnwindSafe(move || sink.done(index, result)));
         }
         let mut state = self.lock();
         state.deliveries += 1;
@@ -376,7 +376,7 @@ impl Engine {
         let mut completed = Vec::new();
         self.lock().scheduler.stop(sink, &mut completed);
         self.hand_over(completed);
-        self.bell.ring();
+        self.waker.wake();
     }
 
     /// Ends all workers, and lets everything that is still to do fail.
@@ -388,7 +388,7 @@ impl Engine {
         state.scheduler.give_up(error, &mut completed);
         drop(state);
         self.hand_over(completed);
-        parcel::tidy();
+        shm_buffer::tidy();
         self.needed.notify_all();
         self.changed.notify_all();
     }

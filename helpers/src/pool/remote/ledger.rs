@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::board::{Board, now};
 use super::protocol::{CallSpec, Order};
+use super::scoreboard::{Scoreboard, now};
 use super::task::Task;
 
 /// How long a task with a time limit may take to begin.
@@ -44,9 +44,9 @@ pub(super) struct Ledger {
     pub(super) name: Arc<str>,
     pub(super) stage: Stage,
     pub(super) started: Instant,
-    pub(super) board: Arc<Board>,
-    /// Whether the worker writes on the board, as one of this host does.
-    pub(super) shares_board: bool,
+    pub(super) scoreboard: Arc<Scoreboard>,
+    /// Whether the worker writes on the scoreboard, as one of this host does.
+    pub(super) shares_scoreboard: bool,
     /// Whether it has not begun a task in time, and gets no other one.
     pub(super) is_stuck: bool,
     /// How many tasks it has done.
@@ -63,13 +63,13 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// The book on a worker that was just started.
-    pub(super) fn new(name: String, board: Arc<Board>) -> Ledger {
+    pub(super) fn new(name: String, scoreboard: Arc<Scoreboard>) -> Ledger {
         Ledger {
             name: name.into(),
             stage: Stage::Starting,
             started: Instant::now(),
-            board,
-            shares_board: false,
+            scoreboard,
+            shares_scoreboard: false,
             is_stuck: false,
             done: 0,
             last_used: Instant::now(),
@@ -98,7 +98,7 @@ impl Ledger {
         if !self.is_ready() || self.is_at_lost_work() {
             return 0;
         }
-        match self.shares_board {
+        match self.shares_scoreboard {
             true => depth,
             // Where one may be past its limit and go on, others must not lie behind it.
             false if self.sent.iter().any(|sent| sent.limit.is_some()) => depth.min(1),
@@ -152,7 +152,7 @@ impl Ledger {
 
     /// How many of the sent tasks it has begun, if the last one of those has this number.
     fn begun(&self, last: u32) -> usize {
-        if !self.shares_board {
+        if !self.shares_scoreboard {
             return usize::from(!self.sent.is_empty());
         }
         let is_last = |sent: &Sent| sent.sequence == last;
@@ -161,13 +161,13 @@ impl Ledger {
 
     /// Whether it has begun a task that is not done, as far as is known.
     pub(super) fn is_at_work(&self) -> bool {
-        self.begun(self.board.begun()) > 0
+        self.begun(self.scoreboard.begun()) > 0
     }
 
     /// Whether it is at a task whose result somebody wants.
     pub(super) fn is_wanted(&self) -> bool {
         // Its word of the first may be on its way while it is at the next.
-        let begun = self.begun(self.board.begun());
+        let begun = self.begun(self.scoreboard.begun());
         self.sent.iter().take(begun).any(|sent| sent.task.is_some())
     }
 
@@ -186,8 +186,8 @@ impl Ledger {
 
     /// For how long it has been at its item; at none, for how long it has done nothing.
     pub(super) fn busy_for(&self) -> Duration {
-        if self.shares_board && self.is_at_work() {
-            now().saturating_sub(self.board.since())
+        if self.shares_scoreboard && self.is_at_work() {
+            now().saturating_sub(self.scoreboard.since())
         } else {
             self.last_used.elapsed()
         }
@@ -203,7 +203,7 @@ impl Ledger {
     pub(super) fn time_left(&self, limit: Duration) -> Duration {
         let task = self.sent.front().and_then(|sent| sent.task.as_ref());
         // Elsewhere it cannot be seen which item of the task it is at.
-        let (items, extra) = match (self.shares_board, self.is_at_work()) {
+        let (items, extra) = match (self.shares_scoreboard, self.is_at_work()) {
             (true, true) => (1, Duration::ZERO),
             (true, false) => (1, TIME_TO_BEGIN),
             (false, _) => (task.map_or(1, |task| task.items), TIME_TO_BEGIN),
@@ -214,17 +214,17 @@ impl Ledger {
 
     /// Takes back the tasks that it has not begun.
     pub(super) fn recall(&mut self) -> Vec<Task> {
-        if !self.shares_board {
+        if !self.shares_scoreboard {
             return Vec::new();
         }
-        let begun = self.begun(self.board.recall());
+        let begun = self.begun(self.scoreboard.recall());
         self.epoch = self.epoch.wrapping_add(1);
         self.split_off(begun)
     }
 
     /// When it has ended, or will now: all that it had not begun.
     pub(super) fn leftovers(&mut self) -> Vec<Task> {
-        let begun = self.begun(self.board.recall());
+        let begun = self.begun(self.scoreboard.recall());
         self.split_off(begun)
     }
 
@@ -253,11 +253,11 @@ impl Ledger {
     /// The item in work, as its index in the caller's list, if the worker has begun a task.
     pub(super) fn item_in_work(&self) -> Option<usize> {
         // Those before it are done, but its word of that may be lost with it.
-        let last_begun = self.begun(self.board.begun()).checked_sub(1)?;
+        let last_begun = self.begun(self.scoreboard.begun()).checked_sub(1)?;
         let task = self.sent.get(last_begun)?.task.as_ref()?;
         let first = task.first_item?;
-        match (self.shares_board, task.items) {
-            (true, _) => Some(first + self.board.item().load(Ordering::Relaxed) as usize),
+        match (self.shares_scoreboard, task.items) {
+            (true, _) => Some(first + self.scoreboard.item().load(Ordering::Relaxed) as usize),
             (false, 1) => Some(first),
             // Which of them cannot be seen from here.
             (false, _) => None,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ship::Place;
+use super::code_ref::CodeRef;
 
 /// From the pool to a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub enum Order {
         /// The number.
         number: u32,
         /// Where its code is.
-        place: Place,
+        code: CodeRef,
         /// The length of the library's file, so that another file of this name is not taken for it.
         length: Option<u64>,
     },
@@ -37,7 +37,7 @@ pub enum Order {
     Run {
         /// What is to be done.
         call: CallSpec,
-        /// The pool's count of recalls when it sent the task; see [`Board`](super::board::Board).
+        /// The pool's count of recalls when it sent the task; see [`Scoreboard`](super::scoreboard::Scoreboard).
         epoch: u32,
         /// The number of the task among those of this worker.
         sequence: u32,

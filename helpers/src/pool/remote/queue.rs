@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::task::{Completed, Sink, Task};
 use crate::pool::PoolError;
 
-/// Tasks that wait. Those that were taken back from a worker find their old place again.
+/// Tasks that wait. Those that were taken back from a worker go where they were.
 #[derive(Debug, Default)]
 pub struct Queue {
     tasks: VecDeque<Task>,
@@ -42,7 +42,7 @@ impl Queue {
             return;
         }
         for task in tasks.into_iter().rev() {
-            task.sink.recalled(task.place);
+            task.sink.recalled(task.index);
             self.tasks.push_front(task);
         }
         let queue = self.tasks.make_contiguous();

@@ -13,15 +13,15 @@ use std::os::unix::process::parent_id;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::bell::Bell;
+use super::code_ref::{self, CodeRef};
 use super::codec::Body;
 use super::ledger::{Ledger, Stage};
 use super::prefetch::Prefetch;
 use super::protocol::{Order, Report};
 use super::queue::Queue;
-use super::ship::{self, Place};
 use super::task::{Completed, Finished, Sink, Task, TaskRecorder};
 use super::transport::{LIVENESS, Profile, Transport, Watched};
+use super::waker::Waker;
 use super::wire::Arrival;
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
@@ -42,7 +42,7 @@ pub struct Scheduler {
     prefetch: Prefetch,
     /// Tasks name functions by their index here; an initializer is the first one. Each with the
     /// length of its library's file.
-    functions: Vec<(Place, Option<u64>)>,
+    functions: Vec<(CodeRef, Option<u64>)>,
     /// The bytes of the initializer's argument.
     initializer: Option<Body>,
     /// How many starts have failed in a row.
@@ -54,7 +54,7 @@ pub struct Scheduler {
     parent: u32,
     recorder: TaskRecorder,
     /// Calls the leader out of its sleep.
-    bell: Arc<Bell>,
+    waker: Arc<Waker>,
 }
 
 /// Why a domain is given up.
@@ -88,8 +88,8 @@ impl Scheduler {
     /// The system refuses what they need.
     pub fn new(
         transport: Box<dyn Transport>,
-        initializer: Option<(Place, Body)>,
-        bell: Arc<Bell>,
+        initializer: Option<(CodeRef, Body)>,
+        waker: Arc<Waker>,
     ) -> Result<Scheduler, PoolError> {
         let profile = transport.profile();
         let mut scheduler = Scheduler {
@@ -106,7 +106,7 @@ impl Scheduler {
             broken: None,
             parent: parent_id(),
             recorder: TaskRecorder::new(profile.workers),
-            bell,
+            waker,
         };
         if let Some((function, argument)) = initializer {
             scheduler.learn(function);
@@ -125,8 +125,8 @@ impl Scheduler {
 
     fn fresh_ledgers(&mut self, workers: Range<usize>) -> io::Result<Vec<Ledger>> {
         let fresh = workers.map(|worker| {
-            let board = self.transport.scoreboard(worker)?;
-            Ok(Ledger::new(self.transport.name(worker), board))
+            let scoreboard = self.transport.scoreboard(worker)?;
+            Ok(Ledger::new(self.transport.name(worker), scoreboard))
         });
         fresh.collect()
     }
@@ -213,8 +213,8 @@ impl Scheduler {
     }
 
     /// The number of a function, which is a new one.
-    pub fn learn(&mut self, function: Place) -> u32 {
-        let length = ship::length(&function);
+    pub fn learn(&mut self, function: CodeRef) -> u32 {
+        let length = code_ref::file_length(&function);
         self.functions.push((function, length));
         self.functions.len() as u32 - 1
     }
@@ -270,7 +270,7 @@ impl Scheduler {
             if let (false, Some(why)) = (task.body.files.is_empty(), self.profile.refuses_files) {
                 let error = PoolError::not_sent(task.first_item, why.to_owned());
                 completed.push(task.end(Err(error)));
-            } else if task.sink.begin(task.place) && self.send(worker, task).is_err() {
+            } else if task.sink.begin(task.index) && self.send(worker, task).is_err() {
                 self.lose(self.domain_of(worker), Loss::Gone, completed);
             }
         }
@@ -290,7 +290,7 @@ impl Scheduler {
         }
         for worker in 0..self.ledgers.len() {
             let ledger = &self.ledgers[worker];
-            let can_share = ledger.load() > 1 && ledger.shares_board;
+            let can_share = ledger.load() > 1 && ledger.shares_scoreboard;
             if can_share && ledger.busy_for() > self.profile.patience {
                 self.recall(worker);
                 // Tasks are not as short as they seemed.
@@ -317,7 +317,7 @@ impl Scheduler {
             if self.transport.flush(domain).is_err() {
                 // What it has said before its end still counts, so the loss is dealt with where
                 // its connection is read, which shows the end as well.
-                self.bell.ring();
+                self.waker.wake();
             }
         }
     }
@@ -334,10 +334,10 @@ impl Scheduler {
         if !self.ledgers[worker].learns(number) {
             return Ok(());
         }
-        let (place, length) = self.functions[number as usize].clone();
+        let (code, length) = self.functions[number as usize].clone();
         let order = Order::Function {
             number,
-            place,
+            code,
             length,
         };
         self.transport.put(worker, &order, &Body::default())
@@ -397,7 +397,7 @@ impl Scheduler {
         match report {
             Report::Up => self.welcome(worker).map_err(|_| Loss::Gone)?,
             Report::Welcomed { shares_scoreboard } => {
-                ledger.shares_board = shares_scoreboard;
+                ledger.shares_scoreboard = shares_scoreboard;
                 if self.initializer.is_none() {
                     self.is_ready(worker);
                 }
@@ -413,13 +413,13 @@ impl Scheduler {
                 let done = ledger.strike_out(sequence).ok_or_else(noise)?;
                 if let Some((user, system)) = cpu_time {
                     let nanos = Duration::from_nanos;
-                    ledger.board.set_cpu_time((nanos(user), nanos(system)));
+                    ledger.scoreboard.set_cpu_time((nanos(user), nanos(system)));
                 }
                 let took = Duration::from_nanos(ended.saturating_sub(began));
                 self.prefetch.note(took);
                 if let Some(task) = done.task {
                     // Another host's clock tells only how much time has passed.
-                    let ended = ledger.shares_board.then_some(ended);
+                    let ended = ledger.shares_scoreboard.then_some(ended);
                     self.recorder.note(&task, worker, took, ended);
                     let worker = Arc::clone(&ledger.name);
                     completed.push(task.end(Ok(Finished { body, worker })));
@@ -434,12 +434,12 @@ impl Scheduler {
         let ledger = &mut self.ledgers[worker];
         ledger.name = self.transport.name(worker).into();
         ledger.stage = Stage::SettingUp;
-        let board = Body {
-            files: vec![Arc::clone(ledger.board.file())],
+        let scoreboard = Body {
+            files: vec![Arc::clone(ledger.scoreboard.file())],
             ..Body::default()
         };
         let welcome = Order::Welcome { scoreboard: None };
-        self.transport.put(worker, &welcome, &board)?;
+        self.transport.put(worker, &welcome, &scoreboard)?;
         if self.initializer.is_some() {
             self.teach(worker, 0)?;
         }
@@ -497,7 +497,7 @@ impl Scheduler {
         self.queue.fail_all(&error, completed);
         // What failed first is the reason for what fails then.
         self.broken.get_or_insert(error);
-        self.bell.ring();
+        self.waker.wake();
     }
 }
 

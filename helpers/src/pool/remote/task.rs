@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::board::now;
 use super::codec::Body;
+use super::scoreboard::now;
 use crate::pool::PoolError;
 use crate::timeline::recorder::{self, Items, PoolTag};
 
@@ -17,7 +17,7 @@ pub struct Task {
     pub body: Body,
     /// How many they are.
     pub items: usize,
-    /// The place of the first item in the caller's list, where there is a list.
+    /// The index of the first item in the caller's list, where there is a list.
     pub first_item: Option<usize>,
     /// Whether the items after one that fails are of no use to anybody.
     pub stop_at_failure: bool,
@@ -25,16 +25,16 @@ pub struct Task {
     pub time_limit: Option<Duration>,
     /// Where its results go.
     pub sink: Arc<dyn Sink>,
-    /// The place among all tasks of the pool; the queue sets it.
+    /// The index among all tasks of the pool; the queue sets it.
     pub order: u64,
     /// What the sink knows the task by.
-    pub place: usize,
+    pub index: usize,
 }
 
 impl Task {
     /// The task's end, on its way to whoever wants it.
     pub fn end(self, result: Result<Finished, PoolError>) -> End {
-        (self.sink, self.place, result)
+        (self.sink, self.index, result)
     }
 
     /// Whether its results go to `sink`.
@@ -53,13 +53,13 @@ impl fmt::Debug for Task {
 pub trait Sink: Send + Sync {
     /// A worker is about to get the task. `false` if nobody wants it any more: it is dropped
     /// then, without a call of `done`.
-    fn begin(&self, place: usize) -> bool;
+    fn begin(&self, index: usize) -> bool;
 
     /// The task was taken back from its worker, who had not begun it.
-    fn recalled(&self, _place: usize) {}
+    fn recalled(&self, _index: usize) {}
 
     /// The task is done, or never will be.
-    fn done(&self, place: usize, result: Result<Finished, PoolError>);
+    fn done(&self, index: usize, result: Result<Finished, PoolError>);
 }
 
 /// What a worker sent back.

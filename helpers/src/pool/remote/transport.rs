@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use nix::poll::PollFlags;
 
-use super::board::Board;
 use super::codec::Body;
 use super::protocol::{Order, Report};
+use super::scoreboard::Scoreboard;
 use super::wire::Arrival;
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
@@ -36,7 +36,7 @@ pub trait Transport: Send {
     fn name(&self, worker: usize) -> String;
 
     /// The scoreboard of a worker that was just started.
-    fn scoreboard(&mut self, worker: usize) -> io::Result<Arc<Board>>;
+    fn scoreboard(&mut self, worker: usize) -> io::Result<Arc<Scoreboard>>;
 
     /// Puts a message on its way; [`flush`](Transport::flush) sends it. The body is copied, so
     /// that it can be sent again elsewhere.

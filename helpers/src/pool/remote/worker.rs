@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-use super::board::{Board, now};
-use super::chunk_run::{Job, PANIC_PLACE};
+use super::chunk_run::{ChunkRun, PANIC_PLACE};
+use super::code_ref::{self, CodeRef, Entry};
 use super::codec::{Body, ItemError, Reader, Writer};
 use super::protocol::{CallSpec, Order, Report};
-use super::ship::{self, Entry, Place};
+use super::scoreboard::{Scoreboard, now};
 use crate::notebook;
 use crate::timing::cpu_time;
 
@@ -37,13 +37,13 @@ pub trait PoolLink {
     fn report(&mut self, report: &Report, body: Body) -> io::Result<()>;
 
     /// Where on this host the function is, whose library had that length where it comes from.
-    fn find(&mut self, function: &Place, _length: Option<u64>) -> io::Result<Place> {
+    fn find(&mut self, function: &CodeRef, _length: Option<u64>) -> io::Result<CodeRef> {
         Ok(function.clone())
     }
 
     /// The library of a function that was found elsewhere than it was said to be is loaded, or
     /// cannot be.
-    fn loaded(&mut self, _function: &Place) {}
+    fn loaded(&mut self, _function: &CodeRef) {}
 }
 
 /// Works until the pool is gone.
@@ -55,15 +55,19 @@ pub fn work(link: &mut dyn PoolLink) -> io::Result<()> {
     let mut worker = Worker {
         link,
         functions: FunctionTable::default(),
-        board: None,
-        shares_board: false,
+        scoreboard: None,
+        shares_scoreboard: false,
     };
     loop {
         while let Some((order, body)) = worker.link.take()? {
             worker.carry_out(order, body)?;
         }
-        if let Some(board) = worker.board.as_ref().filter(|_| worker.shares_board) {
-            board.set_cpu_time(cpu_time());
+        if let Some(scoreboard) = worker
+            .scoreboard
+            .as_ref()
+            .filter(|_| worker.shares_scoreboard)
+        {
+            scoreboard.set_cpu_time(cpu_time());
         }
         if !worker.link.wait()? {
             return Ok(());
@@ -74,34 +78,36 @@ pub fn work(link: &mut dyn PoolLink) -> io::Result<()> {
 struct Worker<'l> {
     link: &'l mut dyn PoolLink,
     functions: FunctionTable,
-    board: Option<Board>,
-    /// Whether the pool reads the board.
-    shares_board: bool,
+    scoreboard: Option<Scoreboard>,
+    /// Whether the pool reads the scoreboard.
+    shares_scoreboard: bool,
 }
 
 impl Worker<'_> {
     fn carry_out(&mut self, order: Order, mut body: Body) -> io::Result<()> {
         let (report, body) = match order {
             Order::Welcome { scoreboard } => {
-                let shared = open_board(body.files.pop(), scoreboard);
-                self.shares_board = shared.is_some();
-                self.board = Some(shared.map_or_else(own_board, Ok)?);
-                let shares_scoreboard = self.shares_board;
+                let shared = open_scoreboard(body.files.pop(), scoreboard);
+                self.shares_scoreboard = shared.is_some();
+                self.scoreboard = Some(shared.map_or_else(own_scoreboard, Ok)?);
+                let shares_scoreboard = self.shares_scoreboard;
                 (Report::Welcomed { shares_scoreboard }, Body::default())
             }
             Order::Function {
                 number,
-                place,
+                code,
                 length,
-            } => match self.learn(number, &place, length) {
+            } => match self.learn(number, &code, length) {
                 Ok(()) => return Ok(()),
                 Err(error) => {
-                    let why = format!("{:?} cannot be loaded: {error}", place.library);
+                    let why = format!("{:?} cannot be loaded: {error}", code.library);
                     (Report::Failed(why), Body::default())
                 }
             },
             Order::Initialize { function } => {
-                let done = self.functions.initialize(function, body, self.board()?)?;
+                let done = self
+                    .functions
+                    .initialize(function, body, self.scoreboard()?)?;
                 let report = match done {
                     Ok(()) => Report::Initialized,
                     Err(why) => Report::Failed(why),
@@ -128,22 +134,22 @@ impl Worker<'_> {
         sequence: u32,
         body: Body,
     ) -> io::Result<Option<(Report, Body)>> {
-        let board = self.board()?;
-        // On a board of its own nobody takes tasks back.
-        let epoch = if self.shares_board { epoch } else { 0 };
-        if !board.begin(epoch, sequence) {
+        let scoreboard = self.scoreboard()?;
+        // On a scoreboard of its own nobody takes tasks back.
+        let epoch = if self.shares_scoreboard { epoch } else { 0 };
+        if !scoreboard.begin(epoch, sequence) {
             return Ok(None);
         }
-        let began = board.since().as_nanos() as u64;
-        let results = self.functions.call(call, body, board)?;
+        let began = scoreboard.since().as_nanos() as u64;
+        let results = self.functions.call(call, body, scoreboard)?;
         let ended = now().as_nanos() as u64;
         let mut used = None;
-        if !self.shares_board {
+        if !self.shares_scoreboard {
             let (user, system) = cpu_time();
             used = Some((user.as_nanos() as u64, system.as_nanos() as u64));
         } else if ended.saturating_sub(began) >= NOTABLE.as_nanos() as u64 {
             // Whoever measures a call sees it with its result.
-            board.set_cpu_time(cpu_time());
+            scoreboard.set_cpu_time(cpu_time());
         }
         let done = Report::Done {
             sequence,
@@ -154,36 +160,39 @@ impl Worker<'_> {
         Ok(Some((done, results)))
     }
 
-    fn learn(&mut self, number: u32, place: &Place, length: Option<u64>) -> io::Result<()> {
-        let here = self.link.find(place, length)?;
-        // SAFETY: the pool made the place in a process of the same program, or with the same
+    fn learn(&mut self, number: u32, code: &CodeRef, length: Option<u64>) -> io::Result<()> {
+        let here = self.link.find(code, length)?;
+        // SAFETY: the pool found the code in a process of the same program, or with the same
         // library of a notebook's cell loaded: this process was started from its program, and the
         // library is either the very file or has come from there byte for byte.
         let learned = unsafe { self.functions.learn(number, &here) };
-        if here != *place {
+        if here != *code {
             self.link.loaded(&here);
         }
         learned
     }
 
-    fn board(&self) -> io::Result<&Board> {
-        let board = self.board.as_ref();
-        board.ok_or_else(|| io::Error::other("a task before the welcome"))
+    fn scoreboard(&self) -> io::Result<&Scoreboard> {
+        let scoreboard = self.scoreboard.as_ref();
+        scoreboard.ok_or_else(|| io::Error::other("a task before the welcome"))
     }
 }
 
-/// The board in this file, or in the one of this name.
-fn open_board(file: Option<Arc<std::os::fd::OwnedFd>>, path: Option<PathBuf>) -> Option<Board> {
+/// The scoreboard in this file, or in the one of this name.
+fn open_scoreboard(
+    file: Option<Arc<std::os::fd::OwnedFd>>,
+    path: Option<PathBuf>,
+) -> Option<Scoreboard> {
     let file = file.or_else(|| {
         let file = File::options().read(true).write(true).open(path?).ok()?;
         Some(Arc::new(file.into()))
     });
-    Board::open(file?).ok()
+    Scoreboard::open(file?).ok()
 }
 
-/// A board that nobody else sees.
-fn own_board() -> io::Result<Board> {
-    Board::open(Arc::clone(Board::new()?.file()))
+/// A scoreboard that nobody else sees.
+fn own_scoreboard() -> io::Result<Scoreboard> {
+    Scoreboard::open(Arc::clone(Scoreboard::new()?.file()))
 }
 
 /// The functions that a worker knows by their numbers.
@@ -193,16 +202,16 @@ struct FunctionTable {
 }
 
 impl FunctionTable {
-    /// Makes the function at `place` known by `number`, and loads its library if need be.
+    /// Makes the function at `code` known by `number`, and loads its library if need be.
     ///
     /// # Errors
     /// The library cannot be loaded.
     ///
     /// # Safety
-    /// As for [`ship::entry_at`].
-    unsafe fn learn(&mut self, number: u32, place: &Place) -> io::Result<()> {
-        // SAFETY: the caller's promise is that of `entry_at`.
-        let entry = unsafe { ship::entry_at(place) }?;
+    /// As for [`code_ref::load`].
+    unsafe fn learn(&mut self, number: u32, code: &CodeRef) -> io::Result<()> {
+        // SAFETY: the caller's promise is that of `load`.
+        let entry = unsafe { code_ref::load::<Entry>(code) }?;
         self.entries.insert(number, entry);
         Ok(())
     }
@@ -211,20 +220,20 @@ impl FunctionTable {
     ///
     /// # Errors
     /// The function is not known.
-    fn call(&self, call: CallSpec, body: Body, board: &Board) -> io::Result<Body> {
+    fn call(&self, call: CallSpec, body: Body, scoreboard: &Scoreboard) -> io::Result<Body> {
         let entry = self.entries.get(&call.function);
         let entry = entry.ok_or_else(|| io::Error::other("a function that was not announced"))?;
-        let since: Option<&AtomicU64> = call.timed.then(|| board.since_word());
-        let mut job = Job {
+        let since: Option<&AtomicU64> = call.timed.then(|| scoreboard.since_word());
+        let mut run = ChunkRun {
             items: call.items as usize,
             arguments: Reader::new(body),
             results: Writer::default(),
             stop_at_failure: call.stop_at_failure,
-            item_in_work: board.item(),
+            item_in_work: scoreboard.item(),
             since,
         };
-        entry(&mut job);
-        Ok(job.results.finish())
+        entry(&mut run);
+        Ok(run.results.finish())
     }
 
     /// Calls the pool's initializer; the inner error says why it failed.
@@ -235,7 +244,7 @@ impl FunctionTable {
         &self,
         function: u32,
         argument: Body,
-        board: &Board,
+        scoreboard: &Scoreboard,
     ) -> io::Result<Result<(), String>> {
         let call = CallSpec {
             function,
@@ -243,7 +252,7 @@ impl FunctionTable {
             stop_at_failure: true,
             timed: false,
         };
-        let results = self.call(call, argument, board)?;
+        let results = self.call(call, argument, scoreboard)?;
         let done = Reader::new(results).read::<Result<(), ItemError>>();
         Ok(match done.map_err(ItemError::Argument) {
             Ok(Ok(())) => Ok(()),

@@ -192,6 +192,6 @@ impl Scheduler {
             Err(error) => self.give_up(error, completed),
         }
         // Whoever sleeps watches the old one.
-        self.bell.ring();
+        self.waker.wake();
     }
 }
