@@ -8,8 +8,7 @@ pub use crate::pool::error::WorkerKind;
 pub use crate::pool::processes::thread_settings;
 pub use crate::pool::remote::chunk_run::caught;
 pub use crate::pool::remote::code_ref::{
-    CodeRef, assert_captures_nothing, conjure, file_length, initializer_entry, load, of_address,
-    of_entry,
+    CodeRef, captures_nothing, conjure, file_length, initializer_entry, load, of_address, of_entry,
 };
 pub use crate::pool::remote::code_ref::{CodeRef as Place, of_address as place_of};
 pub use crate::pool::remote::codec::{Body, Bytes, Writer};
