@@ -373,40 +373,44 @@ where
         interrupts: Interrupts::here(),
     };
     let done = Mutex::new(Vec::new());
-    on_workers(pool, chunks.min(pool.workers), &stop.panicked, &|| {
-        let mine = take_chunks(&queue, size, &f, &stop);
+    on_workers(pool, chunks.min(pool.workers), &stop, &|| {
+        let mine = stop
+            .interrupts
+            .lend(|| take_chunks(&queue, size, &f, &stop));
         done.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(mine);
     });
-    // Then chunks may be missing.
+    // Then results may be missing.
     stop.interrupts.check();
     let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     in_order(done, count, chunks, size)
 }
 
-/// Does `work` so many times at once; sets `panicked` as soon as one of them panics.
-fn on_workers(pool: &Pool, times: usize, panicked: &AtomicBool, work: &(dyn Fn() + Sync)) {
+/// Does `work` so many times at once; wants them to stop as soon as one of them panics.
+fn on_workers(pool: &Pool, times: usize, stop: &Stop, work: &(dyn Fn() + Sync)) {
     // The scope waits for all its tasks, and passes a task's panic on: rayon's `par_iter` would
     // split the list in halves instead, and start the last items before the first ones are done.
     let result = catch_unwind(AssertUnwindSafe(|| {
         pool.threads().in_place_scope_fifo(|scope| {
             for _ in 0..times {
                 scope.spawn_fifo(move |_| {
-                    let stop = StopOnPanic(panicked);
+                    let on_panic = StopOnPanic(&stop.panicked);
                     work();
-                    std::mem::forget(stop);
+                    std::mem::forget(on_panic);
                 });
             }
         });
     }));
     if let Err(panic) = result {
+        // What a worker did for an interrupted cell may have ended by a panic that nobody was told of.
+        stop.interrupts.check();
         notebook::wait_for_reports();
         resume_unwind(panic);
     }
 }
 
-/// Why no further chunk should begin.
+/// Why no further chunk should begin, nor an item if it is an interrupt.
 struct Stop {
     panicked: AtomicBool,
     /// Of the caller's cell.
@@ -445,7 +449,14 @@ fn take_chunks<T, R>(
         done.chunks.push(number);
         let (first, count) = (number * size, chunk.len());
         let _span = recorder::begin(|| Items::Chunk { first, count });
-        done.results.extend(chunk.drain(..).map(f));
+        if stop.interrupts.may_come() {
+            // A chunk may take long, and a kernel ends the process of a cell that does not end.
+            done.results.reserve(count);
+            let items = chunk.drain(..).take_while(|_| !stop.interrupts.came());
+            done.results.extend(items.map(f));
+        } else {
+            done.results.extend(chunk.drain(..).map(f));
+        }
     }
     done
 }
