@@ -28,6 +28,7 @@ pub use crate::pool::remote::worker::{PoolLink, prepare, work};
 /// What workers print, on its way to who reads it.
 pub mod output {
     pub use crate::notebook::evcxr::harmless;
+    pub use crate::pool::remote::output::LineBuffer;
     pub use crate::pool::remote::printer::{Stream, catch_up, is_full, print};
 }
 

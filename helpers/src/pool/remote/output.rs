@@ -25,7 +25,7 @@ const READS_AT_ONCE: usize = 16;
 pub(crate) struct Relay {
     pipe: Arc<OwnedFd>,
     to: Stream,
-    line: Vec<u8>,
+    line: LineBuffer,
     /// Where the system puts what comes.
     buffer: Vec<u8>,
     open: bool,
@@ -38,7 +38,7 @@ impl Relay {
         Ok(Relay {
             pipe: Arc::new(pipe),
             to,
-            line: Vec::new(),
+            line: LineBuffer::default(),
             buffer: vec![0; READ_AT_ONCE],
             open: true,
         })
@@ -60,7 +60,7 @@ impl Relay {
             match nix::unistd::read(&self.pipe, &mut self.buffer) {
                 Ok(0) => self.open = false,
                 Ok(count) => {
-                    self.line.extend(&self.buffer[..count]);
+                    self.line.bytes().extend(&self.buffer[..count]);
                     self.write_lines();
                 }
                 Err(Errno::EINTR) => {}
@@ -74,25 +74,49 @@ impl Relay {
 
     /// Passes on the unfinished last line.
     fn end_line(&mut self) {
-        if !self.line.is_empty() {
-            self.line.push(b'\n');
-            self.write_lines();
-        }
+        self.line.end_line();
+        self.write_lines();
     }
 
     fn write_lines(&mut self) {
-        let whole = match self.line.iter().rposition(|&byte| byte == b'\n') {
+        if let Some(text) = self.line.take_lines() {
+            printer::print(self.to, text);
+        }
+    }
+}
+
+/// What came of a stream and was not passed on: whole lines are taken out, as text that no kernel
+/// obeys.
+#[derive(Debug, Default)]
+pub struct LineBuffer(Vec<u8>);
+
+impl LineBuffer {
+    /// Where what comes is put, at the end.
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+
+    /// Ends the unfinished last line, as no more will come of it.
+    pub fn end_line(&mut self) {
+        if !self.0.is_empty() {
+            self.0.push(b'\n');
+        }
+    }
+
+    /// Takes the whole lines that are there, each with its end. A line that is too long is broken.
+    pub fn take_lines(&mut self) -> Option<String> {
+        let whole = match self.0.iter().rposition(|&byte| byte == b'\n') {
             Some(end) => end + 1,
-            None if self.line.len() >= LONGEST_LINE => {
-                let end = end_of_characters(&self.line);
-                self.line.insert(end, b'\n');
+            None if self.0.len() >= LONGEST_LINE => {
+                let end = end_of_characters(&self.0);
+                self.0.insert(end, b'\n');
                 end + 1
             }
-            None => return,
+            None => return None,
         };
-        let text = harmless(&self.line[..whole], is_notebook());
-        printer::print(self.to, text);
-        self.line.drain(..whole);
+        let text = harmless(&self.0[..whole], is_notebook());
+        self.0.drain(..whole);
+        Some(text)
     }
 }
 
