@@ -6,12 +6,14 @@
 
 use std::process::ExitCode;
 
+mod attend;
 mod bench;
 mod book;
 mod build_folder;
 mod command;
 mod doctor;
 mod grade;
+mod history;
 mod kernel;
 mod kernel_program;
 mod lab;
@@ -46,6 +48,8 @@ Usage: cargo xtask <command>
                       notebooks/exercises/solved/
             --tidy   clear the outputs of exercises and write them in the course's form instead
   test [checks]       set up, then run every check there is, or those named
+            --quick      what a change of a lesson or of the crate needs before a commit
+            --repeat N   run them N times, and say which of them failed how often
   screenshots         make the pictures of README.md anew, in a browser
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
                       measure all (about 25 minutes) and write BENCHMARKS.md and its figure;

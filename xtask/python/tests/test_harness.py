@@ -20,9 +20,11 @@ import nbformat
 import psutil
 from nbformat import v4
 
+import executed
 import notebooks
 from clone import wait_until
 from execute import Run
+from normalise import normalise, to_text
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 HARNESS = SCRIPTS / "notebooks.py"
@@ -218,6 +220,61 @@ class Files(unittest.TestCase):
         os.symlink("target", link)
         notebooks.replace(link, b"new")
         self.assertEqual((link.is_symlink(), target.read_bytes()), (True, b"new"))
+
+    def check_twice(self, between):
+        """Checks a lesson, does something, and checks it again; gives how often it has run, and what is said."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        path, known = folder / "lesson.ipynb", folder / "known"
+        notebook = v4.new_notebook(cells=[v4.new_code_cell("1", execution_count=1)])
+        path.write_text(to_text(normalise(notebook)), encoding="utf-8")
+        stamp = folder / "stamp"
+        stamp.write_text("crates")
+        arguments = ["--folder", str(folder), "--check", "--known", str(known)]
+        said = io.StringIO()
+        with (
+            mock.patch.object(notebooks, "execute", return_value=Run()) as execute,
+            mock.patch.object(executed, "STAMP", stamp),
+            contextlib.redirect_stdout(said),
+        ):
+            notebooks.main(arguments)
+            between(path, stamp)
+            notebooks.main(arguments)
+        return execute.call_count, said.getvalue()
+
+    def test_a_lesson_that_has_run_does_not_run_again(self):
+        runs, said = self.check_twice(lambda path, stamp: None)
+        self.assertEqual(runs, 1, said)
+        self.assertIn("lesson: ok, it has run by itself, 0 minutes ago", said)
+
+    def test_what_has_changed_runs_again(self):
+        def edit(path, _):
+            path.write_text(path.read_text().replace('"1"', '"2"'))
+            notebook = nbformat.read(path, 4)
+            path.write_text(to_text(normalise(notebook)))
+
+        def tag(path, _):
+            notebook = nbformat.read(path, 4)
+            notebook.cells[0].metadata.tags = ["raises-exception"]
+            path.write_text(to_text(normalise(notebook)))
+
+        def compile_crates(_, stamp):
+            stamp.write_text("other crates")
+
+        def forget_crates(_, stamp):
+            stamp.unlink()
+
+        for change in [edit, tag, compile_crates, forget_crates]:
+            with self.subTest(change.__name__):
+                runs, said = self.check_twice(change)
+                self.assertEqual(runs, 2, said)
+
+    def test_other_outputs_are_no_change(self):
+        def output(path, _):
+            notebook = nbformat.read(path, 4)
+            notebook.cells[0].outputs = [v4.new_output("stream", text="2.5 s")]
+            path.write_text(to_text(normalise(notebook)))
+
+        self.assertEqual(self.check_twice(output)[0], 1)
 
     def test_unknown_name(self):
         nbformat.write(v4.new_notebook(), self.folder / "known.ipynb")
