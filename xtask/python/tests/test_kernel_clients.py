@@ -81,7 +81,7 @@ def beats(port: int) -> bool:
         client.linger = 0
         client.connect(f"tcp://127.0.0.1:{port}")
         client.send(b"ping")
-        return client.poll(int(LIMIT / 6 * 1000)) != 0
+        return client.poll(int(LIMIT * 1000)) != 0
 
 
 class Runs:
@@ -161,7 +161,7 @@ class Ends(unittest.TestCase):
         return processes
 
     def assert_gone(self, processes: Sequence[psutil.Process]) -> None:
-        left = psutil.wait_procs(processes, LIMIT / 10)[1]
+        left = psutil.wait_procs(processes, LIMIT)[1]
         for process in left:
             process.kill()
         self.assertEqual(left, [])
