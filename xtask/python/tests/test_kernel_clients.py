@@ -27,9 +27,10 @@ PROGRAMS = {
     "nbconvert": ["jupyter-nbconvert", "--to", "notebook", "--execute", "{notebook}"],
     "papermill": ["papermill", "--no-progress-bar", "{notebook}", "{folder}/output.ipynb"],
 }
+# Without a variable, for the first of which a kernel reads all crates. The lesson has some.
 NOTEBOOKS = {
-    "good": ["let one = 1;", "one + 1"],
-    "panics": ["let one = 1;", 'panic!("the sky falls");', "one + 1"],
+    "good": ["fn one() -> u32 { 1 }", "one() + 1"],
+    "panics": ["fn one() -> u32 { 1 }", 'panic!("the sky falls");', "one() + 1"],
 }
 Result = subprocess.CompletedProcess[str]
 
