@@ -38,7 +38,8 @@ enum Company {
 use Company::{Alone, Beside};
 
 /// First those that run alone, in the order of how soon each tells. Of the others the longest comes
-/// first, so that the last two end at about the same time.
+/// first, so that the last of them end at about the same time. The browser runs the lessons, so that the
+/// notebooks, which come behind it, need not run again.
 const CHECKS: &[(&str, Company, Check)] = &[
     ("format", Alone, |paths| {
         cargo(paths, &["fmt", "--check"])?;
@@ -70,8 +71,15 @@ const CHECKS: &[(&str, Company, Check)] = &[
         command.arg(paths.scripts().join("exercises.py"));
         passes(command.arg("--known").arg(executed(paths)))
     }),
-    ("kernel", Beside, |paths| {
-        unittest(paths, &["tests.test_kernel", "tests.test_kernel_editor"])
+    ("browser", Beside, browser),
+    ("spare", Beside, |paths| {
+        let mypy = ["-m", "mypy", "--strict", "--cache-dir=/dev/null"];
+        let package = paths.provisioner().join("course_kernel");
+        passes(command::python(paths).args(mypy).arg(package))?;
+        unittest(paths, &["tests.test_spare"])
+    }),
+    ("grade", Beside, |paths| {
+        unittest(paths, &["tests.test_grade"])
     }),
     ("kernel-clients", Beside, |paths| {
         unittest(
@@ -84,19 +92,15 @@ const CHECKS: &[(&str, Company, Check)] = &[
             ],
         )
     }),
-    ("browser", Beside, browser),
-    ("spare", Beside, |paths| {
-        let mypy = ["-m", "mypy", "--strict", "--cache-dir=/dev/null"];
-        let package = paths.provisioner().join("course_kernel");
-        passes(command::python(paths).args(mypy).arg(package))?;
-        unittest(paths, &["tests.test_spare"])
-    }),
+    ("mpi-cells", Beside, test_mpi::run_cells),
     // Only that all can be measured: figures are for a machine with nothing else to do. The stock
     // kernel is tested here since it compiles where the bench's one does.
     ("bench", Beside, |paths| {
         unittest(paths, &["tests.test_stock", "tests.test_bench"])
     }),
-    ("mpi-cells", Beside, test_mpi::run_cells),
+    ("kernel", Beside, |paths| {
+        unittest(paths, &["tests.test_kernel", "tests.test_kernel_editor"])
+    }),
     ("cells", Beside, |paths| {
         unittest(paths, &["tests.test_cells", "tests.test_process_cells"])
     }),
@@ -109,9 +113,6 @@ const CHECKS: &[(&str, Company, Check)] = &[
                 "tests.test_harness",
             ],
         )
-    }),
-    ("grade", Beside, |paths| {
-        unittest(paths, &["tests.test_grade"])
     }),
     ("launcher", Beside, |paths| {
         unittest(paths, &["tests.test_setup", "tests.test_launcher"])
@@ -134,6 +135,11 @@ const SKIPPED: u8 = 77;
 /// Memory that two checks need side by side, in GiB: one with a spare kernel, which is not prepared
 /// if less than three would remain, and one with two kernels and a browser.
 const MEMORY_FOR_TWO: u64 = 12;
+
+/// The same for three, one of which grades notebooks that take all the memory they are granted.
+///
+/// More than there are cores, since each also waits: for a page, for a limit of time, for processes to end.
+const MEMORY_FOR_THREE: u64 = 20;
 
 /// What a change of a lesson or of the crate needs before it is committed.
 const QUICK: &[&str] = &[
@@ -316,8 +322,16 @@ fn at_once() -> usize {
         .lines()
         .find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
-    let is_enough = kib.is_some_and(|kib| kib >= MEMORY_FOR_TWO << 20);
-    if cores >= 2 && is_enough { 2 } else { 1 }
+    checks_for(cores, kib.unwrap_or_default() >> 20)
+}
+
+fn checks_for(cores: usize, gib: u64) -> usize {
+    match gib {
+        _ if cores < 2 => 1,
+        MEMORY_FOR_THREE.. => 3,
+        MEMORY_FOR_TWO.. => 2,
+        _ => 1,
+    }
 }
 
 fn is_skipped(done: &Done) -> bool {
@@ -468,6 +482,24 @@ mod tests {
         let quick = parse("--quick browser --repeat 5").unwrap();
         assert_eq!(quick.names.len(), QUICK.len() + 1);
         assert_eq!(quick.rounds, 5);
+    }
+
+    #[test]
+    fn a_small_machine_runs_one_check_after_the_other() {
+        let machines = [
+            (1, 64),
+            (2, 8),
+            (2, 11),
+            (2, 12),
+            (8, 19),
+            (2, 23),
+            (64, 512),
+        ];
+        let wanted = [1, 1, 1, 2, 2, 3, 3];
+        assert_eq!(
+            machines.map(|(cores, gib)| checks_for(cores, gib)),
+            wanted
+        );
     }
 
     #[test]
