@@ -29,17 +29,17 @@ type Check = fn(&Paths) -> Result<Outcome>;
 /// Whether a check may run beside another one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Company {
-    /// It uses all cores by itself, or its tests look at the clock.
+    /// It is soon through, or uses what others leave.
     Alone,
-    /// Mostly it waits for one kernel, which uses one core.
+    /// Often it waits. None of its tests depends on how busy the machine is.
     Beside,
 }
 
 use Company::{Alone, Beside};
 
-/// First those that run alone, in the order of how soon each tells. Of the others the longest comes
-/// first, so that the last of them end at about the same time. The browser runs the lessons, so that the
-/// notebooks, which come behind it, need not run again.
+/// First those that tell soon. Of the others the longest come first, so that the last of them end at
+/// about the same time. The browser runs the lessons, so that the notebooks, which come behind all,
+/// need not run again.
 const CHECKS: &[(&str, Company, Check)] = &[
     ("format", Alone, |paths| {
         cargo(paths, &["fmt", "--check"])?;
@@ -61,16 +61,7 @@ const CHECKS: &[(&str, Company, Check)] = &[
             .env("RUSTDOCFLAGS", "-D warnings");
         passes(command.current_dir(paths.root()))
     }),
-    ("crate", Alone, |paths| cargo(paths, &["test"])),
-    ("program", Alone, program),
-    ("mpi", Alone, test_mpi::run),
-    ("mpich", Alone, test_mpi::run_mpich),
-    ("exercises", Alone, |paths| {
-        unittest(paths, &["tests.test_exercises"])?;
-        let mut command = command::python(paths);
-        command.arg(paths.scripts().join("exercises.py"));
-        passes(command.arg("--known").arg(executed(paths)))
-    }),
+    ("crate", Beside, |paths| cargo(paths, &["test"])),
     ("browser", Beside, browser),
     ("spare", Beside, |paths| {
         let mypy = ["-m", "mypy", "--strict", "--cache-dir=/dev/null"];
@@ -92,15 +83,24 @@ const CHECKS: &[(&str, Company, Check)] = &[
             ],
         )
     }),
+    ("mpi", Beside, test_mpi::run),
+    ("mpich", Beside, test_mpi::run_mpich),
     ("mpi-cells", Beside, test_mpi::run_cells),
     // Only that all can be measured: figures are for a machine with nothing else to do. The stock
     // kernel is tested here since it compiles where the bench's one does.
     ("bench", Beside, |paths| {
         unittest(paths, &["tests.test_stock", "tests.test_bench"])
     }),
+    ("exercises", Beside, |paths| {
+        unittest(paths, &["tests.test_exercises"])?;
+        let mut command = command::python(paths);
+        command.arg(paths.scripts().join("exercises.py"));
+        passes(command.arg("--known").arg(executed(paths)))
+    }),
     ("kernel", Beside, |paths| {
         unittest(paths, &["tests.test_kernel", "tests.test_kernel_editor"])
     }),
+    ("program", Beside, program),
     ("cells", Beside, |paths| {
         unittest(paths, &["tests.test_cells", "tests.test_process_cells"])
     }),
@@ -496,10 +496,7 @@ mod tests {
             (64, 512),
         ];
         let wanted = [1, 1, 1, 2, 2, 3, 3];
-        assert_eq!(
-            machines.map(|(cores, gib)| checks_for(cores, gib)),
-            wanted
-        );
+        assert_eq!(machines.map(|(cores, gib)| checks_for(cores, gib)), wanted);
     }
 
     #[test]
