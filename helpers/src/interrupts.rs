@@ -26,7 +26,7 @@ thread_local! {
 /// use helpers::prelude::*;
 /// use std::time::Duration;
 ///
-/// let timing = time!(sleep(Duration::from_millis(20)));
+/// let ((), timing) = measure(|| sleep(Duration::from_millis(20)));
 /// assert!(timing.wall >= Duration::from_millis(20));
 /// ```
 ///

@@ -7,7 +7,8 @@ import unittest
 import cells
 import exercises
 from kernels import LONGEST
-from clone import build_folder, course_kernel
+from clone import build_folder
+from tests import lent
 
 # Mistakes of beginners, and what the compiler says of them. A table in the first exercises tells what
 # to do about it, in the same words.
@@ -65,9 +66,7 @@ class Cells(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.kernel = course_kernel()
-        cls.kernel.__enter__()
-        cls.addClassCleanup(cls.kernel.__exit__)
+        cls.kernel = lent.kernel(__name__)
         cls.kernel.run(cells.LOAD)
         cls.first_figure = cls.kernel.outputs('plot::bars("title", "s", &[("one".to_string(), 1.0)])?')
 

@@ -8,8 +8,9 @@ import unittest
 from pathlib import Path
 
 import cells
-from clone import course_kernel, wait_until
+from clone import wait_until
 from session import LIMIT
+from tests import lent
 from tests.test_process_cells import (
     LEFTOVER_SECONDS,
     SOON,
@@ -51,11 +52,9 @@ def load(kernel):
 
 
 def setUpModule():
-    """Starts one kernel for all tests, since starting one takes long."""
+    """One kernel for all tests, since starting one takes long."""
     global KERNEL
-    KERNEL = course_kernel()
-    KERNEL.__enter__()
-    unittest.addModuleCleanup(KERNEL.__exit__)
+    KERNEL = lent.kernel(__name__)
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")

@@ -7,8 +7,9 @@ import time
 import unittest
 from pathlib import Path
 
-from clone import course_kernel, wait_until
+from clone import wait_until
 from session import LIMIT
+from tests import lent
 from tests.test_mpi_cells import are_gone, job, load
 from tests.test_process_cells import (
     LEFTOVER_SECONDS,
@@ -23,11 +24,9 @@ POOL = "let ranks = MpiPool::new(2)?;"
 
 
 def setUpModule():
-    """Starts one kernel for all tests, since starting one takes long."""
+    """One kernel for all tests, since starting one takes long."""
     global KERNEL
-    KERNEL = course_kernel()
-    KERNEL.__enter__()
-    unittest.addModuleCleanup(KERNEL.__exit__)
+    KERNEL = lent.kernel(__name__)
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")

@@ -12,8 +12,9 @@ from queue import Empty
 import psutil
 
 import cells
-from clone import course_kernel, is_kernel_program, wait_until
+from clone import is_kernel_program, wait_until
 from session import LIMIT
+from tests import lent
 
 # How long a process may be there after whoever needed it is gone. Meant are two seconds; the rest
 # is for machines that stand still at times. What is left for ever is found all the same.
@@ -105,11 +106,9 @@ def plain(shown):
 
 
 def setUpModule():
-    """Starts one kernel for all tests, since starting one takes long."""
+    """One kernel for all tests, since starting one takes long."""
     global KERNEL
-    KERNEL = course_kernel()
-    KERNEL.__enter__()
-    unittest.addModuleCleanup(KERNEL.__exit__)
+    KERNEL = lent.kernel(__name__)
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
