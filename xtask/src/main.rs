@@ -57,8 +57,8 @@ Usage: cargo xtask <command>
   book                make the book: the lessons with their outputs as pages for a browser,
                       in .course/book/html
   grade FOLDER        run the exercise notebooks in a folder, each in a kernel of its own, and
-                      write a table of what was solved: grades.csv and grades.html
-            --out FOLDER, --seconds N, --memory GIB, --jobs N
+                      write what was solved and why not: grades.html, pages to give back, and
+                      tables for Moodle and Canvas; its options: cargo xtask grade --help
   doctor              say what is installed, what is missing, and the command that mends it
 ";
 
