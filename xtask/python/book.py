@@ -29,9 +29,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="cargo xtask book", description=__doc__)
     parser.add_argument("--api", type=Path, required=True, help="what `cargo doc` made")
     parser.add_argument("--out", type=Path, required=True, help="the folder to make it in")
+    parser.add_argument("--exercises", type=Path, help="exercises to take in place of the course's")
     parser.add_argument("--browser", help="the browser to look at it with")
     options = parser.parse_args()
-    pages = build(options.api, options.out)
+    pages = build(options.api, options.out, options.exercises)
     problems = [problem for page in pages_of(pages) for problem in problems_of(page, pages)]
     if options.browser and not problems:
         problems += look(pages, options.browser, options.out / "screenshots")
@@ -41,11 +42,13 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def build(api: Path, out: Path) -> Path:
+def build(api: Path, out: Path, exercises: Path | None = None) -> Path:
     """Puts the sources together, and makes the pages of them; a warning is an error."""
     with tempfile.TemporaryDirectory() as folder:
         sources = Path(folder)
         gather(CLONE, sources)
+        if exercises:
+            shutil.copytree(exercises, sources / "notebooks/exercises", dirs_exist_ok=True)
         shutil.copytree(api, sources / "_extra" / API)
         pages = out / "html"
         shutil.rmtree(pages, ignore_errors=True)

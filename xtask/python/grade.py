@@ -22,7 +22,7 @@ from grading.handed_in import Cell, shown
 from grading.matching import Lesson, lesson_from, lesson_of, plan
 from grading.row import NOT_REACHED, PASSED, Result, Row, plain, rates_of
 from grading.running import STOPPED, Limits, OutOfBounds, run
-from grading.sandbox import Sandbox
+from grading.sandbox import Sandbox, sweep
 from grading.table import KEPT, Table
 
 
@@ -85,6 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         digests={},
         checks={},
     )
+    sweep()
     ended_by_a_signal()
     grade_all(grader, found.notebooks, max(1, options.jobs))
     rows = table.rows.values()
@@ -306,7 +307,10 @@ def summary(row: Row) -> str:
     if not row.results:
         return "; ".join(["not graded", *row.remarks])
     points = f"{plain(row.points)} of {plain(row.of_points)} points"
-    return "; ".join([f"{row.passed} of {len(row.results)}, {points}", *row.why])
+    failed = [str(number) for number, r in enumerate(row.results, 1) if r.word != PASSED]
+    without = [f"without {', '.join(failed)}"] if failed else []
+    found = f"{row.passed} of {len(row.results)}, {points}"
+    return "; ".join([found, *without, *row.remarks])
 
 
 def tell(grader: Grader, count: int) -> None:

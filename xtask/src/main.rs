@@ -12,6 +12,7 @@ mod build_folder;
 mod command;
 mod doctor;
 mod grade;
+mod handout;
 mod kernel;
 mod kernel_program;
 mod lab;
@@ -56,6 +57,8 @@ Usage: cargo xtask <command>
             --out FOLDER   where to write the page and the figure, instead of the clone
   book                make the book: the lessons with their outputs as pages for a browser,
                       in .course/book/html
+  handout [names] --out DIR   write exercises (all, or those named) without their solutions
+            --book   and the book without them, in DIR/book
   grade FOLDER        run the exercise notebooks in a folder, each in a kernel of its own, and
                       write what was solved and why not: grades.html, pages to give back, and
                       tables for Moodle and Canvas; its options: cargo xtask grade --help
@@ -97,6 +100,7 @@ fn dispatch(command: &str, args: &[String]) -> Result<ExitCode> {
         "screenshots" => test::screenshots(&paths),
         "bench" => bench::run(&paths, args),
         "book" => book::run(&paths),
+        "handout" => handout::run(&paths, args),
         "grade" => grade::run(&paths, args),
         "doctor" => doctor::run(&paths),
         // The next four are called by Jupyter and by the kernel launcher, not by people.

@@ -109,7 +109,7 @@ const CHECKS: &[(&str, Company, Check)] = &[
         )
     }),
     ("grade", Beside, |paths| {
-        unittest(paths, &["tests.test_grade"])
+        unittest(paths, &["tests.test_grade", "tests.test_handout"])
     }),
     ("launcher", Beside, |paths| {
         unittest(paths, &["tests.test_setup", "tests.test_launcher"])

@@ -43,8 +43,8 @@ class Result:
     @property
     def why(self) -> str:
         """One line that says why it did not pass."""
-        if self.word == PASSED:
-            return self.remark
+        if self.word in (PASSED, UNTOUCHED):
+            return self.remark or ("" if self.word == PASSED else UNTOUCHED)
         parts = [f"{name} {getattr(self, name)}" for name in PARTS if getattr(self, name)]
         return "; ".join(text for text in [self.remark, ", ".join(parts)] if text)
 

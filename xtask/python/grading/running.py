@@ -14,7 +14,7 @@ import psutil
 import kernels
 from course_kernel.lifeline import VARIABLE, Lifeline
 from grading.matching import Plan, Step
-from grading.row import FAILED, LOOK, MISSING, PARTS, PASSED, UNTOUCHED, Result, Row
+from grading.row import FAILED, LOOK, MISSING, PARTS, PASSED, UNTOUCHED, Row
 from grading.sandbox import size_of
 
 # The variable by which the processes of a notebook are known.

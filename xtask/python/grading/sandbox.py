@@ -3,14 +3,17 @@
 Whatever a cell writes there is gone afterwards, and nobody else's notebook sees it.
 """
 
+import fcntl
 import os
 import shutil
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 from grading.handed_in import OF_TOOLS, is_named_as_notebook
 
+NAME = "course-grade-"
 # What a notebook may bring along.
 MOST_BROUGHT = 1 << 30
 
@@ -23,7 +26,10 @@ class Sandbox:
     """A copy of what lies beside a notebook; `with` deletes it."""
 
     def __init__(self, beside: Path | None, is_ours=lambda path: False):
-        self.root = Path(tempfile.mkdtemp(prefix="course-grade-"))
+        self.root = Path(tempfile.mkdtemp(prefix=NAME))
+        # Held as long as this program lives.
+        self.lock = open(self.root / "lock", "w", encoding="utf-8")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         # As deep as the exercises lie in the clone, so that `../..` leads to nobody else.
         self.folder = self.root / "notebooks/exercises"
         self.temporary = self.root / "tmp"
@@ -52,21 +58,42 @@ class Sandbox:
         return self
 
     def __exit__(self, *_) -> None:
-        """Deletes the folder, also where a cell has made it hard to delete."""
+        """Deletes the folder."""
+        delete(self.root)
+        self.lock.close()
 
-        def unlocked(function, path, _error) -> None:
-            for place in (os.path.dirname(path), path):
-                if os.path.isdir(place) and not os.path.islink(place):
-                    os.chmod(place, stat.S_IRWXU)
-            if function in (os.scandir, os.open, os.listdir):
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                function(path)
 
+def delete(folder: Path) -> None:
+    """Deletes a folder, also where a cell has made it hard to delete."""
+
+    def unlocked(function, path, _error) -> None:
+        for place in (os.path.dirname(path), path):
+            if os.path.isdir(place) and not os.path.islink(place):
+                os.chmod(place, stat.S_IRWXU)
+        if function in (os.scandir, os.open, os.listdir):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            function(path)
+
+    try:
+        shutil.rmtree(folder, onerror=unlocked)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Deletes what a grader has left that was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{NAME}*"):
         try:
-            shutil.rmtree(self.root, onerror=unlocked)
+            with open(folder / "lock", encoding="utf-8") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                delete(folder)
+        except FileNotFoundError:
+            # It may be about to be locked.
+            if time.time() - folder.lstat().st_mtime > 60:
+                delete(folder)
         except OSError:
-            shutil.rmtree(self.root, ignore_errors=True)
+            continue
 
 
 def brought_from(folder: Path, is_ours) -> list[Path]:

@@ -472,6 +472,22 @@ class Sandboxes(unittest.TestCase):
             self.assertFalse(box.root.exists())
             self.assertEqual((folder / "b.csv").read_text(), "b.csv")
 
+    def test_what_a_killed_grader_left_is_swept_and_no_more(self):
+        with (
+            tempfile.TemporaryDirectory() as temporary,
+            mock.patch.object(tempfile, "tempdir", temporary),
+        ):
+            left = sandbox.Sandbox(None)
+            left.lock.close()
+            with sandbox.Sandbox(None) as box:
+                Path(temporary, "course-grade-new").mkdir()
+                sandbox.sweep()
+                self.assertFalse(left.root.exists())
+                self.assertTrue(box.folder.exists())
+            self.assertEqual(
+                [path.name for path in Path(temporary).iterdir()], ["course-grade-new"]
+            )
+
 
 class Students(unittest.TestCase):
     def test_whose_it_is(self):
@@ -656,7 +672,7 @@ class Files(unittest.TestCase):
             [*command, "--course", self.course, "--jobs", "1", *arguments],
             capture_output=True,
             cwd=CLONE / "xtask/python",
-            env=os.environ | environment,
+            env=os.environ | {"TMPDIR": str(self.course)} | environment,
             errors="replace",
             timeout=60,
         )
@@ -714,7 +730,9 @@ class Files(unittest.TestCase):
         nbformat.write(handed_in(), self.course / "01_numbers.ipynb")
         graded = self.grade()
         self.assertEqual(
-            graded.stdout.splitlines()[0], "a.ipynb: 0 of 2, 0 of 2 points", graded.stderr
+            graded.stdout.splitlines()[0],
+            "a.ipynb: 0 of 2, 0 of 2 points; without 1, 2",
+            graded.stderr,
         )
 
     def test_what_is_unchanged_is_kept(self):
