@@ -47,6 +47,7 @@ Usage: cargo xtask <command>
                       notebooks/exercises/solved/
             --tidy   clear the outputs of exercises and write them in the course's form instead
   test [checks]       set up, then run every check there is, or those named
+  test exercises NAMES   the exercises of the lessons that are named only
   screenshots         make the pictures of README.md anew, in a browser
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
                       measure all (about 25 minutes) and write BENCHMARKS.md and its figure;
@@ -96,6 +97,7 @@ fn dispatch(command: &str, args: &[String]) -> Result<ExitCode> {
         "lab" => lab::run(&paths, args),
         "notebooks" => notebooks::run(&paths, args),
         "solutions" => notebooks::solutions(&paths, args),
+        "test" if notebooks::are_exercises(args) => notebooks::exercises(&paths, &args[1..]),
         "test" => test::run(&paths, args),
         "screenshots" => test::screenshots(&paths),
         "bench" => bench::run(&paths, args),

@@ -6,7 +6,7 @@ PASSED, PARTLY, FAILED = "passed", "partly", "failed"
 UNTOUCHED, LOOK, MISSING = "as handed out", "look at this one", "missing"
 NOT_REACHED = "not reached"
 # What the verdict of a check says where an answer is not right.
-PARTS = ["called", "expected", "came", "hint"]
+PARTS = ["called", "expected", "came", "hint", "more"]
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Result:
     expected: str = ""
     came: str = ""
     hint: str = ""
+    more: str = ""
     # What its cell said when it ran, all of it.
     error: str = ""
     # The number of its cell in the notebook.

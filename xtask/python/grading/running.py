@@ -335,7 +335,7 @@ def parts_of(verdict: str) -> dict[str, str]:
 
     A part of several lines ends where the next one begins.
     """
-    beginning = re.compile(rf"^  ({'|'.join(PARTS)}) +", re.MULTILINE)
+    beginning = re.compile(rf"^  ({'|'.join(PARTS)}|remark) +", re.MULTILINE)
     found = list(beginning.finditer(verdict))
     ends = [*(part.start() for part in found), len(verdict)][1:]
     return {part[1]: verdict[part.end() : end].strip() for part, end in zip(found, ends)}
@@ -343,7 +343,7 @@ def parts_of(verdict: str) -> dict[str, str]:
 
 def not_checked(verdict: str) -> list[str]:
     """The words of a check that could not be made."""
-    return [verdict, verdict] if verdict.startswith("Not checked") else []
+    return [first_line(verdict), verdict] if verdict.startswith("Not checked") else []
 
 
 def memory_of(process: psutil.Process) -> int:

@@ -24,7 +24,7 @@ import grade
 from clone import CLONE, launcher, wait_until
 from exercises import FOLDER
 from grading import handed_in as reading
-from grading import matching, page, platforms, row, rust, sandbox, students, table
+from grading import matching, page, platforms, row, running, rust, sandbox, students, table
 from grading.row import PASSED
 
 LOAD = ':dep helpers = { path = "../../helpers" }\nuse helpers::prelude::*;'
@@ -554,6 +554,39 @@ def some_row(file="Ada/01.ipynb", words=(row.PASSED, row.FAILED), **more):
         result.checks, result.of_checks = 1, 2
         result.score(is_partial=True)
     return row.Row(file, "Ada", more.pop("known", {}), "01_numbers", results, **more)
+
+
+class Verdicts(unittest.TestCase):
+    def test_the_parts_of_a_verdict(self):
+        verdict = (
+            "Not yet.\n  called    f()\n  expected  [\n  1]\n  came      2\n"
+            "  hint      a nudge\n  more      a line"
+        )
+        parts = running.parts_of(verdict)
+        self.assertEqual(
+            parts,
+            {
+                "called": "f()",
+                "expected": "[\n  1]",
+                "came": "2",
+                "hint": "a nudge",
+                "more": "a line",
+            },
+        )
+        self.assertEqual(
+            running.parts_of("Right. The check passed.\n  remark    x"), {"remark": "x"}
+        )
+        self.assertEqual(running.parts_of(""), {})
+        self.assertEqual(running.not_checked("Not checked: no\nmore")[0], "Not checked: no")
+
+    def test_what_went_wrong_in_one_line(self):
+        report = (
+            "mismatched types\nerror[E0308]\n 1 │ fn a()\n   │ ---\n 2 │     b\n   │     ^ here"
+        )
+        came = running.Came("", "CompileError", "mismatched types", report)
+        self.assertEqual(came.words, "mismatched types (line 2)")
+        self.assertEqual(running.Came("", "Panic", "no luck", "").words, "a panic: no luck")
+        self.assertEqual(running.Came().words, "")
 
 
 class Tables(unittest.TestCase):

@@ -1,11 +1,13 @@
-"""Exercises without their solutions."""
+"""Exercises without their solutions, and what is said of the form of a notebook."""
 
 import contextlib
 import io
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
+import exercises
 import handout
 from exercises import FOLDER, exercises_of, load, solutions_of
 from execute import read
@@ -97,3 +99,51 @@ class Handout(unittest.TestCase):
                 self.assertEqual(status, 1, said)
                 self.assertIn(expected, said)
                 self.assertFalse((self.folder / "exercises").exists())
+
+
+class Form(unittest.TestCase):
+    """Two lessons, the second of which is broken."""
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name)
+        self.notebook = load(FOLDER / "01_multiprocessing.ipynb")[0]
+        self.write("01_multiprocessing")
+
+    def write(self, name):
+        text = to_text(normalise(self.notebook))
+        (self.folder / f"{name}.ipynb").write_text(text, encoding="utf-8")
+
+    def said(self, *arguments):
+        """What is said, while no kernel may start."""
+        out = io.StringIO()
+        ran = mock.patch.object(exercises, "execute", side_effect=AssertionError("was run"))
+        with contextlib.redirect_stdout(out), ran:
+            status = exercises.main(["--folder", str(self.folder), *arguments])
+        self.assertEqual(status, 1, out.getvalue())
+        return out.getvalue()
+
+    def test_the_form_of_all_is_looked_at_before_any_kernel_starts(self):
+        del self.notebook.cells[4]
+        self.write("02_broken")
+        for arguments in [[], ["--tidy"]]:
+            said = self.said(*arguments)
+            self.assertIn("02_broken: FAILED: there is no check behind exercise '1 · Len", said)
+            self.assertIn("failed: 02_broken", said)
+
+    def test_the_mended_form_is_named(self):
+        for heading in ["## 1 - Lengths", "## 1. Lengths", "# 1 · Lengths", "### 1: Lengths"]:
+            self.notebook.cells[2].source = f"{heading}\n\nThe task."
+            self.write("02_broken")
+            said = self.said()
+            self.assertIn(f"in place of `{heading}` write `## 1 · Lengths`", said)
+        self.notebook.cells[2].source = "## 1 · Lengths"
+        for title in ["1 - Lengths", "2 · Lengths", "1. lengths"]:
+            solution = next(cell for cell in self.notebook.cells if "<summary>1" in cell.source)
+            before = solution.source
+            solution.source = before.replace("1 · Lengths", title)
+            self.write("02_broken")
+            said = self.said()
+            self.assertIn(f"<summary>{title}</summary> write 1 · Lengths", said)
+            solution.source = before
