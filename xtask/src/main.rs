@@ -20,6 +20,7 @@ mod mpi;
 mod no_mpi;
 mod notebooks;
 mod paths;
+mod renew;
 mod runner;
 mod rust_src;
 mod setup;
@@ -63,6 +64,9 @@ Usage: cargo xtask <command>
   grade FOLDER        run the exercise notebooks in a folder, each in a kernel of its own, and
                       write what was solved and why not: grades.html, pages to give back, and
                       tables for Moodle and Canvas; its options: cargo xtask grade --help
+  renew python        write the lists of Python packages anew, with the newest versions
+  renew crates        take the newest versions of the crates
+  renew kernel [VERSION]   take the newest evcxr, or this one
   doctor              say what is installed, what is missing, and the command that mends it
 ";
 
@@ -104,6 +108,7 @@ fn dispatch(command: &str, args: &[String]) -> Result<ExitCode> {
         "book" => book::run(&paths),
         "handout" => handout::run(&paths, args),
         "grade" => grade::run(&paths, args),
+        "renew" => renew::run(&paths, args),
         "doctor" => doctor::run(&paths),
         // The next four are called by Jupyter and by the kernel launcher, not by people.
         "kernel" => kernel::launch(&paths, args),

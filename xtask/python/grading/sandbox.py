@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 from grading.handed_in import OF_TOOLS, is_named_as_notebook
+from notebooks import CLONE
 
 NAME = "course-grade-"
+TOOLCHAIN = CLONE / "rust-toolchain.toml"
 # What a notebook may bring along.
 MOST_BROUGHT = 1 << 30
 
@@ -36,6 +38,9 @@ class Sandbox:
         try:
             self.folder.mkdir(parents=True)
             self.temporary.mkdir()
+            # As the clone says which Rust to take, so does this folder.
+            if TOOLCHAIN.exists():
+                shutil.copy(TOOLCHAIN, self.root)
             self.size = 0
             if beside:
                 self.bring(beside, self.folder, is_ours)
