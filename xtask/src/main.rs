@@ -56,6 +56,7 @@ Usage: cargo xtask <command>
                       spare
             --repeat N   turns of each (21; 3 of each kernel)
             --quick      one small turn, only to see whether all can be measured
+            --write      renew the section of the suite that is named
             --out FOLDER   where to write the page and the figure, instead of the clone
   book                make the book: the lessons with their outputs as pages for a browser,
                       in .course/book/html

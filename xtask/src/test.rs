@@ -105,6 +105,7 @@ const CHECKS: &[(&str, Company, Check)] = &[
                 "tests.test_normalise",
                 "tests.test_browser",
                 "tests.test_harness",
+                "tests.test_pages",
             ],
         )
     }),
