@@ -2,18 +2,22 @@
 
 import contextlib
 import io
+import shutil
 import tempfile
 import unittest
 from pathlib import Path
 from unittest import mock
 
+import book
 import exercises
 import handout
 from exercises import FOLDER, exercises_of, load, solutions_of
 from execute import read
 from grading.handed_in import read as cells_of
 from grading.matching import lesson_from, plan
+
 from normalise import normalise, to_text
+from notebooks import CLONE
 
 
 class Handout(unittest.TestCase):
@@ -62,6 +66,20 @@ class Handout(unittest.TestCase):
         status, said = self.hand_out("01_multiprocessing")
         self.assertEqual((status, path.read_bytes()), (1, before))
         self.assertIn("--out", said)
+
+    def test_the_book_has_no_answers(self):
+        self.hand_out()
+        sources = self.folder / "book"
+        (sources / "notebooks").mkdir(parents=True)
+        for name in ["answers.md", "goals.md", "index.md"]:
+            shutil.copy(CLONE / "book" / name, sources)
+        shutil.copytree(FOLDER, sources / "notebooks/exercises")
+        book.hand_out(sources, self.folder / "exercises")
+        self.assertFalse((sources / "answers.md").exists())
+        self.assertNotIn("answers", (sources / "index.md").read_text(encoding="utf-8"))
+        self.assertIn("goals", (sources / "index.md").read_text(encoding="utf-8"))
+        for path in (sources / "notebooks/exercises").glob("*.ipynb"):
+            self.assertNotIn("<details>", path.read_text(encoding="utf-8"))
 
     def changed(self, change):
         """What comes of handing out a lesson that was changed."""
