@@ -128,15 +128,21 @@ const SKIPPED: u8 = 77;
 /// if less than three would remain, and one with two kernels and a browser.
 const MEMORY_FOR_TWO: u64 = 12;
 
+/// Checks that ask for no kernel and no Python: before them, nothing is set up.
+const WITHOUT_SETUP: [&str; 4] = ["format", "clippy", "docs", "crate"];
+
 /// Runs all checks, or those whose names are given.
 pub fn run(paths: &Paths, names: &[String]) -> Result<()> {
     for name in names {
         find(name)?;
     }
-    setup::run(paths)?;
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
-    // Now, since it would disturb a check that runs beside.
-    setup::add_packages(paths, "test")?;
+    let needs_setup = |&(name, ..): &(&str, _, _)| wanted(name) && !WITHOUT_SETUP.contains(&name);
+    if CHECKS.iter().any(needs_setup) {
+        setup::run(paths)?;
+        // Now, since it would disturb a check that runs beside.
+        setup::add_packages(paths, "test")?;
+    }
     for user in ["bench", "book"] {
         if wanted(user) {
             setup::add_packages(paths, user)?;
