@@ -74,7 +74,7 @@ macro_rules! check {
         $crate::check::run_of(
             ::std::stringify!($body),
             |$check: &mut $crate::check::Check<'_>| -> $crate::check::Outcome {
-                let () = $body;
+                $body;
                 ::std::result::Result::Ok(())
             },
         )
@@ -195,7 +195,10 @@ pub struct Check<'n> {
 impl<'n> Check<'n> {
     /// Says what is called next, as the reader would write it: `squares(&pool, vec![1, 2])`.
     pub fn on(&mut self, call: impl Display) -> &mut Self {
-        self.write(|note| note.call = short(format_args!("{call}")))
+        self.write(|note| {
+            note.call = short(format_args!("{call}"));
+            note.expected.clear();
+        })
     }
 
     /// Says what may help if one of the next checks fails: a question, or a [pair](Hint) of a question and
@@ -218,6 +221,9 @@ impl<'n> Check<'n> {
         expected: R,
         answer: impl FnOnce() -> R,
     ) -> Judged<'_, 'n, R> {
+        if self.came.is_some() {
+            return Judged::right(self);
+        }
         self.write(|note| note.expected = short(format_args!("{expected:?}")));
         match self.run(answer) {
             Some(came) => {
@@ -230,6 +236,9 @@ impl<'n> Check<'n> {
 
     /// Calls the answer; its result may differ from `expected` by a millionth of it, or by 1e-12.
     pub fn close(&mut self, expected: f64, answer: impl FnOnce() -> f64) -> Judged<'_, 'n, f64> {
+        if self.came.is_some() {
+            return Judged::right(self);
+        }
         self.write(|note| note.expected = short(format_args!("{expected:?}")));
         match self.run(answer) {
             Some(came) => {
