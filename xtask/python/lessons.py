@@ -1,12 +1,12 @@
-"""What the lessons promise their readers, told from the files alone: how long a lesson and its cells are,
-and that each piece of Rust is explained where it is first used.
+"""What the lessons promise their readers, told from the files alone: how long a lesson and its
+cells are, and that each piece of Rust is explained where it is first used.
 
-    lessons.py [names]    says of each lesson what is used in a cell and explained nowhere before it
+    lessons.py [names]    names what a cell uses and no text before it explains
 
-A piece of Rust (a method, a macro, a type, a sign) counts as explained if it stands as code in an item
-of a list (`- …`), in a text before the cell or in the one right behind it, in this lesson or in one
-before it. For what the course's own crates bring, any sentence will do. A cell behind the words of
-`NO_NEED` is not looked at; a lesson may have one such cell.
+A piece of Rust (a method, a macro, a type, a sign) counts as explained if it stands as code in an
+item of a list (`- …`), in a text before the cell or in the one right behind it, in this lesson or
+in one before it. For what the course's own crates bring, any sentence will do. A cell behind the
+words of `NO_NEED` is not looked at; a lesson may have one such cell.
 """
 
 import functools
@@ -26,8 +26,8 @@ MOST_LINES = 25
 NO_NEED = "You need not follow each line"
 
 KEYWORDS = (
-    "let mut fn for in while loop match if else return break continue const static struct enum impl "
-    "use type move as ref where dyn unsafe async await self"
+    "let mut fn for in while loop match if else return break continue const static struct enum "
+    "impl use type move as ref where dyn unsafe async await self"
 ).split()
 # Signs that are no words: name, and what finds them in code whose strings and comments are gone.
 SIGNS = {
@@ -158,7 +158,8 @@ def is_own(piece):
 
 
 def unexplained(notebooks):
-    """For each notebook, in this order: `(cell, pieces)` for each cell that uses what nobody explained."""
+    """For each notebook, in this order: its name, and `(cell, pieces)` for each cell that uses
+    what nobody explained."""
     items, named, defined = set(), set(), set()
     for name, cells in notebooks:
         problems, before = [], ""

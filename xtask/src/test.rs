@@ -109,6 +109,10 @@ const CHECKS: &[(&str, Company, Check)] = &[
             ],
         )
     }),
+    // That the stored outputs bear the prose out, which only a machine with nothing else to do gives.
+    ("claims", Beside, |paths| {
+        unittest(paths, &["tests.test_claims"])
+    }),
     ("grade", Beside, |paths| {
         unittest(paths, &["tests.test_grade"])
     }),

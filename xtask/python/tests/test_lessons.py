@@ -1,4 +1,4 @@
-"""That the lessons keep what they promise their readers, and that the checks of it see what they should."""
+"""That the lessons keep what they promise, and that the checks of it see what they should."""
 
 import unittest
 
@@ -120,10 +120,16 @@ class Pieces(unittest.TestCase):
 class Explanations(unittest.TestCase):
     def test_what_nobody_explained_is_named(self):
         self.assertEqual(unexplained(code("list.fold(0, f)")), {".fold()"})
-        self.assertEqual(unexplained(markdown("We use `.fold`."), code("list.fold(0, f)")), {".fold()"})
+        self.assertEqual(
+            unexplained(markdown("We use `.fold`."), code("list.fold(0, f)")), {".fold()"}
+        )
 
     def test_an_item_of_a_list_explains(self):
-        for item in ["- `.fold` adds up.", "- **`list.fold(0, f)`** adds\n  up.", "- It is `.fold(…)`."]:
+        for item in [
+            "- `.fold` adds up.",
+            "- **`list.fold(0, f)`** adds\n  up.",
+            "- It is `.fold(…)`.",
+        ]:
             self.assertEqual(unexplained(markdown(item), code("list.fold(0, f)")), set())
 
     def test_the_text_right_behind_explains_and_a_later_one_does_not(self):
