@@ -447,6 +447,19 @@ CLAIMS = {
             10,
         ),
     ],
+    "05b_more_mpi": [
+        Claim("Rank 1 comes last.", "any_process", says(r"\[\d, \d, 1\]"), 1),
+        Claim("The area is 9.", "any_process", lambda o: o.number(rf"\({NUMBER}"), 8.999, 9.001),
+        Claim("2, 12, 22: what every rank had", "all_to_all_into", says(r"\[2, 12, 22\]"), 1),
+        Claim("the sum of the group's ranks is 9", "split_by_color", says(r"\(1, 2, 9\)"), 1),
+        Claim(
+            "above it is rank 0, below it nobody",
+            "create_cartesian",
+            says(r"rank 3: up Some\(0\), down None, left Some\(5\)"),
+            1,
+        ),
+        Claim("All sixteen, in order.", "write_part(world).expect", says(r"0\.0, .* 15\.0\]"), 1),
+    ],
     "06_design": [
         Claim(
             "hardly matters. Reading and sorting take the time",
