@@ -118,6 +118,28 @@ class Interrupts(Harmed):
         self.interrupted(code, lambda reply: "begun" in reply.stdout)
         self.assertEqual(self.shows("1 + 1"), "2")
 
+    def test_sleep(self) -> None:
+        code = 'println!("begun");\nsleep(std::time::Duration::from_secs(60));'
+        for by in ["message", "signal"]:
+            with self.subTest(by):
+                self.interrupted(code, lambda reply: "begun" in reply.stdout, by)
+                self.assert_goes_on(with_variables=True)
+
+    def test_pool_map_keeps_variables_where_tasks_sleep_or_are_short(self) -> None:
+        # By default a worker takes 100 tasks of 0.2 seconds in a chunk.
+        self.passes("let pool = Pool::new(2)?;")
+        for task in ["sleep", "std::thread::sleep"]:
+            for call in ["pool", "pool.chunk_size(1)?"]:
+                time, items = ("from_secs(60)", 4) if task == "sleep" else ("from_millis(200)", 800)
+                with self.subTest(f"{task} {call}"):
+                    code = (
+                        f'println!("begun");\nlet slept = {call}.map('
+                        f"|_: u32| {task}(std::time::Duration::{time}), 0..{items});"
+                    )
+                    self.interrupted(code, lambda reply: "begun" in reply.stdout)
+                    self.assert_goes_on(with_variables=True)
+                    self.assertEqual(self.shows("pool.map(|x| x + 1, [1, 2])"), "[2, 3]")
+
     def test_cells_queued_behind_do_not_run(self) -> None:
         first = self.kernel.send('println!("begun");\nfor _ in progress(0..1000) { ' + SLEEP + " }")
         others = [self.kernel.send(code) for code in ['println!("ran");', "2"]]
