@@ -14,7 +14,7 @@ use std::fmt;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::pool::remote::board::cpu_time_of_workers;
+use crate::pool::remote::scoreboard::cpu_time_of_workers;
 use crate::pool::{Pool, PoolError};
 use crate::timing::{cpu_time, measure};
 
