@@ -110,10 +110,15 @@ const CHECKS: &[(&str, Company, Check)] = &[
             &[
                 "tests.test_normalise",
                 "tests.test_browser",
+                "tests.test_lessons",
                 "tests.test_harness",
                 "tests.test_pages",
             ],
         )
+    }),
+    // That the stored outputs bear the prose out, which only a machine with nothing else to do gives.
+    ("claims", Beside, |paths| {
+        unittest(paths, &["tests.test_claims"])
     }),
     ("launcher", Beside, |paths| {
         unittest(paths, &["tests.test_setup", "tests.test_launcher"])
