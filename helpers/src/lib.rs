@@ -126,14 +126,12 @@ pub mod environment;
 pub mod input;
 #[doc(hidden)]
 pub mod internals;
-mod interrupts;
 mod notebook;
 pub mod plot;
 pub mod pool;
 pub mod prelude;
 pub mod progress;
 pub mod reduce;
-mod runner;
 pub mod show;
 pub mod stats;
 pub mod timeline;
@@ -142,7 +140,7 @@ pub mod timing;
 pub use compare::{fastest, in_turns, speedups, times_of};
 pub use environment::environment;
 pub use input::input;
-pub use interrupts::sleep;
+pub use notebook::interrupts::sleep;
 pub use plot::Figure;
 pub use pool::processes::program::init_process_pools;
 pub use pool::{
