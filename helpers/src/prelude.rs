@@ -1,6 +1,7 @@
 //! What a lesson needs: `use helpers::prelude::*;`
 
 pub use crate::check;
+pub use crate::compare::{fastest, in_turns, speedups, times_of};
 pub use crate::environment::environment;
 pub use crate::input::input;
 pub use crate::notebook::interrupts::sleep;
