@@ -1,5 +1,7 @@
 //! How a job ended, as its ranks and its launcher tell it.
 
+use nix::sys::signal::Signal;
+
 /// The end of a job that did not come to its good end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct End {
@@ -24,7 +26,14 @@ pub(crate) fn account(words: &str) -> Account {
     let fatal = fatal_error(&lines);
     // It breaks its own lines anywhere.
     let words = &words.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let (None, Some((task, how))) = (&fatal, by_srun(&lines)) {
+        return Account {
+            rank: Some(task),
+            how: Some(how),
+        };
+    }
     let how = fatal
+        .or_else(|| cannot_begin(&lines))
         .or_else(|| signal(words).map(signal_in_words))
         .or_else(|| exit_code(words).map(exit_in_words));
     Account {
@@ -68,6 +77,61 @@ fn exit_code(words: &str) -> Option<i32> {
     None
 }
 
+/// `srun: error: n2: task 2: Aborted` says Slurm of the first, and of others that it has ended, by
+/// `tasks 0-1: Killed`, at the same time.
+fn by_srun(lines: &[String]) -> Option<(usize, String)> {
+    let told = |line: &String| {
+        let (_, rest) = line.split_once("srun: error: ")?;
+        let (_, rest) = rest.split_once(": task ")?;
+        let (task, what) = rest.split_once(": ")?;
+        let what = what.trim_end_matches(" (core dumped)");
+        let how = match what.strip_prefix("Exited with exit code ") {
+            Some(code) => exit_in_words(code.parse().ok()?),
+            None => {
+                let (_, signal) = SIGNALS.iter().find(|(name, _)| *name == what)?;
+                signal_in_words(*signal as i32)
+            }
+        };
+        Some((task.parse().ok()?, how))
+    };
+    lines.iter().find_map(told)
+}
+
+/// What the C library calls signals that end a program.
+const SIGNALS: &[(&str, Signal)] = &[
+    ("Aborted", Signal::SIGABRT),
+    ("Killed", Signal::SIGKILL),
+    ("Segmentation fault", Signal::SIGSEGV),
+    ("Bus error", Signal::SIGBUS),
+    ("Illegal instruction", Signal::SIGILL),
+    ("Floating point exception", Signal::SIGFPE),
+    ("Terminated", Signal::SIGTERM),
+];
+
+/// What a rank says that ends before it is one.
+fn cannot_begin(lines: &[String]) -> Option<String> {
+    let told = |line: &String| Some(line.split_once(CANNOT_BEGIN)?.1.trim().to_owned());
+    let why = lines.iter().find_map(told)?;
+    Some(format!("it cannot begin: {why}"))
+}
+
+pub(crate) const CANNOT_BEGIN: &str = "a rank cannot begin: ";
+
+/// What the first process of a rank says where it finds no program: see `program`.
+pub(crate) fn missing_program(words: &str) -> Option<String> {
+    let line = words.lines().find(|line| line.contains(NO_PROGRAM))?;
+    // A launcher may put something before it.
+    let start = line.find("on ")?;
+    Some(format!(
+        "{}. All nodes must see it under this path: put it into a folder that they share, or copy \
+         it to each, in a batch script by `sbcast`",
+        line[start..].trim_end()
+    ))
+}
+
+/// Behind "on HOST", before the path.
+pub(crate) const NO_PROGRAM: &str = " there is no program ";
+
 fn leading_number(text: &str) -> Option<i32> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
@@ -76,7 +140,6 @@ fn leading_number(text: &str) -> Option<i32> {
 }
 
 fn signal_in_words(number: i32) -> String {
-    use nix::sys::signal::Signal;
     let Ok(signal) = Signal::try_from(number) else {
         return format!("its process was ended by signal {number}");
     };
@@ -150,6 +213,30 @@ mod tests {
         assert_eq!(told.rank, Some(1));
         assert!(told.how.clone().unwrap().contains("SIGKILL"), "{told:?}");
         assert_eq!(account("all is well"), Account::default());
+        let begins = "a rank cannot begin: no way\n   Process name: [x,1]\n   Exit code: 1\n";
+        let told = account(begins);
+        assert_eq!(told.how.unwrap(), "it cannot begin: no way");
+    }
+
+    #[test]
+    fn an_account_of_slurm_is_understood() {
+        let words = "slurmstepd-n1: error: *** STEP 14.0 ON n1 CANCELLED ***\n\
+                     srun: error: n1: tasks 0-1: Killed\n\
+                     srun: error: n2: task 2: Aborted (core dumped)\n";
+        let told = account(words);
+        assert_eq!(told.rank, Some(2));
+        assert!(told.how.unwrap().contains("SIGABRT"));
+        let told = account("srun: error: n2: task 3: Exited with exit code 16");
+        assert_eq!(told.rank, Some(3));
+        assert!(told.how.unwrap().contains("status 16"));
+    }
+
+    #[test]
+    fn a_missing_program_is_told_with_its_host() {
+        let words = "srun: something\n[1,3]<stderr>: on n2 there is no program /home/me/primes\n";
+        let told = missing_program(words).unwrap();
+        assert!(told.starts_with("on n2 there is no program /home/me/primes. "));
+        assert_eq!(missing_program("all is well"), None);
     }
 
     #[test]

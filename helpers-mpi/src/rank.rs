@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, process};
 
@@ -14,7 +15,9 @@ use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 use nix::sys::signal::SigSet;
 
+use crate::end::CANNOT_BEGIN;
 use crate::error::MpiError;
+use crate::folder::Folder;
 use crate::function;
 use crate::link::{Channel, Errand, Function, JOB, Report, Role};
 use crate::pool::RING;
@@ -60,7 +63,7 @@ pub(crate) fn serve() -> ! {
         Ok(()) => process::exit(0),
         Err(error) => {
             // The launcher passes it on.
-            eprintln!("a rank cannot begin: {error}");
+            eprintln!("{CANNOT_BEGIN}{error}");
             process::exit(1)
         }
     }
@@ -111,10 +114,38 @@ pub(crate) fn initialize() -> io::Result<Universe> {
     let mut signals = SigSet::empty();
     signals.add(RING);
     signals.thread_block()?;
+    keep_files_together();
     let initialized = mpi::initialize_with_threading(Threading::Serialized);
     let (universe, _) =
         initialized.ok_or_else(|| io::Error::other("MPI is initialised already"))?;
     Ok(universe)
+}
+
+/// The places of files by which Open MPI's ranks of one host exchange messages, in version 5 and 4.
+/// Ranks that are killed leave them behind.
+const PLACES: &[&str] = &[
+    "OMPI_MCA_btl_sm_backing_directory",
+    "OMPI_MCA_btl_vader_backing_directory",
+];
+
+/// Has the files of this rank go with it, however it ends, unless a launcher sees to that.
+fn keep_files_together() {
+    static FOLDER: OnceLock<Folder> = OnceLock::new();
+
+    let is_open_mpi = mpi::environment::library_version().is_ok_and(|v| v.contains("Open MPI"));
+    if !is_open_mpi || PLACES.iter().any(|name| env::var_os(name).is_some()) {
+        return;
+    }
+    // Where none can be made, the library finds a place of its own.
+    let Ok(folder) = Folder::new(1) else {
+        return;
+    };
+    for name in PLACES {
+        // SAFETY: this process has only begun, and no other thread of it reads variables.
+        unsafe { env::set_var(name, folder.path()) };
+    }
+    // It outlives all else of the process.
+    let _ = FOLDER.set(folder);
 }
 
 pub(crate) fn host() -> String {

@@ -60,6 +60,7 @@ const CHECKS: &[(&str, Company, Check)] = &[
     ("crate", Alone, |paths| cargo(paths, &["test"])),
     ("program", Alone, program),
     ("mpi", Alone, test_mpi::run),
+    ("slurm", Alone, test_mpi::run_on_slurm),
     ("notebooks", Alone, |paths| {
         let script = paths.scripts().join("notebooks.py");
         passes(command::python(paths).arg(script).arg("--check"))

@@ -1,9 +1,11 @@
-//! The checks `mpi` and `mpi-cells`: `helpers-mpi` with each of two MPI libraries, and in cells.
+//! The checks `mpi`, `slurm` and `mpi-cells`: `helpers-mpi` with each of two MPI libraries, on a Slurm,
+//! and in cells.
 
 use std::fs;
 use std::process::Command;
 
 use crate::Result;
+use crate::command;
 use crate::mpi::{self, Mpi, Which};
 use crate::paths::Paths;
 use crate::test::{Outcome, passes, unittest};
@@ -47,6 +49,31 @@ pub fn run(paths: &Paths) -> Result<Outcome> {
     test.arg("test").args(package).args(["--lib", "--tests"]);
     test.env("CARGO_TARGET_DIR", &folder);
     passes(test.env(OTHER, usual.launcher()))
+}
+
+/// Runs programs and a notebook on a Slurm of the test's own.
+pub fn run_on_slurm(paths: &Paths) -> Result<Outcome> {
+    let mpi = match mpi::find(paths, Which::Usual) {
+        Ok(mpi) => mpi,
+        Err(missing) => return Ok(skipped(missing)),
+    };
+    let mut ask = command::python(paths);
+    let answer = ask.arg(paths.scripts().join("slurm.py")).output()?;
+    if !answer.status.success() {
+        let why = String::from_utf8_lossy(&answer.stderr).into_owned();
+        return Err(format!("slurm.py: {why}").into());
+    }
+    let missing = String::from_utf8_lossy(&answer.stdout);
+    if !missing.trim().is_empty() {
+        return Ok(Outcome::Skipped(missing.trim().to_owned()));
+    }
+    forget_other_library(paths, &mpi)?;
+    let mut build = cargo(paths, &mpi);
+    passes(build.args(["build", "-p", "helpers-mpi", "--examples"]))?;
+    let mut test = command::python(paths);
+    test.args(["-m", "unittest", "--verbose", "tests.test_slurm"]);
+    mpi.lend_to(test.current_dir(paths.scripts()));
+    passes(&mut test)
 }
 
 /// Runs all cells that need an MPI library.
