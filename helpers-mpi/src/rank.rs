@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, process};
 
-use helpers::internals::{Desk, caught};
+use helpers::internals::{caught, prepare};
 use mpi::Threading;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
@@ -89,7 +89,7 @@ fn be_rank() -> io::Result<()> {
     match errand.role {
         Role::Run => {
             // The error will tell of a panic, so it is not reported here.
-            let _ = Desk::open();
+            prepare();
             // Without an owner the thread that listens ends this process.
             let function = to_run.recv().map_err(io::Error::other)?;
             watch::report(&run(&function, &world))?;

@@ -167,7 +167,7 @@ mod tests {
         interrupts.check();
         COUNT.store(2, Ordering::Relaxed);
         let panic = catch_unwind(|| interrupts.check()).unwrap_err();
-        assert_eq!(crate::pool::threads::panic_message(&*panic), "interrupted");
+        assert_eq!(crate::pool::panic::panic_message(&*panic), "interrupted");
     }
 
     #[test]

@@ -5,20 +5,18 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{any::Any, io, thread, vec};
+use std::{io, thread, vec};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::chunk::{checked_chunk_size, default_chunk_size};
+use super::chunk::{checked_chunk_size, checked_workers, default_chunk_size};
 use super::handle::{Job, Runner, task};
 use super::imap::Way;
+use super::panic::panic_message;
 use super::{Imap, JoinHandle, PoolError, StarFn};
 use crate::interrupts::{self, Interrupts};
 use crate::notebook;
 use crate::timeline::recorder::{self, Items, PoolTag};
-
-/// More threads than this help nobody, and are more likely a slip of the pen.
-const MOST_WORKERS: usize = 1024;
 
 /// A pool of worker threads, with the vocabulary of Python's `multiprocessing.Pool`.
 ///
@@ -489,27 +487,6 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-/// Checks a number of workers that the user gave.
-pub fn checked_workers(workers: usize) -> Result<usize, PoolError> {
-    if workers == 0 || workers > MOST_WORKERS {
-        return Err(PoolError::invalid_input(format!(
-            "a pool of {workers} workers was asked for; give a number from 1 to {MOST_WORKERS}"
-        )));
-    }
-    Ok(workers)
-}
-
 fn worker_name(index: usize) -> String {
     format!("worker {index}")
-}
-
-/// What the panic said, if it said something that can be printed.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a panic without a message".to_owned()
-    }
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clone import CLONE
-from session import Reply
+from session import Reply, Session
 from tests.kernel_case import KernelCase, shared
 
 # As much of a result as a page can bear.
@@ -515,6 +515,30 @@ class Commands(KernelCase):
 
     def test_crate_may_be_loaded_again(self) -> None:
         self.assertEqual(self.passes(':dep helpers = { path = "../helpers" }').told.strip(), "")
+
+    def test_crate_that_is_edited_meanwhile(self) -> None:
+        # A kernel of its own: the crate is gone afterwards, and with it whatever still names it.
+        others = self.kernel
+        with tempfile.TemporaryDirectory() as temporary, Session() as self.kernel:
+            crate = Path(temporary)
+            (crate / "src").mkdir()
+            manifest = '[package]\nname = "edited"\nedition = "2024"\n'
+            (crate / "Cargo.toml").write_text(manifest)
+            source = crate / "src/lib.rs"
+            aside = crate / "number.txt"
+            aside.write_text("1")
+            source.write_text('pub fn number() -> u32 { include!("../number.txt") }')
+            self.passes(f":dep edited = {{ path = '{crate}' }}")
+            self.assertEqual(self.shows("edited::number()"), "1")
+            self.assertEqual(self.shows("edited::number() + 0"), "1")
+            aside.write_text("23")
+            self.assertEqual(self.shows("edited::number()"), "23")
+            source.write_text("pub fn number() -> u32 { 4 }\npub fn other() -> u32 { 5 }")
+            self.assertEqual(self.shows("edited::number() + edited::other()"), "9")
+            (crate / "Cargo.toml").write_text(f"{manifest}version = \"2.0.0\"\n")
+            source.write_text('pub fn version() -> &\'static str { env!("CARGO_PKG_VERSION") }')
+            self.assertEqual(self.shows("edited::version()"), '"2.0.0"')
+        self.kernel = others
 
     def test_crate_that_is_not_there(self) -> None:
         reply = self.kernel.run(':dep other = { path = "../no_such_folder" }')

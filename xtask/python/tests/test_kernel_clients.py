@@ -39,7 +39,8 @@ def execute(program: str, notebook: nbformat.NotebookNode) -> Result:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "notebooks")
         folder.mkdir()
-        folder.with_name("helpers").symlink_to(CLONE / "helpers")
+        for crate in ["helpers", "helpers-mpi"]:
+            folder.with_name(crate).symlink_to(CLONE / crate)
         path = folder / "notebook.ipynb"
         nbformat.write(notebook, path)
         name, *options = PROGRAMS[program]
