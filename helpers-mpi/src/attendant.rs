@@ -30,6 +30,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How long a launcher may take to give its own account of a rank's end, and to end the others.
 const TIME_FOR_ACCOUNT: Duration = Duration::from_millis(1500);
+const TIME_FOR_ACCOUNT_ELSEWHERE: Duration = Duration::from_secs(5);
 
 /// How long a launcher that is told to end may take to do it: on this host, and on others, where it
 /// tidies up as well.
@@ -183,9 +184,9 @@ impl Attendant {
                 let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
                 told_to_end = Some(now);
             }
-            let patience = match self.listener {
-                Listener::Unix(_) => TIME_TO_END,
-                Listener::Tcp(_) => TIME_TO_END_ELSEWHERE,
+            let patience = match self.is_far() {
+                false => TIME_TO_END,
+                true => TIME_TO_END_ELSEWHERE,
             };
             if told_to_end.is_some_and(|then| now > then + patience) {
                 let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
@@ -395,8 +396,16 @@ impl Attendant {
     fn lose(&mut self, rank: Option<usize>, how: Option<String>) {
         if self.loss.is_none() {
             self.loss = Some(Loss { rank, how });
-            self.force_by(Instant::now() + TIME_FOR_ACCOUNT);
+            let patience = match self.is_far() {
+                false => TIME_FOR_ACCOUNT,
+                true => TIME_FOR_ACCOUNT_ELSEWHERE,
+            };
+            self.force_by(Instant::now() + patience);
         }
+    }
+
+    fn is_far(&self) -> bool {
+        matches!(self.listener, Listener::Tcp(_))
     }
 
     fn mismatch(&self, size: u32, library: &str) -> String {
@@ -430,7 +439,16 @@ impl Attendant {
         });
         if self.words.len() > before {
             let words = String::from_utf8_lossy(&self.words);
-            self.shared.lock().words = end::without_frames(&words);
+            let mut state = self.shared.lock();
+            state.words = end::without_frames(&words);
+            // Some launchers do not end by themselves when a rank has not even begun.
+            let is_up = state.hosts.iter().all(Option::is_some);
+            drop(state);
+            if !is_up
+                && (end::missing_program(&words).is_some() || end::account(&words).how.is_some())
+            {
+                self.lose(None, None);
+            }
         }
         // What came last counts.
         let surplus = self.words.len().saturating_sub(MOST_WORDS);

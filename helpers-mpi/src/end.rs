@@ -26,7 +26,7 @@ pub(crate) fn account(words: &str) -> Account {
     let fatal = fatal_error(&lines);
     // It breaks its own lines anywhere.
     let words = &words.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let (None, Some((task, how))) = (&fatal, by_srun(&lines)) {
+    if let (None, Some((_, task, how))) = (&fatal, by_srun(&lines)) {
         return Account {
             rank: Some(task),
             how: Some(how),
@@ -79,10 +79,10 @@ fn exit_code(words: &str) -> Option<i32> {
 
 /// `srun: error: n2: task 2: Aborted` says Slurm of the first, and of others that it has ended, by
 /// `tasks 0-1: Killed`, at the same time.
-fn by_srun(lines: &[String]) -> Option<(usize, String)> {
+fn by_srun(lines: &[String]) -> Option<(String, usize, String)> {
     let told = |line: &String| {
         let (_, rest) = line.split_once("srun: error: ")?;
-        let (_, rest) = rest.split_once(": task ")?;
+        let (host, rest) = rest.split_once(": task ")?;
         let (task, what) = rest.split_once(": ")?;
         let what = what.trim_end_matches(" (core dumped)");
         let how = match what.strip_prefix("Exited with exit code ") {
@@ -92,7 +92,7 @@ fn by_srun(lines: &[String]) -> Option<(usize, String)> {
                 signal_in_words(*signal as i32)
             }
         };
-        Some((task.parse().ok()?, how))
+        Some((host.to_owned(), task.parse().ok()?, how))
     };
     lines.iter().find_map(told)
 }
@@ -117,17 +117,33 @@ fn cannot_begin(lines: &[String]) -> Option<String> {
 
 pub(crate) const CANNOT_BEGIN: &str = "a rank cannot begin: ";
 
-/// What the first process of a rank says where it finds no program: see `program`.
+/// On which host a rank finds no program: the first process of the rank says it, see `program`. Slurm
+/// may lose those words, but not the status that tells the same.
 pub(crate) fn missing_program(words: &str) -> Option<String> {
-    let line = words.lines().find(|line| line.contains(NO_PROGRAM))?;
-    // A launcher may put something before it.
-    let start = line.find("on ")?;
+    let said = |line: &str| {
+        // A launcher may put something before it.
+        let start = line.find(NO_PROGRAM)?;
+        let host = line[..start].rsplit_once("on ")?.1;
+        Some((
+            host.to_owned(),
+            line[start + NO_PROGRAM.len()..].trim().to_owned(),
+        ))
+    };
+    let by_status = || {
+        let lines: Vec<_> = words.lines().map(str::to_owned).collect();
+        let (host, _, how) = by_srun(&lines)?;
+        let file = std::env::current_exe().ok()?.display().to_string();
+        (how == exit_in_words(NOT_FOUND)).then_some((host, file))
+    };
+    let (host, file) = words.lines().find_map(said).or_else(by_status)?;
     Some(format!(
-        "{}. All nodes must see it under this path: put it into a folder that they share, or copy \
-         it to each, in a batch script by `sbcast`",
-        line[start..].trim_end()
+        "on {host} there is no program {file}. All nodes must see it under this path: put it into a folder that they share, or copy \
+         it to each, in a batch script by `sbcast`"
     ))
 }
+
+/// The status of a shell that finds no program.
+const NOT_FOUND: i32 = 127;
 
 /// Behind "on HOST", before the path.
 pub(crate) const NO_PROGRAM: &str = " there is no program ";
@@ -236,6 +252,8 @@ mod tests {
         let words = "srun: something\n[1,3]<stderr>: on n2 there is no program /home/me/primes\n";
         let told = missing_program(words).unwrap();
         assert!(told.starts_with("on n2 there is no program /home/me/primes. "));
+        let told = missing_program("srun: error: n2: task 1: Exited with exit code 127").unwrap();
+        assert!(told.starts_with("on n2 there is no program /"));
         assert_eq!(missing_program("all is well"), None);
     }
 

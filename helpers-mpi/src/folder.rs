@@ -55,6 +55,13 @@ impl Folder {
     /// Made in memory where the system has a place for that with enough room: ranks of one host
     /// exchange messages through a file in it. Short, as the name of a socket must not be long.
     pub(crate) fn new(ranks: usize) -> io::Result<Folder> {
+        let mut folder = Folder::for_a_moment(ranks)?;
+        folder.undertaker = undertaker(&folder.path).ok();
+        Ok(folder)
+    }
+
+    /// The same, but one that stays for a later job to sweep if this process is killed.
+    pub(crate) fn for_a_moment(ranks: usize) -> io::Result<Folder> {
         let places = [
             PathBuf::from("/dev/shm"),
             env::temp_dir(),
@@ -94,11 +101,10 @@ impl Folder {
         let lock = File::create_new(path.join(LOCK))?;
         // A file system without locks keeps what is left behind.
         let _ = lock.lock();
-        let undertaker = undertaker(&path).ok();
         Ok(Folder {
             path,
             _lock: lock,
-            undertaker,
+            undertaker: None,
         })
     }
 

@@ -60,7 +60,9 @@ pub(crate) fn join() {
     }
     let is_started = STARTED.iter().any(|name| env::var_os(name).is_some());
     if !is_started {
-        refuse_to_be_many();
+        if let Some(tasks) = unknown_tasks() {
+            refuse(tasks);
+        }
         return;
     }
     // SAFETY: this is the first thing that the program does, so no other thread reads variables.
@@ -78,8 +80,11 @@ pub(crate) fn join() {
         }
     };
     let world = universe.world();
-    if world.size() == 1 && env::var_os("OMPI_COMM_WORLD_SIZE").is_none() {
-        refuse_to_be_many();
+    let is_alone = world.size() == 1 && env::var_os("OMPI_COMM_WORLD_SIZE").is_none();
+    if let Some(tasks) = unknown_tasks().filter(|_| is_alone) {
+        // Its files go as well.
+        drop(universe);
+        refuse(tasks);
     }
     let _ = SIZE.set(world.size() as usize);
     let orders = world.duplicate();
@@ -94,15 +99,18 @@ pub(crate) fn join() {
     unsafe { nix::libc::atexit(at_exit) };
 }
 
-/// Ends a program that `srun` has started as many tasks which cannot know of each other: each
-/// would take itself for the only one.
-fn refuse_to_be_many() {
-    let variable = |name| env::var(name).ok()?.parse::<usize>().ok();
-    let tasks = variable("SLURM_STEP_NUM_TASKS").unwrap_or(1);
-    if tasks < 2 {
-        return;
-    }
-    if variable("SLURM_PROCID") == Some(0) {
+/// As how many tasks `srun` has started this program, where they are several.
+fn unknown_tasks() -> Option<usize> {
+    number_of("SLURM_STEP_NUM_TASKS").filter(|&tasks| tasks > 1)
+}
+
+fn number_of(variable: &str) -> Option<usize> {
+    env::var(variable).ok()?.parse().ok()
+}
+
+/// Ends a program whose tasks do not know of each other: each would take itself for the only one.
+fn refuse(tasks: usize) -> ! {
+    if number_of("SLURM_PROCID") == Some(0) {
         eprintln!(
             "srun has started this program {tasks} times, but the MPI library was not told that \
              they belong together. Start it by `srun --mpi=pmix` (`srun --mpi=list` shows what \

@@ -148,6 +148,8 @@ impl Launcher {
                 }
             }
             Family::Slurm => {
+                // As all other launchers do.
+                option(&["--kill-on-bad-exit=1"]);
                 if let Some(ranks) = &per_node {
                     option(&["--ntasks-per-node", ranks]);
                 }

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, process};
 
@@ -114,38 +113,41 @@ pub(crate) fn initialize() -> io::Result<Universe> {
     let mut signals = SigSet::empty();
     signals.add(RING);
     signals.thread_block()?;
-    keep_files_together();
+    let tidies_up = must_tidy_up();
+    let folder = tidies_up.then(keep_files_together).flatten();
     let initialized = mpi::initialize_with_threading(Threading::Serialized);
     let (universe, _) =
         initialized.ok_or_else(|| io::Error::other("MPI is initialised already"))?;
+    if tidies_up {
+        // Each rank opens the files of all others when it initialises MPI.
+        universe.world().barrier();
+        drop(folder);
+    }
     Ok(universe)
 }
 
 /// The places of files by which Open MPI's ranks of one host exchange messages, in version 5 and 4.
-/// Ranks that are killed leave them behind.
 const PLACES: &[&str] = &[
     "OMPI_MCA_btl_sm_backing_directory",
     "OMPI_MCA_btl_vader_backing_directory",
 ];
 
-/// Has the files of this rank go with it, however it ends, unless a launcher sees to that.
-fn keep_files_together() {
-    static FOLDER: OnceLock<Folder> = OnceLock::new();
+/// Whether no launcher cares for those files: ranks that are killed would leave them behind.
+fn must_tidy_up() -> bool {
+    let library = mpi::environment::library_version();
+    library.is_ok_and(|library| library.contains("Open MPI"))
+        && PLACES.iter().all(|name| env::var_os(name).is_none())
+}
 
-    let is_open_mpi = mpi::environment::library_version().is_ok_and(|v| v.contains("Open MPI"));
-    if !is_open_mpi || PLACES.iter().any(|name| env::var_os(name).is_some()) {
-        return;
-    }
-    // Where none can be made, the library finds a place of its own.
-    let Ok(folder) = Folder::new(1) else {
-        return;
-    };
+/// Has those files be where they can be deleted as soon as all ranks have opened them.
+fn keep_files_together() -> Option<Folder> {
+    // Where no folder can be made, the library finds a place of its own.
+    let folder = Folder::for_a_moment(1).ok()?;
     for name in PLACES {
         // SAFETY: this process has only begun, and no other thread of it reads variables.
         unsafe { env::set_var(name, folder.path()) };
     }
-    // It outlives all else of the process.
-    let _ = FOLDER.set(folder);
+    Some(folder)
 }
 
 pub(crate) fn host() -> String {

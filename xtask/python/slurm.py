@@ -152,8 +152,8 @@ class Node:
         """What lies in its own folders."""
         root = Path(f"/proc/{self.first}/root")
         found = [file for place in ("tmp", "dev/shm") for file in (root / place).rglob("*")]
-        # Version 4 of Open MPI leaves an empty folder for its next job.
-        found = [file for file in found if not is_empty_folder(file)]
+        # Open MPI leaves empty folders.
+        found = [file for file in found if not (file.is_dir() and is_of_open_mpi(file))]
         return sorted(f"/{file.relative_to(root)}" for file in found)
 
     def tidy_up(self) -> None:
@@ -290,8 +290,8 @@ class Slurm:
         return found
 
 
-def is_empty_folder(file: Path) -> bool:
-    return file.name.startswith("ompi.") and file.is_dir() and not any(file.iterdir())
+def is_of_open_mpi(file: Path) -> bool:
+    return any(part.startswith("ompi.") for part in file.parts)
 
 
 def end(process: subprocess.Popen) -> None:

@@ -87,23 +87,27 @@ fn in_an_allocation() {
     assert_eq!(job.run(|world| world.rank()).unwrap(), [0, 1]);
     let told = told_srun();
     // By the library that this is built with.
-    let interface = told[2].clone();
+    let interface = told.last().unwrap().clone();
     assert!(interface == "--mpi=pmix" || interface == "--mpi=pmi2");
-    assert_eq!(told, ["-n", "2", &interface]);
+    assert_eq!(
+        told.join(" "),
+        format!("-n 2 --kill-on-bad-exit=1 {interface}")
+    );
     let job = job
         .hosts(["node1:4", "node2"])
         .ranks_per_node(1)
         .launcher_args(["--mpi=pmix", "--time=00:05:00"]);
     assert_eq!(job.run(|world| world.size()).unwrap(), [2, 2]);
     // What is said is not said twice.
-    let wanted = "-n 2 --ntasks-per-node 1 --nodelist node1,node2 --mpi=pmix --time=00:05:00";
+    let wanted = "-n 2 --kill-on-bad-exit=1 --ntasks-per-node 1 --nodelist node1,node2 \
+                  --mpi=pmix --time=00:05:00";
     assert_eq!(told_srun().join(" "), wanted);
     let pool = MpiPool::builder(2).launcher("srun").build().unwrap();
     assert_eq!(pool.map(|x: u64| x * x, [1, 2, 3]).unwrap(), [1, 4, 9]);
+    // Two workers, and the manager.
     assert_eq!(
-        told_srun(),
-        ["-n", "3", &interface],
-        "two workers, and the manager"
+        told_srun().join(" "),
+        format!("-n 3 --kill-on-bad-exit=1 {interface}")
     );
 }
 

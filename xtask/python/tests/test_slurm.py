@@ -8,6 +8,7 @@ import getpass
 import os
 import shutil
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -125,6 +126,14 @@ class Cases:
         self.assertIn("4 workers say 338350", told)
         self.assertIn("4 workers say 338350", self.case("-n1 -c4", "pool", "4"))
 
+    def test_rank_that_is_lost(self):
+        for launcher in [], ["srun"]:
+            for case, signal in ("abort", "SIGABRT"), ("kill", "SIGKILL"):
+                told = self.case("-N2 -n3", case, "3", *launcher)
+                self.assertRegex(told, f"rank 2 on n2 was lost: its process was ended by {signal}")
+                # Not one of the library's thirty lines.
+                self.assertEqual(len(told.splitlines()), 1, told)
+
 
 class OwnLibrary(Cases, OnSlurm):
     """With the library that the set-up installs."""
@@ -153,7 +162,7 @@ class Failures(OnSlurm):
         self.assertIn(words, done.text)
 
     def test_srun_without_an_interface(self):
-        for how in ("--mpi=none",):
+        for how in ("--mpi=none", "--mpi=pmi2"):
             done = cluster.run("srun", "-n2", how, str(PROGRAMS / CASES), "run", "2", limit=20)
             self.assertNotEqual(done.status, 0)
             self.assertEqual(done.text.count("srun --mpi=pmix"), 1, done.text)
@@ -171,6 +180,16 @@ class Failures(OnSlurm):
             "-N2 -n4",
             *("run", "5", "srun"),
         )
+
+    def test_program_that_a_node_lacks(self):
+        # In the folder that each node has for itself.
+        batch = f"#!/bin/bash\ncp {PROGRAMS / CASES} /tmp/only-here\n"
+        batch += "trap 'rm /tmp/only-here' EXIT\n/tmp/only-here run 2\n/tmp/only-here run 2 srun\n"
+        _, told = self.batch(batch, "-N2", "-n2")
+        words = "on n2 there is no program /tmp/only-here. All nodes must see it"
+        self.assertEqual(told.count(words), 2, told)
+        # The other rank may have been killed as it began, and its folder is swept by the next.
+        self.case("-N2 -n2", "run", "2")
 
 
 class Ends(OnSlurm):
