@@ -70,7 +70,7 @@ const CHECKS: &[(&str, Company, Check)] = &[
         unittest(paths, &["tests.test_spare"])
     }),
     ("grade", Beside, |paths| {
-        unittest(paths, &["tests.test_grade"])
+        unittest(paths, &["tests.test_grade", "tests.test_handout"])
     }),
     ("kernel-clients", Beside, |paths| {
         unittest(
@@ -111,6 +111,7 @@ const CHECKS: &[(&str, Company, Check)] = &[
                 "tests.test_normalise",
                 "tests.test_browser",
                 "tests.test_harness",
+                "tests.test_pages",
             ],
         )
     }),
@@ -151,6 +152,9 @@ const QUICK: &[&str] = &[
     "exercises",
 ];
 
+/// Checks that ask for no kernel and no Python: before them, nothing is set up.
+const WITHOUT_SETUP: [&str; 4] = ["format", "clippy", "docs", "crate"];
+
 /// What is asked for on the command line.
 #[derive(Debug, PartialEq)]
 struct Options {
@@ -165,9 +169,15 @@ struct Options {
 /// Runs all checks, or those whose names are given.
 pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
-    setup::run(paths)?;
-    // Now, since it would disturb a check that runs beside.
-    setup::add_packages(paths, "test")?;
+    if !options
+        .names
+        .iter()
+        .all(|name| WITHOUT_SETUP.contains(name))
+    {
+        setup::run(paths)?;
+        // Now, since it would disturb a check that runs beside.
+        setup::add_packages(paths, "test")?;
+    }
     for user in ["bench", "book"] {
         if options.names.contains(&user) {
             setup::add_packages(paths, user)?;
