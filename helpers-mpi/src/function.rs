@@ -1,9 +1,9 @@
 //! A function on its way to ranks: the place of its code, found again in another process.
 
 use std::ffi::c_void;
-use std::{io, mem, ptr};
+use std::io;
 
-use helpers::internals::{address_at, place_of};
+use helpers::internals::{assert_captures_nothing, conjure, file_length, of_address};
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
@@ -19,7 +19,7 @@ where
     F: Fn(&SimpleCommunicator) -> R,
     R: Portable,
 {
-    const { assert_captures_nothing::<F>() }
+    const { assert_captures_nothing::<F>(CAPTURES) }
     |world| {
         // SAFETY: it captures nothing, and the caller of `entry` had one.
         let f = unsafe { conjure::<F>() };
@@ -29,30 +29,16 @@ where
     }
 }
 
-/// Checks, when the program is compiled, that the type of a function says everything about it.
-const fn assert_captures_nothing<F>() {
-    assert!(
-        size_of::<F>() == 0 && !mem::needs_drop::<F>(),
-        "a function for ranks cannot capture variables, since a rank is another process, perhaps \
-         on another host, and does not have them: write constants into the function, have each \
-         rank make the value, or make it on one rank and broadcast it"
-    );
-}
-
-/// A function out of nothing but its type.
-///
-/// # Safety
-/// `F` must capture nothing, and a value of it must have been in the hands of the one who asks.
-unsafe fn conjure<'a, F>() -> &'a F {
-    // SAFETY: a value without size is made of nothing, so any aligned address will do.
-    unsafe { &*ptr::dangling::<F>() }
-}
+/// Why a function for ranks does not compile.
+const CAPTURES: &str = "a function for ranks cannot capture variables, since a rank is another \
+    process, perhaps on another host, and does not have them: write constants into the function, \
+    have each rank make the value, or make it on one rank and broadcast it";
 
 /// Where an entry is.
 pub(crate) fn find(entry: Entry) -> io::Result<Function> {
-    let place = place_of(entry as *const c_void);
+    let place = of_address(entry as *const c_void);
     let place = place.ok_or_else(|| io::Error::other("the system cannot tell where it is"))?;
-    let length = library::length(&place);
+    let length = file_length(&place);
     Ok(Function { place, length })
 }
 
@@ -63,12 +49,11 @@ pub(crate) fn find(entry: Entry) -> io::Result<Function> {
 /// `function` must have been made by [`find`] in a process that runs the same program.
 pub(crate) unsafe fn load(function: &Function) -> io::Result<Entry> {
     let there = library::here(&function.place, function.length)?;
-    let address = address_at(&there)?;
+    // SAFETY: the library is the sender's, byte for byte: the very file, or a copy that the sender
+    // sent. There lies an entry, as `find` takes nothing else.
+    let entry = unsafe { helpers::internals::load::<Entry>(&there) }?;
     if there != function.place {
         library::forget(&there);
     }
-    // SAFETY: the library is the sender's, byte for byte: the very file, or a copy that the sender
-    // sent. At this distance from its start lies the sender's function, of this type. Libraries
-    // are never unloaded.
-    Ok(unsafe { mem::transmute::<*const c_void, Entry>(address) })
+    Ok(entry)
 }

@@ -12,11 +12,6 @@ use helpers::internals::Place;
 
 use crate::rank;
 
-/// The length of a library's file, for ranks to know it by. `None` for the program itself.
-pub(crate) fn length(place: &Place) -> Option<u64> {
-    fs::metadata(path(place)?).ok().map(|about| about.len())
-}
-
 /// The place in a library of this host: the very file, or a copy of it that the caller sends.
 pub(crate) fn here(place: &Place, length: Option<u64>) -> io::Result<Place> {
     let Some(path) = path(place) else {

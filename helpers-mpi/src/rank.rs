@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, process};
 
-use helpers::internals::{Desk, caught};
+use helpers::internals::{caught, prepare};
 use mpi::Threading;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
@@ -86,7 +86,7 @@ fn be_rank() -> io::Result<()> {
     match errand.role {
         Role::Run => {
             // The error will tell of a panic, so it is not reported here.
-            let _ = Desk::open();
+            prepare();
             // Without an owner the thread that listens ends this process.
             let function = to_run.recv().map_err(io::Error::other)?;
             watch::report(&run(&function, &world))?;

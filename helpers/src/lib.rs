@@ -105,11 +105,11 @@
 //! They run on Linux (with the GNU C library) and macOS.
 //!
 //! # When a notebook is interrupted
-//! In the course's own kernel, whatever waits in a cell for a pool, a handle, a rank or the next item of
-//! [`progress`](progress()) ends with a panic that says `interrupted`. Variables are kept and pools
-//! stay usable. A [`Pool`] begins no further chunk, but must finish those that have begun. Where that,
-//! or anything else, takes longer than 0.8 seconds, the kernel ends the process and variables are
-//! lost, as they always are in a stock kernel.
+//! In the course's own kernel, whatever waits in a cell for a pool, a handle, a rank, the next item of
+//! [`progress`](progress()) or the end of a [`sleep`] ends with a panic that says `interrupted`.
+//! Variables are kept and pools stay usable. [`Pool::map`] begins no further item, but must finish those
+//! that have begun, unless they [`sleep`]. Where that, or anything else, takes longer than 0.8 seconds,
+//! the kernel ends the process and variables are lost, as they always are in a stock kernel.
 
 pub mod check;
 pub mod environment;
@@ -131,6 +131,7 @@ pub mod timing;
 
 pub use environment::environment;
 pub use input::input;
+pub use interrupts::sleep;
 pub use plot::Figure;
 pub use pool::processes::program::init_process_pools;
 pub use pool::{

@@ -1,4 +1,4 @@
-//! Whether this is a notebook, and how a panic is reported in a stock kernel. The course's own kernel
+//! How a panic is reported in a stock kernel. The course's own kernel
 //! reports panics itself, in the same words.
 
 use std::cell::Cell;
@@ -11,18 +11,7 @@ use std::{env, fs, thread};
 
 use crate::runner;
 
-/// Set by the kernel in the process that runs the cells, and so in what that starts.
-const RUNNING_IN_A_CELL: &str = "EVCXR_IS_RUNTIME";
-
-/// Whether this code runs in a notebook's kernel.
-pub fn is_notebook() -> bool {
-    env::var_os(RUNNING_IN_A_CELL).is_some()
-}
-
-/// Whether this code runs in a kernel other than the course's own.
-pub fn is_stock_kernel() -> bool {
-    is_notebook() && runner::get().is_none()
-}
+pub use crate::runner::{is_notebook, is_stock_kernel};
 
 /// Runs when the kernel loads this library, before the first cell that uses it.
 ///

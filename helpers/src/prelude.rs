@@ -3,6 +3,7 @@
 pub use crate::check;
 pub use crate::environment::environment;
 pub use crate::input::input;
+pub use crate::interrupts::sleep;
 pub use crate::plot::{self, Figure};
 pub use crate::pool::{
     JoinHandle, Pool, PoolError, ProcessPool, SharedArray, SharedSlice, SharedSliceMut, Until,

@@ -3,6 +3,7 @@
 //! It exports one structure, which tells whether the reader has interrupted the cell, and asks the
 //! reader. A stock kernel and a program have none.
 
+use std::env;
 use std::ffi::c_void;
 use std::fmt;
 use std::sync::OnceLock;
@@ -10,7 +11,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::libc;
 
-use crate::notebook::is_notebook;
+/// Set by the kernel in the process that runs the cells, and so in what that starts.
+const RUNNING_IN_A_CELL: &str = "EVCXR_IS_RUNTIME";
+
+/// Whether this code runs in a notebook's kernel.
+pub fn is_notebook() -> bool {
+    env::var_os(RUNNING_IN_A_CELL).is_some()
+}
+
+/// Whether this code runs in a kernel other than the course's own.
+pub fn is_stock_kernel() -> bool {
+    is_notebook() && get().is_none()
+}
 
 /// The version of the structure that this crate knows.
 const VERSION: u32 = 1;

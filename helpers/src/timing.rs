@@ -10,8 +10,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 use crate::interrupts;
-use crate::plot::Value;
-use crate::pool::remote::board::cpu_time_of_workers;
+use crate::pool::remote::scoreboard::cpu_time_of_workers;
 use crate::stats::{Stats, format_seconds};
 
 /// The time that a piece of work took, as [`time!`](crate::time) prints it.
@@ -67,13 +66,6 @@ impl fmt::Display for Timing {
             writeln!(f, "CPU time of worker processes: {}", show(self.workers))?;
         }
         write!(f, "Wall time: {}", show(self.wall))
-    }
-}
-
-/// In a plot, a timing stands for its wall time in seconds.
-impl Value for Timing {
-    fn value(self) -> f64 {
-        self.wall.value()
     }
 }
 

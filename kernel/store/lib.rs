@@ -4,7 +4,7 @@
 //! one instead (see `src/toolchain/cell.rs`), which is compiled once. What does not depend on a type is
 //! in functions of its own, so a cell has next to nothing to compile for a variable.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -27,11 +27,7 @@ impl VariableStore {
 
     /// Says whether a variable, if it is there, is of this type; if not, tells everybody.
     pub fn check_variable<T: 'static>(&mut self, name: &str) -> bool {
-        let is_right = self.variables.get(name).is_none_or(|value| value.is::<T>());
-        if !is_right {
-            tell_of_change(name);
-        }
-        is_right
+        self.check(name, TypeId::of::<T>())
     }
 
     /// Gives a variable back.
@@ -52,13 +48,32 @@ impl VariableStore {
     ///
     /// It is there and of another type.
     pub fn lazy_arc<T: 'static, F: FnOnce() -> T>(&mut self, name: &str, create: F) -> Arc<T> {
-        if !self.variables.contains_key(name) {
+        if self.get(name).is_none() {
             self.put(name, Box::new(Arc::new(create())));
         }
-        match self.variables[name].downcast_ref::<Arc<T>>() {
+        match self
+            .get(name)
+            .and_then(|value| value.downcast_ref::<Arc<T>>())
+        {
             Some(value) => Arc::clone(value),
             None => changed(name),
         }
+    }
+
+    // Only what these call is compiled once: a map's functions are generic, too.
+
+    #[inline(never)]
+    fn check(&self, name: &str, wanted: TypeId) -> bool {
+        let is_right = self.get(name).is_none_or(|value| value.type_id() == wanted);
+        if !is_right {
+            tell_of_change(name);
+        }
+        is_right
+    }
+
+    #[inline(never)]
+    fn get(&self, name: &str) -> Option<&dyn Any> {
+        self.variables.get(name).map(|value| &**value)
     }
 
     #[inline(never)]

@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+mod attend;
 mod bench;
 mod book;
 mod build_folder;
@@ -13,6 +14,7 @@ mod command;
 mod doctor;
 mod grade;
 mod handout;
+mod history;
 mod kernel;
 mod kernel_program;
 mod lab;
@@ -48,6 +50,8 @@ Usage: cargo xtask <command>
                       notebooks/exercises/solved/
             --tidy   clear the outputs of exercises and write them in the course's form instead
   test [checks]       set up, then run every check there is, or those named
+            --quick      what a change of a lesson or of the crate needs before a commit
+            --repeat N   run them N times, and say which of them failed how often
   test exercises NAMES   the exercises of the lessons that are named only
   screenshots         make the pictures of README.md anew, in a browser
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,

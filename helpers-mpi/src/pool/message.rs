@@ -1,74 +1,38 @@
-//! What a pool and its ranks say to each other.
+//! What ranks say to each other, around what the pool and its workers do.
 
-use std::path::PathBuf;
-
-use helpers::internals::Place;
+use helpers::internals::{Order, Report};
 use serde::{Deserialize, Serialize};
 
 use super::doorbell::Doorbell;
 
-/// From the pool to a rank.
+/// From rank 0 to a rank that works.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Order {
-    /// The first message, from rank 0: where it is, so that it can be woken.
+pub(super) enum ToRank {
+    /// The first message: where rank 0 is, so that it can be woken.
     Hello(Whereabouts),
-    /// The first message from the pool: the file of the rank's board, if the rank is on the pool's
-    /// own machine.
-    Welcome { board: Option<PathBuf> },
-    /// Makes a function known by its number.
-    Function {
-        number: u32,
-        place: Place,
-        /// The length of the library's file, so that another file of this name is not taken for it.
-        length: Option<u64>,
-    },
-    /// Calls a function once, before any task. The body is its argument.
-    Initialize { function: u32 },
-    /// Calls a function on each item of the body.
-    Run {
-        function: u32,
-        epoch: u32,
-        sequence: u32,
-        items: u32,
-        stop_at_failure: bool,
-        /// Whether the items have a time limit.
-        timed: bool,
-    },
+    /// What the pool wants.
+    Order(Order),
     /// The pool is gone.
     End,
 }
 
-impl Order {
-    /// Whether the rank reports what came of it.
+impl ToRank {
+    /// Whether the rank says something when it has carried this out.
     pub(super) fn has_answer(&self) -> bool {
-        !matches!(self, Order::Hello(_) | Order::Function { .. })
+        !matches!(
+            self,
+            ToRank::Hello(_) | ToRank::Order(Order::Function { .. })
+        )
     }
 }
 
-/// From a rank to its pool.
+/// From a rank that works to rank 0, and on to the pool.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Report {
-    /// The rank listens to orders from now on.
+pub(super) enum FromRank {
+    /// The rank listens from now on.
     Up(Whereabouts),
-    /// The rank has read its welcome.
-    Welcomed {
-        /// Whether it writes on the board that the pool reads.
-        shares_board: bool,
-    },
-    /// The initializer has done its work.
-    Initialized,
-    /// The rank cannot do what it was told, for this reason.
-    Failed(String),
-    /// A task is done. The body holds the results.
-    Done {
-        sequence: u32,
-        /// When the task began and ended, in nanoseconds on the clock of the rank's host.
-        began: u64,
-        ended: u64,
-        /// The processor time of the rank so far, in nanoseconds (user, system), where there is no
-        /// shared board for it.
-        cpu_time: Option<(u64, u64)>,
-    },
+    /// What the pool is to know.
+    Report(Report),
     /// The rank goes back to what it did before the pool.
     Bye,
 }

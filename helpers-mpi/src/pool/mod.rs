@@ -3,24 +3,20 @@
 //! | module | holds |
 //! | --- | --- |
 //! | this one | [`MpiPool`]: the calls that users make |
-//! | `crew` | which rank gets which task, and what happens when the job is lost |
-//! | `member` | one rank, seen from the pool |
-//! | `line` | how the pool talks to rank 0, or is rank 0 |
-//! | `switch`, `router` | rank 0: passes messages on |
+//! | `transport` | the ranks, and how messages reach them: through rank 0, or by being it |
+//! | `hub`, `relay` | rank 0: passes messages on |
 //! | `worker` | a rank that works |
-//! | `post`, `message` | messages between ranks, and what they say |
+//! | `messenger`, `message` | messages between ranks, and what they say |
 //! | `doorbell` | how ranks of one host wake each other |
 //!
 //! All else is the engine that worker processes have as well: see [`helpers::pool`].
 
-mod crew;
 mod doorbell;
-mod line;
-mod member;
+mod hub;
 mod message;
-mod post;
-mod router;
-mod switch;
+mod messenger;
+mod relay;
+mod transport;
 mod worker;
 
 use std::fmt;
@@ -29,7 +25,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use helpers::internals::{
-    Attended, Body, Place, Writer, checked_workers, error, initializer_entry, place_of_entry,
+    Body, CodeRef, PoolCore, Scheduler, Writer, checked_workers, error, initializer_entry, of_entry,
 };
 use helpers::pool::remote::{RemoteImap, View};
 use helpers::pool::{Portable, StarFn};
@@ -37,10 +33,9 @@ use helpers::{JoinHandle, PoolError};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 
-use self::crew::{Plan, Ranks};
-use self::post::Post;
-use self::switch::Switch;
-use self::worker::Worker;
+use self::hub::Hub;
+use self::messenger::Messenger;
+use self::transport::Ranks;
 use crate::settings::{Settings, settings_methods};
 
 pub(crate) use self::doorbell::RING;
@@ -93,7 +88,7 @@ pub(crate) use self::doorbell::RING;
 /// pool.map(|x: u64| x * factor, [1, 2, 3]);
 /// ```
 pub struct MpiPool {
-    engine: Attended,
+    core: PoolCore,
 }
 
 impl MpiPool {
@@ -117,7 +112,7 @@ impl MpiPool {
 
     /// How many workers the pool has.
     pub fn workers(&self) -> usize {
-        self.engine.workers()
+        self.core.workers()
     }
 
     /// Calls `f` on each item and gives the results in the order of the items.
@@ -139,7 +134,7 @@ impl MpiPool {
         R: Portable,
         F: Fn(A) -> R,
     {
-        self.engine.view().map(f, items)
+        self.core.view().map(f, items)
     }
 
     /// Like [`map`](MpiPool::map) for functions of several parameters: unpacks each tuple into
@@ -152,7 +147,7 @@ impl MpiPool {
         I: IntoIterator<Item: Portable>,
         F: StarFn<I::Item, Output: Portable>,
     {
-        self.engine.view().starmap(f, tuples)
+        self.core.view().starmap(f, tuples)
     }
 
     /// Like [`map`](MpiPool::map), but lazy: results come one by one, in the order of the items,
@@ -166,7 +161,7 @@ impl MpiPool {
         R: Portable + Send + 'static,
         F: Fn(I::Item) -> R,
     {
-        self.engine.view().imap(f, items)
+        self.core.view().imap(f, items)
     }
 
     /// Like [`imap`](MpiPool::imap), but results come as soon as they are there, in any order.
@@ -176,7 +171,7 @@ impl MpiPool {
         R: Portable + Send + 'static,
         F: Fn(I::Item) -> R,
     {
-        self.engine.view().imap_unordered(f, items)
+        self.core.view().imap_unordered(f, items)
     }
 
     /// Hands one call `f(arg)` to the pool and returns at once, with a handle to the result.
@@ -189,7 +184,7 @@ impl MpiPool {
         R: Portable + Send + 'static,
         F: Fn(A) -> R,
     {
-        self.engine.view().submit(f, arg)
+        self.core.view().submit(f, arg)
     }
 
     /// A view of the pool whose ranks take `size` items at a time.
@@ -197,7 +192,7 @@ impl MpiPool {
     /// # Errors
     /// A size of 0.
     pub fn chunk_size(&self, size: usize) -> Result<View<'_>, PoolError> {
-        self.engine.view().chunk_size(size)
+        self.core.view().chunk_size(size)
     }
 
     /// A view of the pool that allows each item so much time. An item that takes longer is a
@@ -209,7 +204,7 @@ impl MpiPool {
     /// # Errors
     /// No time at all.
     pub fn time_limit(&self, limit: Duration) -> Result<View<'_>, PoolError> {
-        self.engine.view().time_limit(limit)
+        self.core.view().time_limit(limit)
     }
 }
 
@@ -239,7 +234,7 @@ impl fmt::Debug for MpiPool {
 pub struct MpiPoolBuilder {
     workers: usize,
     settings: Settings,
-    initializer: Result<Option<(Place, Body)>, PoolError>,
+    initializer: Result<Option<(CodeRef, Body)>, PoolError>,
 }
 
 impl MpiPoolBuilder {
@@ -253,11 +248,11 @@ impl MpiPoolBuilder {
         V: Send + Sync + 'static,
         F: Fn(A) -> V,
     {
-        let place = place_of_entry(initializer_entry::<F, A, V>());
+        let function = of_entry(initializer_entry::<F, A, V>());
         let mut writer = Writer::default();
         self.initializer = writer
             .write(&arg)
-            .map(|()| place.map(|place| (place, writer.finish())))
+            .map(|()| function.map(|function| (function, writer.finish())))
             .map_err(|cause| {
                 error::not_sent(None, format!("of starting a rank cannot be sent: {cause}"))
             });
@@ -275,12 +270,11 @@ impl MpiPoolBuilder {
         settings
             .check()
             .map_err(|error| error::invalid_input(error.to_string()))?;
-        let plan = Plan {
-            settings,
-            initializer: self.initializer?,
-        };
-        let engine = Attended::start(workers, |bell| Ok(Box::new(Ranks::start(plan, bell)?)))?;
-        Ok(MpiPool { engine })
+        let initializer = self.initializer?;
+        let core = PoolCore::start(workers, |bell| {
+            Scheduler::new(Box::new(Ranks::start(settings)?), initializer, bell)
+        })?;
+        Ok(MpiPool { core })
     }
 }
 
@@ -288,10 +282,10 @@ impl MpiPoolBuilder {
 /// connection to the pool, the others work. `world` is used by nobody else.
 pub(crate) fn serve(world: SimpleCommunicator, pool: Option<OwnedFd>) -> io::Result<()> {
     let is_worker = world.rank() > 0;
-    let post = Post::new(world);
+    let messenger = Messenger::new(world);
     match pool {
-        _ if is_worker => Worker::new(post)?.run(),
-        Some(pool) => router::route(Switch::new(post)?, pool),
+        _ if is_worker => worker::run(messenger),
+        Some(pool) => relay::route(Hub::new(messenger)?, pool),
         None => Err(io::Error::other("rank 0 without a pool")),
     }
 }

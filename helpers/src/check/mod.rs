@@ -18,7 +18,7 @@ use nix::unistd::{dup2_stderr, dup2_stdout};
 
 use crate::pool::processes::{ProcessPool, SharedArray, SharedSliceMut};
 use crate::pool::remote::View;
-use crate::pool::{PoolError, threads::panic_message};
+use crate::pool::{PoolError, panic::panic_message};
 
 pub use probe::Probe;
 pub use verdict::Verdict;

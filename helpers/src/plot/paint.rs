@@ -7,10 +7,10 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, FontTransform, IntoFont, RGBColor as Rgb, ShapeStyle, TextStyle};
 
 use super::encode;
-use super::raster::Raster;
+use super::raster::{Raster, SHARPNESS};
 use super::scene::{Anchor, Picture, Point, Scene, Shape, Text};
 use super::style::CARD;
-use super::text::{CAP_HEIGHT, X_HEIGHT};
+use super::text::{self, CAP_HEIGHT, X_HEIGHT};
 
 /// How many steps of a backend's whole-number coordinates make one pixel of the page.
 const STEPS: f64 = 4.0;
@@ -79,12 +79,55 @@ pub(super) fn raster(scene: &Scene) -> Raster {
     drop(backend);
     let mut raster = Raster::shrink(&fine, width, height, STEPS as usize);
     for picture in &scene.pictures {
-        raster.draw_picture(picture);
+        draw_picture(&mut raster, picture);
     }
     for text in &scene.texts {
-        raster.draw_text(text);
+        draw_text(&mut raster, text);
     }
     raster
+}
+
+/// Puts `picture` over what is there; each of its pixels becomes a rectangle of equal ones.
+fn draw_picture(on: &mut Raster, picture: &Picture) {
+    let pixel = |length: f64| (length * SHARPNESS as f64).round() as usize;
+    let (left, right) = (pixel(picture.from.0), pixel(picture.to.0));
+    let (top, bottom) = (pixel(picture.from.1), pixel(picture.to.1));
+    let source = &picture.raster;
+    for y in top..bottom.min(on.height) {
+        let row = (y - top) * source.height / (bottom - top);
+        for x in left..right.min(on.width) {
+            let column = (x - left) * source.width / (right - left);
+            let (from, to) = (row * source.width + column, y * on.width + x);
+            on.rgb[to * 3..][..3].copy_from_slice(&source.rgb[from * 3..][..3]);
+        }
+    }
+}
+
+/// Writes `text` over what is there.
+fn draw_text(on: &mut Raster, text: &Text) {
+    let sharpness = SHARPNESS as f64;
+    let size = text.size * sharpness;
+    let before = match text.anchor {
+        Anchor::Start => 0.0,
+        Anchor::Middle => text::width(&text.text, size, text.bold) / 2.0,
+        Anchor::End => text::width(&text.text, size, text.bold),
+    };
+    let down = size * CAP_HEIGHT / 2.0;
+    let (x, y) = (text.at.0 * sharpness, text.at.1 * sharpness);
+    let start = match text.upwards {
+        true => (x + down, y + before),
+        false => (x - before, y + down),
+    };
+    let start = (start.0.round() as i32, start.1.round() as i32);
+    text::pixels(
+        &text.text,
+        size,
+        text.bold,
+        |along, down, coverage| match text.upwards {
+            true => on.blend(start.0 + down, start.1 - along, text.color, coverage),
+            false => on.blend(start.0 + along, start.1 + down, text.color, coverage),
+        },
+    );
 }
 
 fn steps_of(scene: &Scene) -> (u32, u32) {
@@ -207,7 +250,6 @@ pub(super) fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::raster::SHARPNESS;
     use super::super::scene::Marker;
     use super::super::style::{INK, SERIES};
     use super::*;

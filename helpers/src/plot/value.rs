@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::error::PlotError;
+use crate::timing::Timing;
 
 /// A number that can be drawn.
 ///
@@ -35,6 +36,13 @@ value_of_number!(f64, f32, u32, u64, usize, i32);
 impl Value for Duration {
     fn value(self) -> f64 {
         self.as_secs_f64()
+    }
+}
+
+/// A timing stands for its wall time in seconds.
+impl Value for Timing {
+    fn value(self) -> f64 {
+        self.wall.value()
     }
 }
 

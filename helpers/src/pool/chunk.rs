@@ -1,4 +1,4 @@
-//! How many items a worker takes at a time.
+//! How many items a worker takes at a time, and how many workers there may be.
 
 use std::num::NonZeroUsize;
 
@@ -21,6 +21,19 @@ pub(crate) fn checked_chunk_size(size: usize) -> Result<NonZeroUsize, PoolError>
             "a chunk size of 0 was asked for; a chunk holds at least 1 item".to_owned(),
         )
     })
+}
+
+/// More threads than this help nobody, and are more likely a slip of the pen.
+const MOST_WORKERS: usize = 1024;
+
+/// Checks a number of workers that the user gave.
+pub fn checked_workers(workers: usize) -> Result<usize, PoolError> {
+    if workers == 0 || workers > MOST_WORKERS {
+        return Err(PoolError::invalid_input(format!(
+            "a pool of {workers} workers was asked for; give a number from 1 to {MOST_WORKERS}"
+        )));
+    }
+    Ok(workers)
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use super::handle::{Fate, is_worker};
+use super::handle::{SharedState, is_worker};
 use super::{JoinHandle, PoolError};
 use crate::interrupts::Interrupts;
 
 /// Gives the results of `handles` as they come in, the first to finish first.
 ///
-/// Each comes with the place of its handle in the list, so you know whose it is.
+/// Each comes with the index of its handle in the list, so you know whose it is.
 ///
 /// ```
 /// use helpers::prelude::*;
@@ -34,7 +34,7 @@ pub fn as_completed<R>(handles: impl IntoIterator<Item = JoinHandle<R>>) -> AsCo
 /// An iterator over results in the order of their completion, made by [`as_completed`].
 #[must_use = "iterators do nothing until they are consumed"]
 pub struct AsCompleted<R> {
-    /// Handles with their places in the list, where there is one.
+    /// Handles with their indices in the list, where there is one.
     pending: Vec<Option<(usize, JoinHandle<R>)>>,
     /// Where in `pending` there is none.
     free: Vec<usize>,
@@ -57,7 +57,7 @@ impl<R> AsCompleted<R> {
             self.pending.push(None);
             self.pending.len() - 1
         });
-        self.messages.expect(at, handle.fate());
+        self.messages.expect(at, handle.shared());
         self.pending[at] = Some((self.pushed, handle));
         self.pushed += 1;
     }
@@ -77,20 +77,20 @@ impl<R> Iterator for AsCompleted<R> {
             return None;
         }
         let interrupts = Interrupts::here();
-        let mut fates = self
+        let mut shared = self
             .pending
             .iter()
             .enumerate()
-            .filter_map(|(at, pending)| Some((at, pending.as_ref()?.1.fate())));
-        let at = self.messages.next(None, interrupts, &mut fates);
+            .filter_map(|(at, pending)| Some((at, pending.as_ref()?.1.shared())));
+        let at = self.messages.next(None, interrupts, &mut shared);
         if interrupts.came() {
             self.cancel_all();
             interrupts.check();
         }
         let at = at?;
-        let (place, handle) = self.pending[at].take()?;
+        let (index, handle) = self.pending[at].take()?;
         self.free.push(at);
-        Some((place, handle.join()))
+        Some((index, handle.join()))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -118,7 +118,7 @@ pub enum Until {
     All,
 }
 
-/// What [`wait`] found: places in the list of handles, in rising order.
+/// What [`wait`] found: indices in the list of handles, in rising order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waited {
     /// The tasks that are done, well or not.
@@ -146,30 +146,34 @@ pub fn wait<R>(
     until: Until,
     timeout: impl Into<Option<Duration>>,
 ) -> Waited {
-    let fates: Vec<&Arc<Fate>> = handles.iter().map(JoinHandle::fate).collect();
-    wait_for(&fates, until, timeout.into())
+    let shared: Vec<&Arc<SharedState>> = handles.iter().map(JoinHandle::shared).collect();
+    wait_for(&shared, until, timeout.into())
 }
 
-fn wait_for(fates: &[&Arc<Fate>], until: Until, timeout: Option<Duration>) -> Waited {
+fn wait_for(shared: &[&Arc<SharedState>], until: Until, timeout: Option<Duration>) -> Waited {
     let deadline = timeout.and_then(|limit| Instant::now().checked_add(limit));
     let messages = Messages::new();
     let interrupts = Interrupts::here();
-    for (place, fate) in fates.iter().enumerate() {
-        messages.expect(place, fate);
+    for (index, one) in shared.iter().enumerate() {
+        messages.expect(index, one);
     }
     // A task counts only once its message has come, so that `All` cannot miss one.
-    for _ in 0..fates.len() {
+    for _ in 0..shared.len() {
         match (
-            messages.next(deadline, interrupts, &mut fates.iter().copied().enumerate()),
+            messages.next(
+                deadline,
+                interrupts,
+                &mut shared.iter().copied().enumerate(),
+            ),
             until,
         ) {
             (None, _) | (Some(_), Until::FirstCompleted) => break,
-            (Some(place), Until::FirstFailure) if fates[place].has_failed() => break,
+            (Some(index), Until::FirstFailure) if shared[index].has_failed() => break,
             _ => {}
         }
     }
     interrupts.check();
-    let (done, pending) = (0..fates.len()).partition(|&place| fates[place].is_finished());
+    let (done, pending) = (0..shared.len()).partition(|&index| shared[index].is_finished());
     Waited { done, pending }
 }
 
@@ -191,13 +195,13 @@ impl Messages {
     }
 
     /// Sees to it that a message with this number comes when the task is done.
-    fn expect(&self, number: usize, fate: &Fate) {
+    fn expect(&self, number: usize, shared: &SharedState) {
         let sender = self.sender.clone();
         let tell = move || {
             // Nobody listens once this is gone.
             let _ = sender.send(number);
         };
-        fate.when_done(&self.listener, Box::new(tell));
+        shared.when_done(&self.listener, Box::new(tell));
     }
 
     /// Waits for the next message, and gives its number; `None` if `deadline` or an interrupt comes
@@ -210,7 +214,7 @@ impl Messages {
         &self,
         deadline: Option<Instant>,
         interrupts: Interrupts,
-        fates: &mut dyn Iterator<Item = (usize, &Arc<Fate>)>,
+        shared: &mut dyn Iterator<Item = (usize, &Arc<SharedState>)>,
     ) -> Option<usize> {
         if deadline.is_some() {
             return self.receive(deadline, interrupts);
@@ -221,15 +225,15 @@ impl Messages {
         if is_worker() {
             let mut interrupted = None;
             let mut one_will_end = false;
-            for (number, fate) in fates {
-                if fate.run() {
+            for (number, shared) in shared {
+                if shared.run() {
                     one_will_end = true;
                     break;
                 }
-                if fate.is_below() {
+                if shared.is_below() {
                     interrupted.get_or_insert(number);
                 } else {
-                    one_will_end |= !fate.is_done();
+                    one_will_end |= !shared.is_done();
                 }
             }
             if !one_will_end && interrupted.is_some() {

@@ -46,6 +46,16 @@ enum Kind {
     Deadlock,
 }
 
+/// What workers with memory of their own are.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerKind {
+    /// Processes of this host, each for itself.
+    Process,
+    /// Ranks of an MPI job.
+    Rank,
+}
+
 impl PoolError {
     pub(crate) fn invalid_input(message: String) -> PoolError {
         PoolError(Kind::InvalidInput(message))
@@ -59,44 +69,40 @@ impl PoolError {
         })
     }
 
-    pub(crate) fn time_limit(worker: String, item: Option<usize>, limit: Duration) -> PoolError {
-        PoolError(Kind::TimeLimit {
-            worker,
-            item,
-            limit,
-            then: "was stopped and replaced",
-        })
-    }
-
-    /// A rank cannot be stopped without its job.
-    pub(crate) fn time_limit_of_rank(
-        rank: String,
+    pub(crate) fn time_limit(
+        kind: WorkerKind,
+        worker: String,
         item: Option<usize>,
         limit: Duration,
     ) -> PoolError {
         PoolError(Kind::TimeLimit {
-            worker: rank,
+            worker,
             item,
             limit,
-            then: "is given nothing else to do",
+            then: match kind {
+                WorkerKind::Process => "was stopped and replaced",
+                // It cannot be stopped without its job.
+                WorkerKind::Rank => "is given nothing else to do",
+            },
         })
     }
 
-    pub(crate) fn worker_lost(worker: String, item: Option<usize>, how: String) -> PoolError {
+    pub(crate) fn lost(
+        kind: WorkerKind,
+        worker: String,
+        item: Option<usize>,
+        how: String,
+    ) -> PoolError {
         PoolError(Kind::WorkerLost {
             worker,
             item,
             how,
-            then: "The pool goes on with a fresh worker",
-        })
-    }
-
-    pub(crate) fn rank_lost(worker: String, item: Option<usize>, how: String) -> PoolError {
-        PoolError(Kind::WorkerLost {
-            worker,
-            item,
-            how,
-            then: "An MPI job ends with any of its ranks; the pool goes on with a fresh job",
+            then: match kind {
+                WorkerKind::Process => "The pool goes on with a fresh worker",
+                WorkerKind::Rank => {
+                    "An MPI job ends with any of its ranks; the pool goes on with a fresh job"
+                }
+            },
         })
     }
 
@@ -172,7 +178,7 @@ impl PoolError {
         matches!(self.0, Kind::NotSent { .. })
     }
 
-    /// The place in the list of the item that the error is about, counted from 0, where there is
+    /// The index in the list of the item that the error is about, counted from 0, where there is
     /// a list and the item is known.
     pub fn item(&self) -> Option<usize> {
         match self.0 {
@@ -266,7 +272,7 @@ impl fmt::Debug for PoolError {
     }
 }
 
-/// Names a task: by the place of its item in the list, where there is a list.
+/// Names a task: by the index of its item in the list, where there is a list.
 struct Task(Option<usize>);
 
 impl fmt::Display for Task {

@@ -26,7 +26,7 @@ use crate::notebook;
 /// ```
 #[must_use = "a handle is the only way to the task's result"]
 pub struct JoinHandle<R> {
-    fate: Arc<Fate>,
+    shared: Arc<SharedState>,
     slot: Slot<R>,
 }
 
@@ -34,20 +34,20 @@ pub struct JoinHandle<R> {
 ///
 /// Dropped without running, it says that the pool is gone.
 pub(crate) struct Runner {
-    fate: Arc<Fate>,
+    shared: Arc<SharedState>,
 }
 
 /// What the task does. It catches its own panics, and puts its result into the slot.
 pub(crate) type Job = Box<dyn FnOnce() -> Result<(), PoolError> + Send>;
 
-/// The end of a task that runs in another process: hears of its fate.
+/// The end of a task that runs in another process: hears how it ends.
 pub(crate) struct Completer {
-    fate: Arc<Fate>,
+    shared: Arc<SharedState>,
 }
 
 /// Where the result lies until somebody takes it.
 ///
-/// Apart from the task's fate, so that only this depends on the result's type: the less there
+/// Apart from the task's state, so that only this depends on the result's type: the less there
 /// is to compile again for each type, the sooner a notebook's cell runs.
 pub(crate) struct Slot<R>(Arc<Mutex<Option<R>>>);
 
@@ -89,7 +89,7 @@ pub(crate) trait Remote: Send + Sync {
 }
 
 /// How far a task is, and who wants to know.
-pub(super) struct Fate {
+pub(super) struct SharedState {
     state: Mutex<State>,
     changed: Condvar,
     remote: Option<Arc<dyn Remote>>,
@@ -142,26 +142,26 @@ impl Stage {
 /// Makes the two ends of a task; `job` is told where to put the result.
 pub(crate) fn task<R>(job: impl FnOnce(Slot<R>) -> Job) -> (Runner, JoinHandle<R>) {
     let slot = Slot::new();
-    let fate = Fate::new(Some(job(slot.share())), None);
+    let shared = SharedState::new(Some(job(slot.share())), None);
     let runner = Runner {
-        fate: Arc::clone(&fate),
+        shared: Arc::clone(&shared),
     };
-    (runner, JoinHandle { fate, slot })
+    (runner, JoinHandle { shared, slot })
 }
 
 /// Makes the two ends of a task that runs in another process, and the place for its result.
 pub(crate) fn remote_task<R>(remote: Arc<dyn Remote>) -> (Completer, Slot<R>, JoinHandle<R>) {
     let slot = Slot::new();
-    let fate = Fate::new(None, Some(remote));
+    let shared = SharedState::new(None, Some(remote));
     let completer = Completer {
-        fate: Arc::clone(&fate),
+        shared: Arc::clone(&shared),
     };
-    (completer, slot.share(), JoinHandle { fate, slot })
+    (completer, slot.share(), JoinHandle { shared, slot })
 }
 
-impl Fate {
-    fn new(job: Option<Job>, remote: Option<Arc<dyn Remote>>) -> Arc<Fate> {
-        Arc::new(Fate {
+impl SharedState {
+    fn new(job: Option<Job>, remote: Option<Arc<dyn Remote>>) -> Arc<SharedState> {
+        Arc::new(SharedState {
             state: Mutex::new(State {
                 stage: Stage::Waiting { job },
                 waker: None,
@@ -252,20 +252,20 @@ impl Fate {
 
 impl Runner {
     pub(crate) fn run(self) {
-        self.fate.run();
+        self.shared.run();
     }
 }
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        self.fate.cancel("its pool was dropped");
+        self.shared.cancel("its pool was dropped");
     }
 }
 
 impl Completer {
     /// The task is about to be sent; `false` if it was cancelled.
     pub(crate) fn begin(&self) -> bool {
-        let mut state = self.fate.lock();
+        let mut state = self.shared.lock();
         if let Stage::Waiting { .. } = state.stage {
             state.stage = Stage::Running { on: None };
         }
@@ -274,7 +274,7 @@ impl Completer {
 
     /// The task was sent, but not begun, and will be sent again.
     pub(crate) fn recalled(&self) {
-        let mut state = self.fate.lock();
+        let mut state = self.shared.lock();
         if let Stage::Running { on: None } = state.stage {
             state.stage = Stage::Waiting { job: None };
         }
@@ -282,8 +282,8 @@ impl Completer {
 
     /// The task is done; if all went well, its result is in the slot.
     pub(crate) fn finish(&self, end: Result<(), PoolError>) {
-        if !self.fate.is_done() {
-            self.fate.finish(end);
+        if !self.shared.is_done() {
+            self.shared.finish(end);
         }
     }
 }
@@ -300,7 +300,7 @@ impl<R> JoinHandle<R> {
     /// only to tasks that call `map` or rayon's functions on their own pool, which may run other
     /// tasks of the pool while they wait.
     pub fn join(self) -> Result<R, PoolError> {
-        self.fate.wait_to_join()?;
+        self.shared.wait_to_join()?;
         self.take()
     }
 
@@ -314,7 +314,7 @@ impl<R> JoinHandle<R> {
         let interrupts = Interrupts::here();
         // A limit beyond what the clock can count is no limit.
         let deadline = Instant::now().checked_add(limit);
-        let is_done = self.fate.wait_until(deadline, interrupts);
+        let is_done = self.shared.wait_until(deadline, interrupts);
         interrupts.check();
         if is_done {
             self.take()
@@ -325,13 +325,13 @@ impl<R> JoinHandle<R> {
 
     /// Whether the result is there (or an error, or that it was cancelled).
     pub fn is_finished(&self) -> bool {
-        self.fate.is_finished()
+        self.shared.is_finished()
     }
 
     /// Whether a worker has begun the task and not finished it; on worker processes, whether the
     /// task was sent to one.
     pub fn is_running(&self) -> bool {
-        matches!(self.fate.lock().stage, Stage::Running { .. })
+        matches!(self.shared.lock().stage, Stage::Running { .. })
     }
 
     /// Takes the task back if no worker has begun it, and tells whether that was so.
@@ -340,23 +340,23 @@ impl<R> JoinHandle<R> {
     /// a [`ProcessPool`](crate::ProcessPool) ends tasks that take longer than its
     /// [`time_limit`](crate::ProcessPool::time_limit), and all when it is dropped.
     pub fn cancel(&self) -> bool {
-        self.fate.cancel_anywhere()
+        self.shared.cancel_anywhere()
     }
 
     /// How far the task is.
-    pub(super) fn fate(&self) -> &Arc<Fate> {
-        &self.fate
+    pub(super) fn shared(&self) -> &Arc<SharedState> {
+        &self.shared
     }
 
     fn take(&self) -> Result<R, PoolError> {
-        self.fate
+        self.shared
             .take()
             .inspect_err(|_| notebook::wait_for_reports())?;
         self.slot.lock().take().ok_or_else(PoolError::taken)
     }
 }
 
-impl Fate {
+impl SharedState {
     /// Waits as `join` does.
     fn wait_to_join(&self) -> Result<(), PoolError> {
         if is_worker() && !self.run() && self.is_below() {
@@ -489,13 +489,13 @@ impl<R> Future for JoinHandle<R> {
     type Output = Result<R, PoolError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.fate.poll(context).map(|()| self.take())
+        self.shared.poll(context).map(|()| self.take())
     }
 }
 
 impl<R> fmt::Debug for JoinHandle<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.fate.lock().stage {
+        let stage = match self.shared.lock().stage {
             Stage::Waiting { .. } => "waiting",
             Stage::Running { .. } => "running",
             Stage::Done { .. } => "finished",

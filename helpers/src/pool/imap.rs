@@ -9,7 +9,7 @@ use super::{AsCompleted, JoinHandle, PoolError};
 /// Chunks in flight for each worker: one that it works on and one that waits for it.
 pub(crate) const AHEAD: usize = 2;
 
-/// Submits a chunk of items; the number is the place of its first item in the list.
+/// Submits a chunk of items; the number is the index of its first item in the list.
 type Submit<'p, T, O> = Box<dyn Fn(usize, Vec<T>) -> JoinHandle<Vec<O>> + 'p>;
 
 /// Takes items from the source, a chunk at a time, and submits them.

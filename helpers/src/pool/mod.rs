@@ -15,11 +15,12 @@
 //! Work is cut into chunks (`chunk`). Chunks start in order, and a free worker takes the next
 //! one: items of 3, 5, 10, 15, 17 and 20 seconds take 25 seconds on 4 workers, every time.
 
-mod chunk;
+pub(crate) mod chunk;
 pub mod completion;
 pub mod error;
 pub mod handle;
 pub mod imap;
+pub(crate) mod panic;
 pub mod portable;
 pub mod processes;
 pub mod remote;

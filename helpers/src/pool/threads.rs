@@ -5,20 +5,18 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{any::Any, io, thread, vec};
+use std::{io, thread, vec};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::chunk::{checked_chunk_size, default_chunk_size};
+use super::chunk::{checked_chunk_size, checked_workers, default_chunk_size};
 use super::handle::{Job, Runner, task};
 use super::imap::Way;
+use super::panic::panic_message;
 use super::{Imap, JoinHandle, PoolError, StarFn};
 use crate::interrupts::{self, Interrupts};
 use crate::notebook;
 use crate::timeline::recorder::{self, Items, PoolTag};
-
-/// More threads than this help nobody, and are more likely a slip of the pen.
-const MOST_WORKERS: usize = 1024;
 
 /// A pool of worker threads, with the vocabulary of Python's `multiprocessing.Pool`.
 ///
@@ -375,40 +373,44 @@ where
         interrupts: Interrupts::here(),
     };
     let done = Mutex::new(Vec::new());
-    on_workers(pool, chunks.min(pool.workers), &stop.panicked, &|| {
-        let mine = take_chunks(&queue, size, &f, &stop);
+    on_workers(pool, chunks.min(pool.workers), &stop, &|| {
+        let mine = stop
+            .interrupts
+            .lend(|| take_chunks(&queue, size, &f, &stop));
         done.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(mine);
     });
-    // Then chunks may be missing.
+    // Then results may be missing.
     stop.interrupts.check();
     let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     in_order(done, count, chunks, size)
 }
 
-/// Does `work` so many times at once; sets `panicked` as soon as one of them panics.
-fn on_workers(pool: &Pool, times: usize, panicked: &AtomicBool, work: &(dyn Fn() + Sync)) {
+/// Does `work` so many times at once; wants them to stop as soon as one of them panics.
+fn on_workers(pool: &Pool, times: usize, stop: &Stop, work: &(dyn Fn() + Sync)) {
     // The scope waits for all its tasks, and passes a task's panic on: rayon's `par_iter` would
     // split the list in halves instead, and start the last items before the first ones are done.
     let result = catch_unwind(AssertUnwindSafe(|| {
         pool.threads().in_place_scope_fifo(|scope| {
             for _ in 0..times {
                 scope.spawn_fifo(move |_| {
-                    let stop = StopOnPanic(panicked);
+                    let on_panic = StopOnPanic(&stop.panicked);
                     work();
-                    std::mem::forget(stop);
+                    std::mem::forget(on_panic);
                 });
             }
         });
     }));
     if let Err(panic) = result {
+        // What a worker did for an interrupted cell may have ended by a panic that nobody was told of.
+        stop.interrupts.check();
         notebook::wait_for_reports();
         resume_unwind(panic);
     }
 }
 
-/// Why no further chunk should begin.
+/// Why no further chunk should begin, nor an item if it is an interrupt.
 struct Stop {
     panicked: AtomicBool,
     /// Of the caller's cell.
@@ -447,7 +449,14 @@ fn take_chunks<T, R>(
         done.chunks.push(number);
         let (first, count) = (number * size, chunk.len());
         let _span = recorder::begin(|| Items::Chunk { first, count });
-        done.results.extend(chunk.drain(..).map(f));
+        if stop.interrupts.may_come() {
+            // A chunk may take long, and a kernel ends the process of a cell that does not end.
+            done.results.reserve(count);
+            let items = chunk.drain(..).take_while(|_| !stop.interrupts.came());
+            done.results.extend(items.map(f));
+        } else {
+            done.results.extend(chunk.drain(..).map(f));
+        }
     }
     done
 }
@@ -478,27 +487,6 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-/// Checks a number of workers that the user gave.
-pub fn checked_workers(workers: usize) -> Result<usize, PoolError> {
-    if workers == 0 || workers > MOST_WORKERS {
-        return Err(PoolError::invalid_input(format!(
-            "a pool of {workers} workers was asked for; give a number from 1 to {MOST_WORKERS}"
-        )));
-    }
-    Ok(workers)
-}
-
 fn worker_name(index: usize) -> String {
     format!("worker {index}")
-}
-
-/// What the panic said, if it said something that can be printed.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a panic without a message".to_owned()
-    }
 }

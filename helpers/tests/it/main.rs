@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod futures;
+mod layers;
 mod pool;
 mod processes;
 mod reduce;

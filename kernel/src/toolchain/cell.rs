@@ -5,7 +5,7 @@
 //! the cell is the same: it uses the store of variables that is compiled already, and takes from it only
 //! the variables that it mentions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -43,8 +43,8 @@ struct Call {
     folder: PathBuf,
     words: Vec<String>,
     variables: BTreeMap<String, String>,
-    /// Libraries that it reads, and when each was made.
-    libraries: Vec<(PathBuf, i64, i64)>,
+    /// Files that decided about it, and when each was changed: libraries that it reads, and sources of other crates.
+    files: Vec<(PathBuf, i64, i64)>,
 }
 
 /// Whether this process was started in the folder of the cell.
@@ -65,7 +65,7 @@ pub fn build(folder: &Path, words: &[&str]) -> Result<i32> {
     let calls = folder.join("memory/calls");
     let call = memory::recall::<String>(&calls.join(&name));
     let call = call.and_then(|text| serde_json::from_str::<Call>(&key.with_workspace(&text)).ok());
-    if let Some(call) = call.filter(Call::libraries_are_same) {
+    if let Some(call) = call.filter(Call::files_are_same) {
         return finish(call.make(folder)?, kept.as_deref(), &here);
     }
     let record = memory::workspace()?.join("call.json");
@@ -129,8 +129,8 @@ fn add_sources(key: &mut Key, folder: &Path) {
 }
 
 impl Call {
-    fn libraries_are_same(&self) -> bool {
-        let mut all = self.libraries.iter();
+    fn files_are_same(&self) -> bool {
+        let mut all = self.files.iter();
         all.all(|(path, seconds, nanos)| {
             fs::metadata(path)
                 .is_ok_and(|about| about.mtime() == *seconds && about.mtime_nsec() == *nanos)
@@ -213,7 +213,7 @@ pub fn compile(folder: &Path, words: &[&str]) -> Result<Option<i32>> {
         .any(|word| word.starts_with("--emit") && word.contains("link"));
     if let (Some(record), true) = (env::var_os(RECORD), makes_library) {
         let call = Call {
-            libraries: libraries(&here, words),
+            files: files_that_decided(&here, words),
             folder: here.clone(),
             words: owned.clone(),
             variables: variables_of_call(),
@@ -234,19 +234,51 @@ fn variables_of_call() -> BTreeMap<String, String> {
         .collect()
 }
 
-fn libraries(here: &Path, words: &[&str]) -> Vec<(PathBuf, i64, i64)> {
+/// The libraries that a call names, and all sources of crates that are there already: a crate by `path` may
+/// read files outside its folder.
+fn files_that_decided(here: &Path, words: &[&str]) -> Vec<(PathBuf, i64, i64)> {
     let named = words.iter().filter_map(|word| word.split_once('='));
-    let paths = named.map(|(_, path)| here.join(path));
-    let files = paths.filter(|path| {
+    let mut folders = BTreeSet::new();
+    let mut files = BTreeSet::new();
+    for (key, path) in named {
+        let path = here.join(path);
         let ending = path.extension().and_then(|ending| ending.to_str());
-        matches!(ending, Some("rlib" | "rmeta" | "so" | "dylib"))
+        if matches!(ending, Some("rlib" | "rmeta" | "so" | "dylib")) {
+            folders.extend(path.parent().map(Path::to_owned));
+            files.insert(path);
+        } else if key == "dependency" {
+            folders.insert(path);
+        }
+    }
+    for folder in folders {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|ending| ending == "d") {
+                files.extend(sources_in(
+                    &fs::read_to_string(path).unwrap_or_default(),
+                    here,
+                ));
+            }
+        }
+    }
+    let state = |path: PathBuf| {
+        let about = fs::metadata(&path).ok()?;
+        Some((path, about.mtime(), about.mtime_nsec()))
+    };
+    files.into_iter().filter_map(state).collect()
+}
+
+/// The sources that the compiler has noted for make, but those that never change or change with each cell.
+fn sources_in(notes: &str, here: &Path) -> Vec<PathBuf> {
+    let sources = notes.lines().filter_map(|line| line.split_once(": "));
+    let paths = sources.flat_map(|(_, files)| files.split(' '));
+    // Paths with spaces are left out: a crate in such a folder is seen by its folder.
+    let paths = paths.map(Path::new).filter(|path| path.is_absolute());
+    let paths = paths.filter(|path| {
+        let is_fixed = path.components().any(|part| part.as_os_str() == "registry");
+        !is_fixed && !path.starts_with(here)
     });
-    files
-        .filter_map(|path| {
-            let about = fs::metadata(&path).ok()?;
-            Some((path, about.mtime(), about.mtime_nsec()))
-        })
-        .collect()
+    paths.map(Path::to_owned).collect()
 }
 
 /// The words of a call, for the cell as it is compiled in truth.

@@ -11,6 +11,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -137,26 +138,73 @@ impl Key {
             if !folders.insert(folder.clone()) {
                 continue;
             }
+            self.add_targets(&folder);
             // What a manifest leaves open stands in that of its workspace.
             for above in folder.ancestors() {
-                self.add_contents(&above.join("Cargo.toml"));
+                let manifest = above.join("Cargo.toml");
+                self.add_contents(&manifest);
+                let text = fs::read_to_string(manifest).unwrap_or_default();
+                let members = if above == folder {
+                    members_in(&text)
+                } else {
+                    Some(Vec::new())
+                };
+                match (paths_in(&text), members) {
+                    (Some(mut paths), Some(members)) => {
+                        paths.extend(members);
+                        left.extend(paths.iter().map(|path| tidy(&above.join(path))));
+                    }
+                    _ => self.never_again(),
+                }
             }
-            let text = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
-            left.extend(paths_in(&text).map(|path| tidy(&folder.join(path))));
         }
         for above in from.ancestors() {
             self.add_contents(&above.join("Cargo.lock"));
-            for name in ["config", "config.toml"] {
-                self.add_contents(&above.join(".cargo").join(name));
-            }
+            self.add_settings(&above.join(".cargo"));
             for name in ["rust-toolchain", "rust-toolchain.toml"] {
                 self.add_contents(&above.join(name));
             }
         }
-        for name in ["config", "config.toml"] {
-            self.add_contents(&cargo_home().join(name));
-        }
+        self.add_settings(&cargo_home());
         folders
+    }
+
+    /// With cargo's settings in a folder.
+    fn add_settings(&mut self, folder: &Path) {
+        for name in ["config", "config.toml"] {
+            let file = folder.join(name);
+            self.add_contents(&file);
+            // They may name manifests, or other settings. That is rare.
+            let text = fs::read_to_string(file).unwrap_or_default();
+            if text.contains("path") || text.contains("include") {
+                self.never_again();
+            }
+        }
+    }
+
+    /// With the files of a crate that are targets because they are there.
+    fn add_targets(&mut self, folder: &Path) {
+        for file in ["build.rs", "src/lib.rs", "src/main.rs"] {
+            self.add(&[u8::from(folder.join(file).exists())]);
+        }
+        for kind in ["src/bin", "examples", "tests", "benches"] {
+            let entries = fs::read_dir(folder.join(kind)).into_iter().flatten();
+            let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+            names.sort();
+            self.add(&names.len().to_le_bytes());
+            names
+                .iter()
+                .for_each(|name| self.add(name.as_encoded_bytes()));
+        }
+    }
+
+    /// With something that no other question has: there is no telling what decides.
+    fn never_again(&mut self) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        self.add(&now.as_nanos().to_le_bytes());
+        self.add(&std::process::id().to_le_bytes());
     }
 
     pub fn without_workspace(&self, text: &str) -> String {
@@ -184,18 +232,48 @@ fn cargo_home() -> PathBuf {
     env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
 }
 
-/// The places of crates that a manifest names, and of those of a workspace.
-fn paths_in(manifest: &str) -> impl Iterator<Item = &str> {
-    let named = manifest.match_indices("path").filter_map(|(at, word)| {
-        let rest = manifest[at + word.len()..].trim_start();
-        let rest = rest.strip_prefix('=')?.trim_start().strip_prefix('"')?;
-        rest.split('"').next()
-    });
-    let members = manifest
-        .split_once("\nmembers")
-        .and_then(|(_, rest)| rest.split(']').next())
-        .map(|list| list.split('"').skip(1).step_by(2));
-    named.chain(members.into_iter().flatten())
+/// The places of crates that a manifest names, and of its workspace. Nothing if one is written in a way that
+/// only cargo reads.
+fn paths_in(manifest: &str) -> Option<Vec<&str>> {
+    let mut paths = Vec::new();
+    for key in ["path", "workspace"] {
+        for (at, _) in manifest.match_indices(key) {
+            let is_end_of_word =
+                manifest[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            let rest = manifest[at + key.len()..].trim_start_matches([' ', '\t', '"', '\'']);
+            match rest.strip_prefix('=').map(str::trim_start) {
+                // `workspace = true` takes something over from the workspace.
+                Some(value) if !is_end_of_word && !value.starts_with("true") => {
+                    paths.push(text_at(value)?);
+                }
+                _ => {}
+            }
+        }
+    }
+    Some(paths)
+}
+
+/// The members of a workspace, likewise.
+fn members_in(manifest: &str) -> Option<Vec<&str>> {
+    let Some((_, rest)) = manifest.split_once("\nmembers") else {
+        return Some(Vec::new());
+    };
+    let list = rest.trim_start().strip_prefix('=')?.trim_start();
+    let list = list.strip_prefix('[')?.split(']').next()?;
+    let members = list
+        .split(',')
+        .map(str::trim)
+        .filter(|member| !member.is_empty());
+    members
+        .map(|member| text_at(member).filter(|path| !path.contains(['*', '?', '['])))
+        .collect()
+}
+
+/// The text in quotes that this begins with, if it means what it says.
+fn text_at(toml: &str) -> Option<&str> {
+    let quote = toml.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let text = toml[1..].split(quote).next()?;
+    (!text.is_empty() && !text.contains(['\\', '\n'])).then_some(text)
 }
 
 /// A path without `..`, as text: what the file system says of it is what cargo says as well.
@@ -311,10 +389,18 @@ mod tests {
 
     #[test]
     fn places_of_crates_are_found_in_manifests() {
-        let manifest = "[workspace]\nmembers = [\"a\", \"b\"]\n[dependencies]\nx = { path = \"../x\" }\n\
-                        y = { version = \"1\", path=\"/y\" }\n[lib]\npath = \"src/lib.rs\"";
-        let found: Vec<_> = paths_in(manifest).collect();
-        assert_eq!(found, ["../x", "/y", "src/lib.rs", "a", "b"]);
+        let manifest = "[workspace]\nmembers = [\"a\", 'b']\n[dependencies]\nx = { path = \"../x\" }\n\
+                        y = { version = \"1\", path='/y' }\nz = { workspace = true }\n\
+                        [lib]\npath = \"src/lib.rs\"\n[package]\nworkspace = \"../..\"\n";
+        assert_eq!(
+            paths_in(manifest).unwrap(),
+            ["../x", "/y", "src/lib.rs", "../.."]
+        );
+        assert_eq!(members_in(manifest).unwrap(), ["a", "b"]);
+        for unclear in ["path = \"a\\u0062\"", "path = \"\"\"a\"\"\"", "path = a"] {
+            assert_eq!(paths_in(unclear), None, "{unclear}");
+        }
+        assert_eq!(members_in("[workspace]\nmembers = [\"crates/*\"]"), None);
         assert_eq!(tidy(Path::new("/a/b/../c")), Path::new("/a/c"));
     }
 

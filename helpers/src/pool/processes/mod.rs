@@ -3,9 +3,8 @@
 //! | module | holds |
 //! | --- | --- |
 //! | this one | [`ProcessPool`]: the calls that users make |
-//! | `crew` | which worker gets which task, and what happens when it dies |
-//! | `worker`, `serve` | one worker, seen from the pool and from inside |
-//! | `message` | what they say to each other |
+//! | `transport` | the workers of a pool, and how messages reach them |
+//! | `process`, `worker` | one worker, seen from the pool and from inside |
 //! | [`shared_array`] | arrays that stay where they are |
 //! | [`program`] | what a program (not a notebook) calls first |
 //!
@@ -20,27 +19,27 @@
 //! Arguments and results go through [`serde`] into bytes. A few kilobytes go through a socket,
 //! more through memory that changes hands. A [`SharedArray`] is not moved at all.
 
-mod crew;
-mod message;
+mod process;
 pub mod program;
-mod serve;
 pub mod shared_array;
+mod transport;
 mod worker;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
-use self::crew::{Processes, Settings};
-use super::remote::attended::Attended;
+use self::transport::{Processes, Settings};
+use super::chunk::checked_workers;
 use super::remote::codec::{Body, Writer};
-use super::remote::{RemoteImap, View, ship};
-use super::threads::checked_workers;
+use super::remote::scheduler::Scheduler;
+use super::remote::view::PoolCore;
+use super::remote::{RemoteImap, View, code_ref};
 use super::{JoinHandle, PoolError, Portable, StarFn};
 
-pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};
 #[doc(hidden)]
-pub use self::worker::thread_settings;
+pub use self::process::thread_settings;
+pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};
 
 /// A pool of worker processes, with the vocabulary of Python's `multiprocessing.Pool`.
 ///
@@ -78,7 +77,7 @@ pub use self::worker::thread_settings;
 /// pool.map(|x: u64| x * factor, [1, 2, 3]);
 /// ```
 pub struct ProcessPool {
-    engine: Attended,
+    core: PoolCore,
 }
 
 impl ProcessPool {
@@ -103,7 +102,7 @@ impl ProcessPool {
 
     /// How many workers the pool has.
     pub fn workers(&self) -> usize {
-        self.engine.workers()
+        self.core.workers()
     }
 
     /// Calls `f` on each item and gives the results in the order of the items.
@@ -198,7 +197,7 @@ impl ProcessPool {
     }
 
     fn view(&self) -> View<'_> {
-        self.engine.view()
+        self.core.view()
     }
 }
 
@@ -229,7 +228,7 @@ pub struct Builder {
     workers: usize,
     environment: Vec<(OsString, OsString)>,
     tasks_per_worker: Option<usize>,
-    initializer: Result<Option<(ship::Place, Body)>, PoolError>,
+    initializer: Result<Option<(code_ref::CodeRef, Body)>, PoolError>,
 }
 
 impl Builder {
@@ -243,11 +242,11 @@ impl Builder {
         V: Send + Sync + 'static,
         F: Fn(A) -> V,
     {
-        let place = ship::place(ship::initializer_entry::<F, A, V>());
+        let function = code_ref::of_entry(code_ref::initializer_entry::<F, A, V>());
         let mut writer = Writer::for_everybody();
         self.initializer = writer
             .write(&arg)
-            .map(|()| place.map(|place| (place, writer.finish())))
+            .map(|()| function.map(|function| (function, writer.finish())))
             .map_err(|cause| {
                 PoolError::not_sent(
                     None,
@@ -288,17 +287,17 @@ impl Builder {
             ));
         }
         program::check()?;
-        let mut environment = worker::thread_settings(workers);
+        let mut environment = process::thread_settings(workers);
         environment.extend(self.environment);
         let settings = Settings {
             workers,
             environment,
             tasks_per_worker: self.tasks_per_worker,
-            initializer: self.initializer?,
         };
-        let engine = Attended::start(workers, |bell| {
-            Ok(Box::new(Processes::start(settings, bell)?))
+        let initializer = self.initializer?;
+        let core = PoolCore::start(workers, |waker| {
+            Scheduler::new(Box::new(Processes::start(settings)?), initializer, waker)
         })?;
-        Ok(ProcessPool { engine })
+        Ok(ProcessPool { core })
     }
 }

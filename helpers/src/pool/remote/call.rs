@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::chunk_run::ItemError;
-use super::codec::{Body, Reader, Writer};
-use super::crew::{Finished, Sink, Task};
+use super::code_ref::{self, Entry};
+use super::codec::{Body, ItemError, Reader, Writer};
 use super::engine::Engine;
-use super::ship::{self, Entry};
+use super::task::{Finished, Sink, Task};
 use crate::interrupts::Interrupts;
 use crate::pool::handle::{Completer, Remote, remote_task};
-use crate::pool::threads::panic_message;
+use crate::pool::panic::panic_message;
 use crate::pool::{JoinHandle, PoolError, Portable};
 
 /// How long the other tasks of a call that has failed may go on, so that short ones need not
@@ -46,20 +45,20 @@ impl Remote for Engine {
     }
 }
 
-/// Makes an item into bytes. `place` is its place in the list, where there is a list.
+/// Makes an item into bytes. `index` is its index in the list, where there is a list.
 fn pack<A: Serialize>(
     writer: &mut Writer,
     item: &A,
-    place: Option<usize>,
+    index: Option<usize>,
 ) -> Result<(), PoolError> {
     writer
         .write(item)
-        .map_err(|cause| unsendable(place, type_name::<A>(), &cause))
+        .map_err(|cause| unsendable(index, type_name::<A>(), &cause))
 }
 
-fn unsendable(place: Option<usize>, argument: &str, cause: &str) -> PoolError {
+fn unsendable(index: Option<usize>, argument: &str, cause: &str) -> PoolError {
     PoolError::not_sent(
-        place,
+        index,
         format!("cannot be sent to a worker, as {argument}: {cause}"),
     )
 }
@@ -81,7 +80,7 @@ impl Results {
         }
     }
 
-    /// The next result, which is that of the item with this place in the list.
+    /// The next result, which is that of the item with this index in the list.
     fn next<R: DeserializeOwned>(&mut self, item: Option<usize>) -> Result<R, PoolError> {
         let mut result = None;
         self.read(item, type_name::<R>(), &mut |bytes| {
@@ -148,7 +147,7 @@ impl Arrivals {
 }
 
 impl Sink for Arrivals {
-    fn begin(&self, _place: usize) -> bool {
+    fn begin(&self, _index: usize) -> bool {
         let mut arrived = self.lock();
         if arrived.is_over {
             arrived.pending -= 1;
@@ -156,10 +155,10 @@ impl Sink for Arrivals {
         !arrived.is_over
     }
 
-    fn done(&self, place: usize, result: Result<Finished, PoolError>) {
+    fn done(&self, index: usize, result: Result<Finished, PoolError>) {
         let mut arrived = self.lock();
         arrived.pending -= 1;
-        arrived.chunks.push((place, result));
+        arrived.chunks.push((index, result));
     }
 }
 
@@ -205,7 +204,7 @@ where
     let mut chunks: Vec<Vec<R>> = Vec::new();
     chunks.resize_with(items.len().div_ceil(size), Vec::new);
     let list = List {
-        entry: ship::entry::<F, A, R>(),
+        entry: code_ref::entry::<F, A, R>(),
         items: items.len(),
         chunk_size: size,
         time_limit,
@@ -213,10 +212,10 @@ where
     map_bytes(
         engine,
         &list,
-        &|body, place| pack(body, &items[place], Some(place)),
-        &mut |results, place| {
-            let result = results.next(Some(place))?;
-            chunks[place / size].push(result);
+        &|body, index| pack(body, &items[index], Some(index)),
+        &mut |results, index| {
+            let result = results.next(Some(index))?;
+            chunks[index / size].push(result);
             Ok(())
         },
     )?;
@@ -252,7 +251,7 @@ fn map_bytes(
         engine,
         arrivals: Arc::default(),
     };
-    let places = |chunk: usize| chunk * size..count.min((chunk + 1) * size);
+    let indices = |chunk: usize| chunk * size..count.min((chunk + 1) * size);
     let interrupts = Interrupts::here();
     let mut failure: Option<PoolError> = None;
     let mut collect = |call: &Map<'_>| {
@@ -262,7 +261,7 @@ fn map_bytes(
         for (chunk, result) in arrived {
             let kept = result.and_then(|finished| {
                 let mut results = Results::new(finished);
-                places(chunk).try_for_each(|place| keep(&mut results, place))
+                indices(chunk).try_for_each(|index| keep(&mut results, index))
             });
             if let Err(error) = kept {
                 // Of the failures that are known, the first in the list is told.
@@ -278,20 +277,20 @@ fn map_bytes(
     };
     for chunk in 0..count.div_ceil(size) {
         let mut body = Writer::for_arguments();
-        for place in places(chunk) {
-            pack(&mut body, place)?;
+        for index in indices(chunk) {
+            pack(&mut body, index)?;
         }
         call.arrivals.lock().pending += 1;
         let task = Task {
             function,
             body: body.finish(),
-            items: places(chunk).len(),
-            first_item: Some(places(chunk).start),
+            items: indices(chunk).len(),
+            first_item: Some(indices(chunk).start),
             stop_at_failure: true,
             time_limit: list.time_limit,
             order: 0,
             sink: Arc::clone(&call.arrivals) as _,
-            place: chunk,
+            index: chunk,
         };
         engine.submit(task);
         let ahead = engine.depth().max(CHUNKS_AHEAD) * engine.workers();
@@ -326,20 +325,20 @@ struct Single {
 type Keep = Box<dyn Fn(Result<Finished, PoolError>) -> Result<(), PoolError> + Send + Sync>;
 
 impl Sink for Single {
-    fn begin(&self, _place: usize) -> bool {
+    fn begin(&self, _index: usize) -> bool {
         self.completer.begin()
     }
 
-    fn recalled(&self, _place: usize) {
+    fn recalled(&self, _index: usize) {
         self.completer.recalled();
     }
 
-    fn done(&self, _place: usize, result: Result<Finished, PoolError>) {
+    fn done(&self, _index: usize, result: Result<Finished, PoolError>) {
         self.completer.finish((self.keep)(result));
     }
 }
 
-/// Submits items that are bytes already as one task: the place of the first in its list, where
+/// Submits items that are bytes already as one task: the index of the first in its list, where
 /// there is one, and how many they are.
 fn submit_bytes(
     engine: &Engine,
@@ -360,7 +359,7 @@ fn submit_bytes(
             time_limit,
             order: 0,
             sink: Arc::new(single),
-            place: 0,
+            index: 0,
         }),
         Err(error) => single.done(0, Err(error)),
     }
@@ -385,12 +384,12 @@ where
         Ok(())
     });
     let single = Single { completer, keep };
-    let entry = ship::entry::<F, A, R>();
+    let entry = code_ref::entry::<F, A, R>();
     submit_bytes(engine, entry, time_limit, (None, 1), body, single);
     handle
 }
 
-/// Calls `F` on each item of a chunk whose first item has the place `first` in the list. Each
+/// Calls `F` on each item of a chunk whose first item has the index `first` in the list. Each
 /// item has a result, if need be the error of the whole chunk.
 pub(crate) fn submit_chunk<F, A, R>(
     engine: &Arc<Engine>,
@@ -406,26 +405,26 @@ where
     let mut body = Writer::for_arguments();
     // For each item whether it goes along, or why not.
     let mut sent: Vec<Result<(), PoolError>> = Vec::with_capacity(items.len());
-    for (place, item) in (first..).zip(&items) {
-        sent.push(pack(&mut body, item, Some(place)));
+    for (index, item) in (first..).zip(&items) {
+        sent.push(pack(&mut body, item, Some(index)));
     }
     let count = sent.iter().flatten().count();
     let (completer, slot, handle) = remote_task(Arc::clone(engine) as _);
     let keep: Keep = Box::new(move |result| {
         let mut results = result.map(Results::new);
         let mut list = Vec::with_capacity(sent.len());
-        for (place, sent) in (first..).zip(&sent) {
+        for (index, sent) in (first..).zip(&sent) {
             list.push(match (sent, &mut results) {
                 (Err(error), _) => Err(error.clone()),
                 (Ok(()), Err(error)) => Err(error.clone()),
-                (Ok(()), Ok(results)) => results.next::<R>(Some(place)),
+                (Ok(()), Ok(results)) => results.next::<R>(Some(index)),
             });
         }
         slot.put(list);
         Ok(())
     });
     let single = Single { completer, keep };
-    let (entry, about) = (ship::entry::<F, A, R>(), (Some(first), count));
+    let (entry, about) = (code_ref::entry::<F, A, R>(), (Some(first), count));
     submit_bytes(engine, entry, time_limit, about, Ok(body.finish()), single);
     handle
 }

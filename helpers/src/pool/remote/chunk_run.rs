@@ -3,42 +3,19 @@
 use std::any::Any;
 use std::any::type_name;
 use std::cell::RefCell;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use super::board::now;
-use super::codec::{Reader, Writer};
-use crate::pool::threads::panic_message;
-
-/// Why an item has no result although its worker is well. The result of an item travels as
-/// `Result<R, ItemError>`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ItemError {
-    /// The function panicked.
-    Panic(String),
-    /// The result could not be made into bytes.
-    Result(String),
-    /// The argument could not be made out of bytes.
-    Argument(String),
-}
-
-impl fmt::Display for ItemError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ItemError::Panic(message) => f.write_str(message),
-            ItemError::Result(why) => write!(f, "its result cannot be sent: {why}"),
-            ItemError::Argument(why) => write!(f, "its argument did not arrive: {why}"),
-        }
-    }
-}
+use super::codec::{ItemError, Reader, Writer};
+use super::scoreboard::now;
+use crate::pool::panic::panic_message;
 
 /// A chunk of items in a worker.
 #[derive(Debug)]
-pub struct Job<'w> {
+pub struct ChunkRun<'w> {
     pub items: usize,
     pub arguments: Reader,
     pub results: Writer,
@@ -50,13 +27,13 @@ pub struct Job<'w> {
     pub since: Option<&'w AtomicU64>,
 }
 
-/// Calls `f` on each item of the job.
-pub fn run_chunk<A, R>(f: impl Fn(A) -> R, job: &mut Job<'_>)
+/// Calls `f` on each item of the run.
+pub fn run_chunk<A, R>(f: impl Fn(A) -> R, run: &mut ChunkRun<'_>)
 where
     A: DeserializeOwned,
     R: Serialize,
 {
-    run_items(job, &mut |arguments, results| {
+    run_items(run, &mut |arguments, results| {
         let argument = arguments
             .read::<A>()
             .map_err(|why| (Value::Argument, type_name::<A>(), why))?;
@@ -76,31 +53,31 @@ enum Value {
 type Call<'f> =
     dyn FnMut(&mut Reader, &mut Writer) -> Result<(), (Value, &'static str, String)> + 'f;
 
-/// Makes the call for each item of the job, and writes down why one failed.
-fn run_items(job: &mut Job<'_>, call: &mut Call<'_>) {
-    for item in 0..job.items {
-        job.item_in_work.store(item as u64, Ordering::Relaxed);
-        if let Some(since) = job.since {
+/// Makes the call for each item of the run, and writes down why one failed.
+fn run_items(run: &mut ChunkRun<'_>, call: &mut Call<'_>) {
+    for item in 0..run.items {
+        run.item_in_work.store(item as u64, Ordering::Relaxed);
+        if let Some(since) = run.since {
             since.store(now().as_nanos() as u64, Ordering::Relaxed);
         }
-        let start = job.results.len();
-        let Err(error) = run_item(job, call) else {
+        let start = run.results.len();
+        let Err(error) = run_item(run, call) else {
             continue;
         };
-        job.results.truncate(start);
+        run.results.truncate(start);
         // What an error holds can always be written, unless memory has run out: then the chunk's
         // results are too short, and the pool says so.
-        let _ = job.results.write::<Result<(), ItemError>>(&Err(error));
-        if job.stop_at_failure {
+        let _ = run.results.write::<Result<(), ItemError>>(&Err(error));
+        if run.stop_at_failure {
             break;
         }
     }
 }
 
-fn run_item(job: &mut Job<'_>, call: &mut Call<'_>) -> Result<(), ItemError> {
+fn run_item(run: &mut ChunkRun<'_>, call: &mut Call<'_>) -> Result<(), ItemError> {
     // Reading and writing values may run the user's code, so they are guarded as well.
     let done = catch_unwind(AssertUnwindSafe(|| {
-        call(&mut job.arguments, &mut job.results)
+        call(&mut run.arguments, &mut run.results)
     }));
     match done {
         Ok(Ok(())) => Ok(()),

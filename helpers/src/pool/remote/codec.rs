@@ -10,12 +10,13 @@ use postcard::{Deserializer, Serializer, de_flavors, ser_flavors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::chunk_run::ItemError;
-use super::parcel::{Delivery, Parcel};
-use super::wire::MOST_FILES;
+use super::shm_buffer::{ShmBuffer, ShmView};
 
-/// More bytes than this travel as a parcel of memory instead of through a socket.
+/// More bytes than this travel as shared memory instead of through a socket.
 const MOST_INLINE: usize = 32 << 10;
+
+/// The system passes at most 253 files with one message.
+pub const MOST_FILES: usize = 250;
 
 /// Bytes on their way, and the files of shared arrays that they speak of.
 #[derive(Debug, Default)]
@@ -31,10 +32,10 @@ pub struct Body {
 pub enum Bytes {
     /// In memory of this process.
     Inline(Vec<u8>),
-    /// The first so many bytes of a parcel, to be sent.
-    Parcel(Parcel, usize),
-    /// What another process has sent in a parcel.
-    Delivery(Delivery),
+    /// The first so many bytes of shared memory, to be sent.
+    Shared(ShmBuffer, usize),
+    /// What another process has sent as shared memory.
+    View(ShmView),
     /// The same, but it cannot be read, for this reason.
     Unreadable(String),
 }
@@ -47,8 +48,8 @@ impl Bytes {
     pub fn as_slice(&self) -> Result<&[u8], String> {
         match self {
             Bytes::Inline(bytes) => Ok(bytes),
-            Bytes::Parcel(parcel, len) => Ok(&parcel.bytes()[..*len]),
-            Bytes::Delivery(delivery) => Ok(delivery.bytes()),
+            Bytes::Shared(shared, len) => Ok(&shared.bytes()[..*len]),
+            Bytes::View(view) => Ok(view.bytes()),
             Bytes::Unreadable(why) => Err(why.clone()),
         }
     }
@@ -57,6 +58,28 @@ impl Bytes {
 impl Default for Bytes {
     fn default() -> Bytes {
         Bytes::Inline(Vec::new())
+    }
+}
+
+/// Why an item has no result although its worker is well. The result of an item travels as
+/// `Result<R, ItemError>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ItemError {
+    /// The function panicked.
+    Panic(String),
+    /// The result could not be made into bytes.
+    Result(String),
+    /// The argument could not be made out of bytes.
+    Argument(String),
+}
+
+impl fmt::Display for ItemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ItemError::Panic(message) => f.write_str(message),
+            ItemError::Result(why) => write!(f, "its result cannot be sent: {why}"),
+            ItemError::Argument(why) => write!(f, "its argument did not arrive: {why}"),
+        }
     }
 }
 
@@ -154,13 +177,13 @@ impl Writer {
     pub fn finish(self) -> Body {
         let Buffer {
             mut inline,
-            parcel,
+            shared,
             len,
             ..
         } = self.buffer;
         inline.truncate(len);
-        let bytes = match parcel {
-            Some(parcel) => Bytes::Parcel(parcel, len),
+        let bytes = match shared {
+            Some(shared) => Bytes::Shared(shared, len),
             None => Bytes::Inline(inline),
         };
         let files = self.files.map(|files| files.open).unwrap_or_default();
@@ -168,12 +191,12 @@ impl Writer {
     }
 }
 
-/// Bytes that grow, and move to a parcel when there are many.
+/// Bytes that grow, and move to shared memory when there are many.
 #[derive(Debug, Default)]
 struct Buffer {
     inline: Vec<u8>,
     /// Holds all the bytes once there are many; `inline` is empty then.
-    parcel: Option<Parcel>,
+    shared: Option<ShmBuffer>,
     len: usize,
     /// So many bytes there is room for.
     room: usize,
@@ -188,8 +211,8 @@ impl Buffer {
             self.make_room(end);
         }
         let start = std::mem::replace(&mut self.len, end);
-        match &mut self.parcel {
-            Some(parcel) => &mut parcel.bytes_mut()[start..end],
+        match &mut self.shared {
+            Some(shared) => &mut shared.bytes_mut()[start..end],
             None => &mut self.inline[start..end],
         }
     }
@@ -198,27 +221,27 @@ impl Buffer {
     #[inline(never)]
     fn make_room(&mut self, end: usize) {
         let room = end.next_power_of_two();
-        match &mut self.parcel {
+        match &mut self.shared {
             None if end <= MOST_INLINE => self.inline.resize(room.max(64), 0),
-            Some(parcel) => {
-                if parcel.grow(room).is_err() {
-                    self.inline = parcel.bytes()[..self.len].to_vec();
+            Some(shared) => {
+                if shared.grow(room).is_err() {
+                    self.inline = shared.bytes()[..self.len].to_vec();
                     self.inline.resize(room, 0);
-                    self.parcel = None;
+                    self.shared = None;
                 }
             }
-            None => match Parcel::new(room.max(16 * MOST_INLINE)) {
-                Ok(mut parcel) => {
-                    parcel.bytes_mut()[..self.len].copy_from_slice(&self.inline[..self.len]);
+            None => match ShmBuffer::new(room.max(16 * MOST_INLINE)) {
+                Ok(mut shared) => {
+                    shared.bytes_mut()[..self.len].copy_from_slice(&self.inline[..self.len]);
                     self.inline = Vec::new();
-                    self.parcel = Some(parcel);
+                    self.shared = Some(shared);
                 }
                 // It will go through the socket then, which is slower.
                 Err(_) => self.inline.resize(room, 0),
             },
         }
-        let in_parcel = self.parcel.as_ref().map(Parcel::room);
-        self.room = in_parcel.unwrap_or(self.inline.len());
+        let in_shm = self.shared.as_ref().map(ShmBuffer::room);
+        self.room = in_shm.unwrap_or(self.inline.len());
     }
 }
 
@@ -435,11 +458,11 @@ mod tests {
             writer.write(value).unwrap();
         }
         let body = writer.finish();
-        let in_parcel = matches!(body.bytes, Bytes::Parcel(..));
+        let in_shm = matches!(body.bytes, Bytes::Shared(..));
         let mut reader = Reader::new(body);
         (
             values.iter().map(|_| reader.read().unwrap()).collect(),
-            in_parcel,
+            in_shm,
         )
     }
 
@@ -447,8 +470,8 @@ mod tests {
     fn small_values_stay_inline_and_large_ones_do_not() {
         assert_eq!(there_and_back(&[(1u8, -2i64), (3, 4)]).0, [(1, -2), (3, 4)]);
         let numbers: Vec<f64> = (0..100_000).map(f64::from).collect();
-        let (arrived, in_parcel) = there_and_back(&[numbers.clone(), vec![], numbers.clone()]);
-        assert!(in_parcel);
+        let (arrived, in_shm) = there_and_back(&[numbers.clone(), vec![], numbers.clone()]);
+        assert!(in_shm);
         assert_eq!(arrived, [numbers.clone(), vec![], numbers]);
         assert!(!there_and_back(&["word".to_owned()]).1);
     }

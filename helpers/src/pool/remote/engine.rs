@@ -15,19 +15,16 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::bell::Bell;
-use super::crew::{Completed, Crew, LIVENESS, Sink, Task};
-use super::parcel;
+use super::code_ref::{self, Entry};
 use super::printer;
-use super::ship::{self, Entry};
+use super::scheduler::Scheduler;
+use super::shm_buffer;
+use super::task::{Completed, Sink, Task};
+use super::transport::LIVENESS;
+use super::waker::Waker;
 use crate::interrupts::Interrupts;
 use crate::pool::PoolError;
 
-/// How long who waits for a message looks for it before sleeping. Waking a sleeping process costs
-/// several microseconds; looking costs processor time.
-pub const LOOKING: Duration = Duration::from_micros(50);
-/// After so long without a task, memory that is kept for the next one is given back.
-pub const IDLE: Duration = Duration::from_secs(1);
 /// How long tasks go unattended before the background thread leads.
 const GRACE: Duration = Duration::from_millis(2);
 /// How long after its last use the background thread looks after a pool by itself.
@@ -51,11 +48,11 @@ pub(crate) struct Engine {
     /// Tells the background thread that it is needed.
     needed: Condvar,
     /// Calls the leader out of its sleep.
-    bell: Arc<Bell>,
+    waker: Arc<Waker>,
 }
 
 struct State {
-    crew: Box<dyn Crew>,
+    scheduler: Scheduler,
     number_of_entry: HashMap<usize, u32>,
     leader: Leader,
     /// How many wait while another one leads.
@@ -74,7 +71,7 @@ struct State {
 impl State {
     /// Whether the background thread should lead at once, not only after a while.
     fn needs_background(&self) -> bool {
-        self.attended && self.crew.is_busy() && self.followers == 0
+        self.attended && self.scheduler.is_busy() && self.followers == 0
     }
 }
 
@@ -82,15 +79,15 @@ impl Engine {
     /// Starts the workers and waits until all are ready.
     pub(crate) fn start(
         workers: usize,
-        crew: impl FnOnce(Arc<Bell>) -> Result<Box<dyn Crew>, PoolError>,
+        scheduler: impl FnOnce(Arc<Waker>) -> Result<Scheduler, PoolError>,
     ) -> Result<Arc<Engine>, PoolError> {
-        let bell = Bell::new()
+        let waker = Waker::new()
             .map(Arc::new)
             .map_err(|cause| PoolError::start(1, workers, cause.to_string()))?;
         let engine = Arc::new(Engine {
             workers,
             state: Mutex::new(State {
-                crew: crew(Arc::clone(&bell))?,
+                scheduler: scheduler(Arc::clone(&waker))?,
                 number_of_entry: HashMap::new(),
                 leader: Leader::Nobody,
                 followers: 0,
@@ -103,15 +100,18 @@ impl Engine {
             }),
             changed: Condvar::new(),
             needed: Condvar::new(),
-            bell,
+            waker,
         });
         let interrupts = Interrupts::here();
-        engine.drive(&|| interrupts.came() || engine.lock().crew.is_up(), None);
+        engine.drive(
+            &|| interrupts.came() || engine.lock().scheduler.is_up(),
+            None,
+        );
         if interrupts.came() {
             engine.close();
             interrupts.check();
         }
-        let broken = engine.lock().crew.broken().cloned();
+        let broken = engine.lock().scheduler.broken().cloned();
         match broken {
             Some(error) => {
                 engine.close();
@@ -125,7 +125,7 @@ impl Engine {
     pub(crate) fn attend_in_background(&self) {
         let mut state = self.lock();
         while !state.closed {
-            let unattended = state.last_led.elapsed() >= GRACE && state.crew.is_busy();
+            let unattended = state.last_led.elapsed() >= GRACE && state.scheduler.is_busy();
             if state.leader == Leader::Nobody
                 && state.followers == 0
                 && (unattended || state.needs_background())
@@ -134,12 +134,16 @@ impl Engine {
                 drop(state);
                 self.lead(&|| false, None, Leader::Background);
                 state = self.lock();
-            } else if state.crew.is_busy() || state.last_led.elapsed() < AFTERGLOW {
+            } else if state.scheduler.is_busy() || state.last_led.elapsed() < AFTERGLOW {
                 let waited = self.needed.wait_timeout(state, GRACE);
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
             } else {
                 // Memory that is kept for the next messages is given back when none come.
-                let limit = if parcel::is_tidy() { FOREVER } else { IDLE };
+                let limit = if shm_buffer::is_tidy() {
+                    FOREVER
+                } else {
+                    shm_buffer::IDLE
+                };
                 state.background_sleeps = true;
                 let (woken, waited) = self
                     .needed
@@ -149,8 +153,8 @@ impl Engine {
                 state.background_sleeps = false;
                 // Whoever has submitted a task is likely to wait for it, too.
                 state.last_led = Instant::now();
-                if waited.timed_out() && !state.crew.is_busy() {
-                    parcel::tidy();
+                if waited.timed_out() && !state.scheduler.is_busy() {
+                    shm_buffer::tidy();
                 }
             }
         }
@@ -167,10 +171,10 @@ impl Engine {
         if let Some(&number) = state.number_of_entry.get(&(entry as usize)) {
             return Ok(number);
         }
-        let place = ship::place(entry).ok_or_else(|| {
+        let function = code_ref::of_entry(entry).ok_or_else(|| {
             PoolError::invalid_input("the system cannot tell where this function is".to_owned())
         })?;
-        let number = state.crew.learn(place);
+        let number = state.scheduler.learn(function);
         state.number_of_entry.insert(entry as usize, number);
         Ok(number)
     }
@@ -180,16 +184,16 @@ impl Engine {
         let mut completed = Vec::new();
         let has_limit = task.time_limit.is_some();
         let mut state = self.lock();
-        if let Some(error) = state.crew.broken().cloned() {
-            completed.push((task.sink, task.place, Err(error)));
+        if let Some(error) = state.scheduler.broken().cloned() {
+            completed.push((task.sink, task.index, Err(error)));
         } else {
-            state.crew.enqueue(task);
-            if state.crew.wants_more() {
-                state.crew.hand_out(&mut completed);
+            state.scheduler.enqueue(task);
+            if state.scheduler.wants_more() {
+                state.scheduler.hand_out(&mut completed);
             }
             // Whoever sleeps does not know of what has to be watched now.
-            if state.leader != Leader::Nobody && (has_limit || !state.crew.is_flushed()) {
-                self.bell.ring();
+            if state.leader != Leader::Nobody && (has_limit || !state.scheduler.is_flushed()) {
+                self.waker.wake();
             }
             if state.background_sleeps {
                 self.needed.notify_one();
@@ -201,7 +205,7 @@ impl Engine {
 
     /// How many tasks wait for a worker.
     pub(crate) fn queued(&self) -> usize {
-        self.lock().crew.queued()
+        self.lock().scheduler.queued()
     }
 
     pub(crate) fn workers(&self) -> usize {
@@ -210,7 +214,7 @@ impl Engine {
 
     /// How many tasks a worker may have at once.
     pub(crate) fn depth(&self) -> usize {
-        self.lock().crew.depth()
+        self.lock().scheduler.depth()
     }
 
     /// Somebody wants to hear of results without waiting here.
@@ -225,7 +229,7 @@ impl Engine {
     /// Sees to it that what has changed is looked at soon.
     pub(crate) fn nudge(&self) {
         self.look();
-        self.bell.ring();
+        self.waker.wake();
     }
 
     /// Takes in what has come, without waiting.
@@ -233,7 +237,7 @@ impl Engine {
         let mut completed = Vec::new();
         let mut state = self.lock();
         if state.leader == Leader::Nobody {
-            state.crew.progress(true, &mut completed);
+            state.scheduler.progress(true, &mut completed);
         }
         drop(state);
         self.hand_over(completed);
@@ -241,7 +245,7 @@ impl Engine {
 
     /// Takes back all that was sent to workers and that they have not begun.
     pub(crate) fn recall(&self) {
-        self.lock().crew.recall_all();
+        self.lock().scheduler.recall_all();
     }
 
     /// Waits until `done`, and does what is to be done meanwhile; false if the time is over.
@@ -265,7 +269,7 @@ impl Engine {
             state.followers += 1;
             let deliveries = state.deliveries;
             if state.leader == Leader::Background {
-                self.bell.ring();
+                self.waker.wake();
             }
             drop(state);
             // Asked with the lock free, as `done` may take it.
@@ -284,7 +288,7 @@ impl Engine {
     fn lead(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>, as_whom: Leader) -> bool {
         // Only a caller waits for a result, and gains from being awake when it comes.
         let looking = if as_whom == Leader::Caller {
-            self.lock().crew.looking()
+            self.lock().scheduler.looking()
         } else {
             Duration::ZERO
         };
@@ -300,10 +304,10 @@ impl Engine {
             if look_at_all {
                 state.last_look = now;
             }
-            state.crew.progress(look_at_all, &mut completed);
-            state.attended &= state.crew.is_busy();
+            state.scheduler.progress(look_at_all, &mut completed);
+            state.attended &= state.scheduler.is_busy();
             let enough = as_whom == Leader::Background
-                && (state.closed || state.followers > 0 || !state.crew.is_busy());
+                && (state.closed || state.followers > 0 || !state.scheduler.is_busy());
             drop(state);
             if !completed.is_empty() {
                 awake_until = Instant::now() + looking;
@@ -331,22 +335,22 @@ impl Engine {
         if state.closed {
             return;
         }
-        let mut longest = state.crew.patience();
+        let mut longest = state.scheduler.patience();
         if let Some(end) = deadline {
             longest = longest.min(end.saturating_duration_since(Instant::now()));
         }
         longest = Interrupts::here().slice(longest);
-        let watched = state.crew.watched();
+        let watched = state.scheduler.watched();
         drop(state);
         let mut about: Vec<PollFd<'_>> = watched
             .iter()
             .map(|watched| PollFd::new(watched.file.as_fd(), watched.events))
             .collect();
-        about.push(PollFd::new(self.bell.ear(), PollFlags::POLLIN));
+        about.push(PollFd::new(self.waker.file(), PollFlags::POLLIN));
         let millis = PollTimeout::try_from(longest.as_micros().div_ceil(1000) as u64);
         // An interrupted sleep is a short one.
         let _ = poll(&mut about, millis.unwrap_or(PollTimeout::MAX));
-        self.bell.silence();
+        self.waker.clear();
     }
 
     /// Hands results over, and tells those who wait.
@@ -356,9 +360,9 @@ impl Engine {
         }
         // What a task has printed is seen before its result is.
         printer::catch_up(TIME_TO_PRINT);
-        for (sink, place, result) in completed {
+        for (sink, index, result) in completed {
             // A result's end and a waker are the user's code. Panics report for themselves.
-            let _ = catch_unwind(AssertUnwindSafe(move || sink.done(place, result)));
+            let _ = catch_unwind(AssertUnwindSafe(move || sink.done(index, result)));
         }
         let mut state = self.lock();
         state.deliveries += 1;
@@ -370,9 +374,9 @@ impl Engine {
     /// Ends the tasks of `sink`, those that run as well: their workers are replaced.
     pub(crate) fn stop(&self, sink: &Arc<dyn Sink>) {
         let mut completed = Vec::new();
-        self.lock().crew.stop(sink, &mut completed);
+        self.lock().scheduler.stop(sink, &mut completed);
         self.hand_over(completed);
-        self.bell.ring();
+        self.waker.wake();
     }
 
     /// Ends all workers, and lets everything that is still to do fail.
@@ -381,10 +385,10 @@ impl Engine {
         let mut state = self.lock();
         state.closed = true;
         let error = PoolError::cancelled("its pool was dropped");
-        state.crew.give_up(error, &mut completed);
+        state.scheduler.give_up(error, &mut completed);
         drop(state);
         self.hand_over(completed);
-        parcel::tidy();
+        shm_buffer::tidy();
         self.needed.notify_all();
         self.changed.notify_all();
     }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::printer;
+use super::printer::{self, Stream};
 use crate::notebook;
 
 /// A line that is longer is broken here, so that it cannot fill the memory.
@@ -18,15 +18,6 @@ const READ_AT_ONCE: usize = 8 << 10;
 
 /// More than a pipe holds, so that all is read that was printed before now.
 const READS_AT_ONCE: usize = 16;
-
-/// Where a worker's output goes on.
-#[derive(Clone, Copy, Debug)]
-pub enum Stream {
-    /// What a program gives.
-    Out,
-    /// What it says about itself.
-    Error,
-}
 
 /// Passes on what comes out of a worker's pipe.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::crew::{Completed, Sink, Task};
+use super::task::{Completed, Sink, Task};
 use crate::pool::PoolError;
 
-/// Tasks that wait. Those that were taken back from a worker find their old place again.
+/// Tasks that wait. Those that were taken back from a worker go where they were.
 #[derive(Debug, Default)]
 pub struct Queue {
     tasks: VecDeque<Task>,
@@ -37,9 +37,12 @@ impl Queue {
     }
 
     /// Puts tasks that no worker has begun back to where they were.
-    pub fn take_back(&mut self, tasks: impl DoubleEndedIterator<Item = Task>) {
-        for task in tasks.rev() {
-            task.sink.recalled(task.place);
+    pub fn take_back(&mut self, tasks: Vec<Task>) {
+        if tasks.is_empty() {
+            return;
+        }
+        for task in tasks.into_iter().rev() {
+            task.sink.recalled(task.index);
             self.tasks.push_front(task);
         }
         let queue = self.tasks.make_contiguous();

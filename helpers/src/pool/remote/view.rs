@@ -1,11 +1,14 @@
-//! The vocabulary of a pool whose workers have memory of their own.
+//! The vocabulary of a pool whose workers have memory of their own, and what such a pool owns.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, thread};
 
 use super::call;
 use super::engine::Engine;
+use super::scheduler::Scheduler;
+use super::waker::Waker;
 use crate::pool::chunk::{checked_chunk_size, default_chunk_size};
 use crate::pool::imap::Way;
 use crate::pool::{Imap, JoinHandle, PoolError, Portable, StarFn};
@@ -136,5 +139,66 @@ impl<'p> View<'p> {
             chunk_size: self.size.map_or(1, NonZeroUsize::get),
             workers: self.engine.workers(),
         }
+    }
+}
+
+/// The engine of a pool, and the thread that sees to it while nobody else does.
+pub struct PoolCore {
+    engine: Arc<Engine>,
+    background: Option<thread::JoinHandle<()>>,
+}
+
+impl PoolCore {
+    /// Starts the workers and waits until all are ready.
+    ///
+    /// # Errors
+    /// Those of `scheduler`, which starts them; or they do not become ready.
+    pub fn start(
+        workers: usize,
+        scheduler: impl FnOnce(Arc<Waker>) -> Result<Scheduler, PoolError>,
+    ) -> Result<PoolCore, PoolError> {
+        let engine = Engine::start(workers, scheduler)?;
+        let kept = Arc::clone(&engine);
+        let background = thread::Builder::new()
+            .name("process pool".to_owned())
+            .spawn(move || kept.attend_in_background());
+        match background {
+            Ok(background) => Ok(PoolCore {
+                engine,
+                background: Some(background),
+            }),
+            Err(cause) => {
+                engine.close();
+                Err(PoolError::start(workers, workers, cause.to_string()))
+            }
+        }
+    }
+
+    /// How many workers the pool has.
+    pub fn workers(&self) -> usize {
+        self.engine.workers()
+    }
+
+    /// The calls that users make.
+    pub fn view(&self) -> View<'_> {
+        View::new(&self.engine)
+    }
+}
+
+impl Drop for PoolCore {
+    fn drop(&mut self) {
+        self.engine.close();
+        if let Some(background) = self.background.take()
+            && background.thread().id() != thread::current().id()
+        {
+            // It runs no code that could panic but wakers, which report for themselves.
+            let _ = background.join();
+        }
+    }
+}
+
+impl fmt::Debug for PoolCore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PoolCore({:?})", self.engine)
     }
 }

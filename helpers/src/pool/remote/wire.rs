@@ -12,12 +12,10 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::codec::{Body, Bytes};
+use super::codec::{Body, Bytes, MOST_FILES};
 use super::mapped;
-use super::parcel::Delivery;
+use super::shm_buffer::ShmView;
 
-/// The system passes at most 253 files with one message.
-pub const MOST_FILES: usize = 250;
 /// Longer heads and bodies are not sent, so what claims to be longer is no message.
 const LONGEST_HEAD: usize = 1 << 20;
 const LONGEST: usize = 1 << 40;
@@ -36,11 +34,11 @@ pub struct Connection {
     received_files: VecDeque<Arc<OwnedFd>>,
     /// Where the system puts what it says about files.
     control: Vec<u8>,
-    /// The parcels whose files the other end has.
+    /// The buffers whose files the other end has.
     known: HashSet<u64>,
-    /// The parcels of the other end that this process has mapped.
+    /// The buffers of the other end that this process has mapped.
     mapped: Vec<u64>,
-    /// Whether this end says when a parcel that it got has been read.
+    /// Whether this end says when a buffer that it got has been read.
     marks_free: bool,
     /// Messages on their way out, each with the files that go with its first byte.
     outgoing: VecDeque<(Vec<u8>, Vec<Arc<OwnedFd>>)>,
@@ -60,7 +58,7 @@ pub enum Arrival {
 }
 
 impl Connection {
-    /// The pool's end says when it has read a parcel; a worker's reading ends with its task.
+    /// The pool's end says when it has read a buffer; a worker's reading ends with its task.
     pub fn new(socket: impl Into<OwnedFd>, is_pool: bool) -> Connection {
         Connection {
             known: HashSet::new(),
@@ -84,20 +82,20 @@ impl Connection {
     /// Puts a message on its way; [`flush`](Connection::flush) sends it. The body is copied, so
     /// that it can be sent again elsewhere.
     pub fn put<M: Serialize>(&mut self, head: &M, body: &Body) -> io::Result<()> {
-        let (bytes, parcel): (&[u8], _) = match &body.bytes {
+        let (bytes, buffer): (&[u8], _) = match &body.bytes {
             Bytes::Inline(bytes) => (bytes, None),
-            Bytes::Parcel(parcel, len) => (&[], Some((parcel, *len))),
-            Bytes::Delivery(_) | Bytes::Unreadable(_) => {
+            Bytes::Shared(buffer, len) => (&[], Some((buffer, *len))),
+            Bytes::View(_) | Bytes::Unreadable(_) => {
                 return Err(io::Error::other("a body that is another's"));
             }
         };
         let mut files = Vec::new();
         let (mut len, mut id) = (bytes.len() as u64, 0);
-        if let Some((parcel, used)) = parcel {
-            (len, id) = (used as u64 | IN_PARCEL, parcel.id());
+        if let Some((buffer, used)) = buffer {
+            (len, id) = (used as u64 | IN_SHM, buffer.id());
             if self.known.insert(id) {
                 len |= WITH_FILE;
-                files.push(Arc::clone(parcel.file()));
+                files.push(Arc::clone(buffer.file()));
             }
         }
         files.extend(body.files.iter().cloned());
@@ -203,8 +201,8 @@ impl Connection {
         let (head_len, file_count) = (number(0) as usize, number(4) as usize);
         let wide = |at: usize| u64::from(number(at)) | u64::from(number(at + 4)) << 32;
         let (len, id) = (wide(8), wide(16));
-        let parcel = (len & IN_PARCEL != 0).then_some((len & !(IN_PARCEL | WITH_FILE)) as usize);
-        let inline = if parcel.is_some() { 0 } else { len as usize };
+        let buffer = (len & IN_SHM != 0).then_some((len & !(IN_SHM | WITH_FILE)) as usize);
+        let inline = if buffer.is_some() { 0 } else { len as usize };
         if head_len > LONGEST_HEAD || inline > LONGEST || file_count > MOST_FILES {
             return Err(io::Error::other("something that is no message"));
         }
@@ -217,17 +215,17 @@ impl Connection {
             let file = self.received_files.pop_front();
             file.ok_or_else(|| io::Error::other("a message without its files"))
         };
-        let bytes = match parcel {
+        let bytes = match buffer {
             Some(used) => {
                 let file = (len & WITH_FILE != 0).then(&mut next_file).transpose()?;
                 if file.is_some() {
                     self.mapped.push(id);
                 }
-                let unknown = || io::Error::other("a parcel without its file");
+                let unknown = || io::Error::other("a buffer without its file");
                 let file = || file.ok_or_else(unknown);
                 // It may be a task that was taken back, which nobody will read.
-                match Delivery::open(id, used, self.marks_free, file) {
-                    Ok(delivery) => Bytes::Delivery(delivery),
+                match ShmView::open(id, used, self.marks_free, file) {
+                    Ok(delivery) => Bytes::View(delivery),
                     Err(error) => Bytes::Unreadable(error.to_string()),
                 }
             }
@@ -247,9 +245,9 @@ impl Drop for Connection {
     }
 }
 
-/// Marks the length of a body that lies in a parcel.
-const IN_PARCEL: u64 = 1 << 63;
-/// Marks that the parcel's file comes along.
+/// Marks the length of a body that lies in a buffer.
+const IN_SHM: u64 = 1 << 63;
+/// Marks that the buffer's file comes along.
 const WITH_FILE: u64 = 1 << 62;
 
 /// Receives bytes and files. `None` if there is nothing yet, 0 bytes if the other end is closed.

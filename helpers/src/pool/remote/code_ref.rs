@@ -4,25 +4,25 @@
 //! address. What stays the same is the distance from the start of the library to the function.
 
 use std::any::Any;
-use std::ffi::{CStr, CString, c_char, c_void};
-use std::io;
-use std::mem;
-use std::ptr;
+use std::ffi::{CStr, CString, OsStr, c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::{fs, io, mem, ptr};
 
 use nix::libc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::chunk_run::{Job, run_chunk};
-use super::desk::keep_value;
+use super::chunk_run::{ChunkRun, run_chunk};
+use super::worker_value::keep_value;
 
-/// The code of one chunk: takes the items out of the job, calls the function on each, and puts
+/// The code of one chunk: takes the items out of the run, calls the function on each, and puts
 /// the results in.
-pub type Entry = fn(&mut Job<'_>);
+pub type Entry = fn(&mut ChunkRun<'_>);
 
-/// A place in a library that this process has loaded.
+/// Where code is: its place in a library that this process has loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct CodeRef {
     /// The library's path; empty for the program itself.
     pub library: CString,
     /// How far behind the library's start.
@@ -36,9 +36,9 @@ where
     A: DeserializeOwned,
     R: Serialize,
 {
-    const { assert_captures_nothing::<F>() }
+    const { assert_captures_nothing::<F>(CAPTURES) }
     // SAFETY: it captures nothing, and the caller of `entry` had one.
-    |job| run_chunk(unsafe { conjure::<F>() }, job)
+    |run| run_chunk(unsafe { conjure::<F>() }, run)
 }
 
 /// The entry that runs `F` once and keeps its value for the tasks of the worker.
@@ -48,56 +48,62 @@ where
     A: DeserializeOwned,
     V: Any + Send + Sync,
 {
-    const { assert_captures_nothing::<F>() }
-    |job| {
+    const { assert_captures_nothing::<F>(CAPTURES) }
+    |run| {
         // SAFETY: as in `entry`.
         let f = unsafe { conjure::<F>() };
-        run_chunk(|argument| keep_value(Box::new(f(argument))), job);
+        run_chunk(|argument| keep_value(Box::new(f(argument))), run);
     }
 }
 
-/// Checks, when the program is compiled, that the type of a function says everything about it.
-const fn assert_captures_nothing<F>() {
-    assert!(
-        size_of::<F>() == 0 && !mem::needs_drop::<F>(),
-        "a function for worker processes cannot capture variables, since another process does not \
-         have them: pass them as arguments (`starmap` with tuples), or hand them to every worker \
-         with the pool's `initializer`"
-    );
+/// Why a function for worker processes does not compile.
+const CAPTURES: &str = "a function for worker processes cannot capture variables, since another \
+    process does not have them: pass them as arguments (`starmap` with tuples), or hand them to \
+    every worker with the pool's `initializer`";
+
+/// Checks, when the program is compiled, that the type of a function says everything about it;
+/// else tells why not.
+pub const fn assert_captures_nothing<F>(why: &str) {
+    assert!(size_of::<F>() == 0 && !mem::needs_drop::<F>(), "{}", why);
 }
 
 /// A function out of nothing but its type.
 ///
 /// # Safety
 /// `F` must capture nothing, and a value of it must have been in the hands of the one who asks.
-unsafe fn conjure<'a, F>() -> &'a F {
+pub unsafe fn conjure<'a, F>() -> &'a F {
     // SAFETY: a value without size is made of nothing, so any aligned address will do.
     unsafe { &*ptr::dangling::<F>() }
 }
 
 /// Where an entry is. `None` if the system cannot tell, which does not happen for code.
-pub fn place(entry: Entry) -> Option<Place> {
-    place_of(entry as *const c_void)
+pub fn of_entry(entry: Entry) -> Option<CodeRef> {
+    of_address(entry as *const c_void)
 }
 
-/// Finds the entry at `place`, and loads its library first if need be.
+/// The length of the library's file, for other hosts to know it by. `None` for the program itself.
+pub fn file_length(code: &CodeRef) -> Option<u64> {
+    let path = Path::new(OsStr::from_bytes(code.library.as_bytes()));
+    let is_program = code.library.is_empty();
+    let about = (!is_program).then(|| fs::metadata(path).ok()).flatten();
+    about.map(|about| about.len())
+}
+
+/// Finds code, which is of type `E`, and loads its library first if need be.
 ///
 /// # Safety
-/// `place` must have been made by [`place`](place()) in a process that runs the same program and
-/// has the same library loaded.
-pub unsafe fn entry_at(place: &Place) -> io::Result<Entry> {
-    let address = address_at(place)?;
+/// `code` must have been made in a process that runs the same program and has the same library
+/// loaded, of a function pointer of type `E`.
+pub unsafe fn load<E: Copy>(code: &CodeRef) -> io::Result<E> {
+    const { assert!(size_of::<E>() == size_of::<*const c_void>()) }
+    let base = base_of(&code.library)?;
+    let address: *const c_void =
+        ptr::with_exposed_provenance(base.wrapping_add(code.offset as usize));
     // SAFETY: the library is the sender's, byte for byte (the kernel gives each cell's library a
     // name of its own and never writes it again; a program's workers are started from the
-    // program's open file), so at this distance from its start lies the sender's function, of
-    // this type. Libraries are never unloaded.
-    Ok(unsafe { mem::transmute::<*const c_void, Entry>(address) })
-}
-
-/// The address of a place, whose library is loaded first if need be.
-pub fn address_at(place: &Place) -> io::Result<*const c_void> {
-    let base = base_of(&place.library)?;
-    Ok(base.wrapping_add(place.offset as usize) as *const c_void)
+    // program's open file; another host has got a copy), so at this distance from its start lies
+    // the sender's function, of this type. Libraries are never unloaded.
+    Ok(unsafe { mem::transmute_copy::<*const c_void, E>(&address) })
 }
 
 /// What the loader tells about a library: the beginning of C's `struct link_map`.
@@ -116,7 +122,7 @@ struct LinkMap {
     clippy::not_unsafe_ptr_arg_deref,
     reason = "the loader looks the address up, and reads nothing there"
 )]
-pub fn place_of(address: *const c_void) -> Option<Place> {
+pub fn of_address(address: *const c_void) -> Option<CodeRef> {
     // SAFETY: all-zero bytes are a valid `Dl_info` (null pointers).
     let mut info: libc::Dl_info = unsafe { mem::zeroed() };
     let mut map: *mut LinkMap = ptr::null_mut();
@@ -132,7 +138,7 @@ pub fn place_of(address: *const c_void) -> Option<Place> {
     // name is a C string.
     let (base, library) = unsafe { ((*map).base, CStr::from_ptr((*map).name).to_owned()) };
     let offset = (address as usize).wrapping_sub(base) as u64;
-    Some(Place { library, offset })
+    Some(CodeRef { library, offset })
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -144,7 +150,7 @@ fn base_of(library: &CStr) -> io::Result<usize> {
     if failed != 0 || map.is_null() {
         return Err(loader_error());
     }
-    // SAFETY: as in `place_of`.
+    // SAFETY: as in `of_address`.
     Ok(unsafe { (*map).base })
 }
 
@@ -154,7 +160,7 @@ fn base_of(library: &CStr) -> io::Result<usize> {
     clippy::not_unsafe_ptr_arg_deref,
     reason = "the loader looks the address up, and reads nothing there"
 )]
-pub fn place_of(address: *const c_void) -> Option<Place> {
+pub fn of_address(address: *const c_void) -> Option<CodeRef> {
     // SAFETY: all-zero bytes are a valid `Dl_info`; `dladdr` takes any address.
     let mut info: libc::Dl_info = unsafe { mem::zeroed() };
     if unsafe { libc::dladdr(address, &mut info) } == 0 || info.dli_fname.is_null() {
@@ -163,7 +169,7 @@ pub fn place_of(address: *const c_void) -> Option<Place> {
     // SAFETY: the loader's name is a C string that stays as long as the library.
     let library = unsafe { CStr::from_ptr(info.dli_fname) }.to_owned();
     let offset = (address as usize).wrapping_sub(info.dli_fbase as usize) as u64;
-    Some(Place { library, offset })
+    Some(CodeRef { library, offset })
 }
 
 #[cfg(target_os = "macos")]

@@ -9,7 +9,7 @@ use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::raw::c_int;
 
-use helpers::internals::{Body, Bytes, Parcel};
+use helpers::internals::{Body, Bytes, ShmBuffer};
 use mpi::ffi;
 use mpi::point_to_point::Status;
 use mpi::raw::AsRaw;
@@ -32,7 +32,7 @@ const HEADER: usize = 16;
 const FOLLOWS: u32 = 1 << 31;
 
 /// The messages of this rank on a communicator that nobody else uses.
-pub(super) struct Post {
+pub(super) struct Messenger {
     world: ManuallyDrop<SimpleCommunicator>,
     /// Whether a message may still come, so that MPI must keep the communicator.
     pub(super) is_open: bool,
@@ -44,17 +44,17 @@ pub(super) struct Post {
 // was initialised for calls that come from any thread but one by one (`MPI_THREAD_SERIALIZED`).
 // The pool makes its calls under a lock, and as long as it makes any, nobody else does: see
 // `joined::begin_pool`.
-unsafe impl Send for Post {}
+unsafe impl Send for Messenger {}
 
-impl fmt::Debug for Post {
+impl fmt::Debug for Messenger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Post({} messages under way)", self.outgoing.len())
+        write!(f, "Messenger({} messages under way)", self.outgoing.len())
     }
 }
 
-impl Post {
-    pub(super) fn new(world: SimpleCommunicator) -> Post {
-        Post {
+impl Messenger {
+    pub(super) fn new(world: SimpleCommunicator) -> Messenger {
+        Messenger {
             world: ManuallyDrop::new(world),
             is_open: false,
             outgoing: Vec::new(),
@@ -196,10 +196,10 @@ impl Post {
                 from.receive_into_with_tag(piece, BODY);
             }
         };
-        match Parcel::new(len) {
-            Ok(mut parcel) => {
-                receive(&mut parcel.bytes_mut()[..len]);
-                Bytes::Parcel(parcel, len)
+        match ShmBuffer::new(len) {
+            Ok(mut buffer) => {
+                receive(&mut buffer.bytes_mut()[..len]);
+                Bytes::Shared(buffer, len)
             }
             Err(_) => {
                 let mut bytes = vec![0; len];
@@ -210,7 +210,7 @@ impl Post {
     }
 }
 
-impl Drop for Post {
+impl Drop for Messenger {
     fn drop(&mut self) {
         self.progress();
         for (_, bytes) in self.outgoing.drain(..) {
@@ -219,7 +219,7 @@ impl Drop for Post {
             self.is_open = true;
         }
         if !self.is_open {
-            // SAFETY: this is the end of the post, so nobody uses the communicator again.
+            // SAFETY: this is the end of the messenger, so nobody uses the communicator again.
             unsafe { ManuallyDrop::drop(&mut self.world) };
         }
     }

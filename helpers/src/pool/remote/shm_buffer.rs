@@ -1,12 +1,12 @@
 //! Memory for large messages, which is used again and again while a pool is busy.
 //!
 //! Fresh memory is slow: the system clears each page and enters it in a table, which takes longer
-//! than writing to it. So the owner of a parcel takes it back when the other process has read it,
+//! than writing to it. So the owner of a buffer takes it back when the other process has read it,
 //! and both keep it mapped. What is not used for a while is given back to the system.
 //!
 //! # Who may touch it
-//! A parcel is written by its owner, then read by one other process, then the owner's again. The
-//! first word says which: `TAKEN` until the reader is done. A pool takes the arguments' parcels
+//! A buffer is written by its owner, then read by one other process, then the owner's again. The
+//! first word says which: `TAKEN` until the reader is done. A pool takes the arguments' buffers
 //! back when the task is done or its worker has ended; a worker's results are marked by the pool
 //! once they are read.
 
@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 use std::slice;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::mapped;
 use super::memory::Region;
@@ -27,9 +28,9 @@ const MOST: usize = 64;
 const FREE: u64 = 0;
 const TAKEN: u64 = 1;
 
-/// A parcel of this process, to be written, or on its way. When it is dropped it is free.
+/// A buffer of this process, to be written, or on its way. When it is dropped it is free.
 #[derive(Debug)]
-pub struct Parcel(Option<Memory>);
+pub struct ShmBuffer(Option<Memory>);
 
 #[derive(Debug)]
 struct Memory {
@@ -40,20 +41,23 @@ struct Memory {
     is_fresh: bool,
 }
 
-/// The parcels of this process that nobody holds here: free ones, and those with a reader.
-static STOCK: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+/// The buffers of this process that nobody holds here: free ones, and those with a reader.
+static FREE_LIST: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
 
-/// How many parcels this process has.
+/// How many buffers this process has.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-fn stock() -> MutexGuard<'static, Vec<Memory>> {
+fn free_list() -> MutexGuard<'static, Vec<Memory>> {
     // Nothing but moves happens under the lock.
-    STOCK.lock().unwrap_or_else(PoisonError::into_inner)
+    FREE_LIST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives the parcels that nobody uses back to the system.
+/// After so long without a task, memory that is kept for the next one is given back.
+pub const IDLE: Duration = Duration::from_secs(1);
+
+/// Gives the buffers that nobody uses back to the system.
 pub fn tidy() {
-    stock().retain(|memory| {
+    free_list().retain(|memory| {
         let is_free = state(&memory.region).load(Ordering::Acquire) == FREE;
         if is_free {
             memory.region.release();
@@ -65,11 +69,11 @@ pub fn tidy() {
 
 /// Whether there is anything that could be given back.
 pub fn is_tidy() -> bool {
-    stock().is_empty()
+    free_list().is_empty()
 }
 
 fn state(region: &Region) -> &AtomicU64 {
-    // SAFETY: the bytes of a parcel begin behind its header, of which this is the first word.
+    // SAFETY: the bytes of a buffer begin behind its header, of which this is the first word.
     unsafe { region.word(0) }
 }
 
@@ -88,28 +92,28 @@ impl Memory {
     fn put_back(mut self, as_what: u64) {
         self.is_fresh = false;
         state(&self.region).store(as_what, Ordering::Release);
-        stock().push(self);
+        free_list().push(self);
     }
 }
 
-impl Parcel {
-    /// A parcel with room for `len` bytes or more: the largest that is free, or a fresh one.
-    pub fn new(len: usize) -> io::Result<Parcel> {
-        let mut stock = stock();
-        let largest = (0..stock.len())
+impl ShmBuffer {
+    /// A buffer with room for `len` bytes or more: the largest that is free, or a fresh one.
+    pub fn new(len: usize) -> io::Result<ShmBuffer> {
+        let mut free_list = free_list();
+        let largest = (0..free_list.len())
             // What the reader did with it is over when it is free.
-            .filter(|&place| state(&stock[place].region).load(Ordering::Acquire) == FREE)
-            .max_by_key(|&place| stock[place].room());
-        if let Some(place) = largest.filter(|&place| stock[place].room() >= len) {
-            return Ok(Parcel(Some(stock.swap_remove(place))));
+            .filter(|&place| state(&free_list[place].region).load(Ordering::Acquire) == FREE)
+            .max_by_key(|&place| free_list[place].room());
+        if let Some(place) = largest.filter(|&place| free_list[place].room() >= len) {
+            return Ok(ShmBuffer(Some(free_list.swap_remove(place))));
         }
-        drop(stock);
+        drop(free_list);
         if LIVE.load(Ordering::Relaxed) >= MOST {
-            return Err(io::Error::other("enough parcels are on their way"));
+            return Err(io::Error::other("enough buffers are on their way"));
         }
         let region = Region::new(HEADER + len)?;
         LIVE.fetch_add(1, Ordering::Relaxed);
-        Ok(Parcel(Some(Memory {
+        Ok(ShmBuffer(Some(Memory {
             region,
             id: rand::random(),
             is_fresh: true,
@@ -131,7 +135,7 @@ impl Parcel {
         if let Some(memory) = self.0.as_mut().filter(|memory| memory.is_fresh) {
             return memory.region.grow(HEADER + len);
         }
-        let mut larger = Parcel::new(len)?;
+        let mut larger = ShmBuffer::new(len)?;
         larger.bytes_mut()[..self.room()].copy_from_slice(self.bytes());
         *self = larger;
         Ok(())
@@ -165,7 +169,7 @@ impl Parcel {
         self.memory().region.file()
     }
 
-    /// Leaves the parcel to its reader, who marks it free.
+    /// Leaves the buffer to its reader, who marks it free.
     pub fn leave(mut self) {
         if let Some(memory) = self.0.take() {
             memory.put_back(TAKEN);
@@ -173,7 +177,7 @@ impl Parcel {
     }
 }
 
-impl Drop for Parcel {
+impl Drop for ShmBuffer {
     fn drop(&mut self) {
         if let Some(memory) = self.0.take() {
             memory.put_back(FREE);
@@ -181,28 +185,28 @@ impl Drop for Parcel {
     }
 }
 
-/// The bytes of another process's parcel.
+/// The bytes of another process's buffer.
 #[derive(Debug)]
-pub struct Delivery {
+pub struct ShmView {
     region: Arc<Region>,
     len: usize,
     /// Whether it is for the reader to say when it is done.
     marks_free: bool,
 }
 
-impl Delivery {
-    /// The first `len` bytes of the parcel `id`, whose file is asked for if it is not known yet.
+impl ShmView {
+    /// The first `len` bytes of the buffer `id`, whose file is asked for if it is not known yet.
     pub fn open(
         id: u64,
         len: usize,
         marks_free: bool,
         file: impl FnOnce() -> io::Result<Arc<OwnedFd>>,
-    ) -> io::Result<Delivery> {
+    ) -> io::Result<ShmView> {
         let region = mapped::region(id, file)?;
         if region.bytes() - HEADER < len {
-            return Err(io::Error::other("a parcel is shorter than its label says"));
+            return Err(io::Error::other("a buffer is shorter than its label says"));
         }
-        Ok(Delivery {
+        Ok(ShmView {
             region,
             len,
             marks_free,
@@ -218,7 +222,7 @@ impl Delivery {
     }
 }
 
-impl Drop for Delivery {
+impl Drop for ShmView {
     fn drop(&mut self) {
         if self.marks_free {
             state(&self.region).store(FREE, Ordering::Release);
@@ -230,44 +234,48 @@ impl Drop for Delivery {
 mod tests {
     use super::*;
 
-    fn deliver(parcel: &Parcel, len: usize) -> Delivery {
-        let file = || Ok(Arc::clone(parcel.file()));
-        Delivery::open(parcel.id(), len, true, file).unwrap()
+    fn deliver(buffer: &ShmBuffer, len: usize) -> ShmView {
+        let file = || Ok(Arc::clone(buffer.file()));
+        ShmView::open(buffer.id(), len, true, file).unwrap()
     }
 
     #[test]
     fn a_parcel_grows_arrives_and_comes_back() {
         // Larger than what other tests use, so that this test gets its own back.
         let len = 40 << 20;
-        let mut parcel = Parcel::new(10).unwrap();
-        parcel.bytes_mut()[..10].copy_from_slice(b"0123456789");
-        parcel.grow(len).unwrap();
-        assert_eq!(&parcel.bytes()[..10], b"0123456789");
-        parcel.bytes_mut()[len - 1] = 7;
-        let id = parcel.id();
-        let delivery = deliver(&parcel, len);
-        parcel.leave();
-        assert_ne!(Parcel::new(len).unwrap().id(), id, "its reader still reads");
+        let mut buffer = ShmBuffer::new(10).unwrap();
+        buffer.bytes_mut()[..10].copy_from_slice(b"0123456789");
+        buffer.grow(len).unwrap();
+        assert_eq!(&buffer.bytes()[..10], b"0123456789");
+        buffer.bytes_mut()[len - 1] = 7;
+        let id = buffer.id();
+        let delivery = deliver(&buffer, len);
+        buffer.leave();
+        assert_ne!(
+            ShmBuffer::new(len).unwrap().id(),
+            id,
+            "its reader still reads"
+        );
         assert_eq!((delivery.bytes()[3], delivery.bytes()[len - 1]), (b'3', 7));
         drop(delivery);
-        let again: Vec<Parcel> = (0..2).map(|_| Parcel::new(len).unwrap()).collect();
-        assert!(again.iter().any(|parcel| parcel.id() == id));
+        let again: Vec<ShmBuffer> = (0..2).map(|_| ShmBuffer::new(len).unwrap()).collect();
+        assert!(again.iter().any(|buffer| buffer.id() == id));
     }
 
     #[test]
     fn one_that_was_sent_does_not_change_its_size() {
         let len = 20 << 20;
-        let mut parcel = Parcel::new(len).unwrap();
-        parcel.bytes_mut()[0] = 1;
-        let delivery = deliver(&parcel, len);
-        let id = parcel.id();
-        parcel.leave();
+        let mut buffer = ShmBuffer::new(len).unwrap();
+        buffer.bytes_mut()[0] = 1;
+        let delivery = deliver(&buffer, len);
+        let id = buffer.id();
+        buffer.leave();
         drop(delivery);
-        let mut parcels: Vec<Parcel> = (0..4).map(|_| Parcel::new(1).unwrap()).collect();
-        for parcel in &mut parcels {
-            let before = parcel.id();
-            parcel.grow(50 << 20).unwrap();
-            assert!(before != id || parcel.id() != id, "it was mapped elsewhere");
+        let mut buffers: Vec<ShmBuffer> = (0..4).map(|_| ShmBuffer::new(1).unwrap()).collect();
+        for buffer in &mut buffers {
+            let before = buffer.id();
+            buffer.grow(50 << 20).unwrap();
+            assert!(before != id || buffer.id() != id, "it was mapped elsewhere");
         }
     }
 }

@@ -26,35 +26,35 @@ const COUNT: usize = 5;
 /// is another one, and the pool takes tasks back by a new epoch. So both always agree on which
 /// tasks have begun.
 #[derive(Debug)]
-pub struct Board(Words);
+pub struct Scoreboard(Words);
 
-impl Board {
-    /// A board of a pool of this process, in memory without a name.
-    pub fn new() -> io::Result<Arc<Board>> {
-        Ok(Board::register(Words::new(COUNT)?))
+impl Scoreboard {
+    /// A scoreboard of a pool of this process, in memory without a name.
+    pub fn new() -> io::Result<Arc<Scoreboard>> {
+        Ok(Scoreboard::register(Words::new(COUNT)?))
     }
 
-    /// A board of a pool of this process, in a fresh file that workers find by its name.
-    pub fn in_file(file: &File) -> io::Result<Arc<Board>> {
+    /// A scoreboard of a pool of this process, in a fresh file that workers find by its name.
+    pub fn in_file(file: &File) -> io::Result<Arc<Scoreboard>> {
         file.set_len((COUNT * size_of::<AtomicU64>()) as u64)?;
         let file = Arc::new(file.try_clone()?.into());
-        Ok(Board::register(Words::open(file)?))
+        Ok(Scoreboard::register(Words::open(file)?))
     }
 
-    /// Lets the processor time on the board count.
-    fn register(words: Words) -> Arc<Board> {
-        let board = Arc::new(Board(words));
-        BOARDS
+    /// Lets the processor time on the scoreboard count.
+    fn register(words: Words) -> Arc<Scoreboard> {
+        let scoreboard = Arc::new(Scoreboard(words));
+        SCOREBOARDS
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .live
-            .push(Arc::downgrade(&board));
-        board
+            .push(Arc::downgrade(&scoreboard));
+        scoreboard
     }
 
-    /// Worker: the board in this file, which the pool has made.
-    pub fn open(file: Arc<OwnedFd>) -> io::Result<Board> {
-        Words::open(file).map(Board)
+    /// Worker: the scoreboard in this file, which the pool has made.
+    pub fn open(file: Arc<OwnedFd>) -> io::Result<Scoreboard> {
+        Words::open(file).map(Scoreboard)
     }
 
     /// The file that it lies in.
@@ -96,7 +96,7 @@ impl Board {
         Duration::from_nanos(self.since_word().load(Ordering::Relaxed))
     }
 
-    /// Where [`since`](Board::since) is written down.
+    /// Where [`since`](Scoreboard::since) is written down.
     pub fn since_word(&self) -> &AtomicU64 {
         self.0.get(SINCE)
     }
@@ -117,37 +117,39 @@ impl Board {
     }
 }
 
-/// The boards of this process's pools, and what those that are gone had counted.
-struct Boards {
-    live: Vec<Weak<Board>>,
+/// The scoreboards of this process's pools, and what those that are gone had counted.
+struct Scoreboards {
+    live: Vec<Weak<Scoreboard>>,
     ended: Duration,
 }
 
-static BOARDS: Mutex<Boards> = Mutex::new(Boards {
+static SCOREBOARDS: Mutex<Scoreboards> = Mutex::new(Scoreboards {
     live: Vec::new(),
     ended: Duration::ZERO,
 });
 
-impl Drop for Board {
+impl Drop for Scoreboard {
     fn drop(&mut self) {
-        let mut boards = BOARDS.lock().unwrap_or_else(PoisonError::into_inner);
-        boards.live.retain(|board| board.strong_count() > 0);
-        boards.ended += self.cpu_time();
+        let mut scoreboards = SCOREBOARDS.lock().unwrap_or_else(PoisonError::into_inner);
+        scoreboards
+            .live
+            .retain(|scoreboard| scoreboard.strong_count() > 0);
+        scoreboards.ended += self.cpu_time();
     }
 }
 
 /// Processor time that all workers of this process's pools have used so far.
 pub fn cpu_time_of_workers() -> Duration {
     // Kept until the lock is free again: dropping the last reference takes the lock as well.
-    let boards: Vec<Arc<Board>>;
+    let scoreboards: Vec<Arc<Scoreboard>>;
     let ended = {
-        let all = BOARDS.lock().unwrap_or_else(PoisonError::into_inner);
-        boards = all.live.iter().filter_map(Weak::upgrade).collect();
+        let all = SCOREBOARDS.lock().unwrap_or_else(PoisonError::into_inner);
+        scoreboards = all.live.iter().filter_map(Weak::upgrade).collect();
         all.ended
     };
-    boards
+    scoreboards
         .iter()
-        .fold(ended, |sum, board| sum + board.cpu_time())
+        .fold(ended, |sum, scoreboard| sum + scoreboard.cpu_time())
 }
 
 /// A clock that all processes of the machine share.
@@ -162,22 +164,22 @@ mod tests {
 
     #[test]
     fn a_task_is_begun_or_taken_back_and_never_both() {
-        let board = Board::new().unwrap();
-        assert!(board.begin(0, 1));
-        assert_eq!(board.recall(), 1);
-        assert!(!board.begin(0, 2), "task 2 was taken back");
-        assert!(board.begin(1, 3));
-        assert_eq!(board.begun(), 3);
+        let scoreboard = Scoreboard::new().unwrap();
+        assert!(scoreboard.begin(0, 1));
+        assert_eq!(scoreboard.recall(), 1);
+        assert!(!scoreboard.begin(0, 2), "task 2 was taken back");
+        assert!(scoreboard.begin(1, 3));
+        assert_eq!(scoreboard.begun(), 3);
     }
 
     #[test]
     fn racing_claims_agree() {
         for _ in 0..200 {
-            let board = Board::new().unwrap();
-            let there = Board::open(Arc::clone(board.file())).unwrap();
+            let scoreboard = Scoreboard::new().unwrap();
+            let there = Scoreboard::open(Arc::clone(scoreboard.file())).unwrap();
             let worker =
                 std::thread::spawn(move || (1..=50).take_while(|&n| there.begin(0, n)).count());
-            let begun = board.recall();
+            let begun = scoreboard.recall();
             assert_eq!(worker.join().unwrap(), begun as usize);
         }
     }
@@ -185,10 +187,10 @@ mod tests {
     #[test]
     fn the_time_of_workers_is_kept_after_their_end() {
         let before = cpu_time_of_workers();
-        let board = Board::new().unwrap();
-        board.set_cpu_time((Duration::from_secs(2), Duration::from_secs(1)));
+        let scoreboard = Scoreboard::new().unwrap();
+        scoreboard.set_cpu_time((Duration::from_secs(2), Duration::from_secs(1)));
         assert!(cpu_time_of_workers() >= before + Duration::from_secs(3));
-        drop(board);
+        drop(scoreboard);
         assert!(cpu_time_of_workers() >= before + Duration::from_secs(3));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How long tasks take, of late, and what follows from it.
 #[derive(Debug)]
-pub struct Pace {
+pub struct Prefetch {
     /// Tasks that take less than this are sent ahead, so that a worker need not wait for the next.
     short: Duration,
     /// Work that may lie ahead of a worker.
@@ -15,10 +15,10 @@ pub struct Pace {
 /// The most tasks that may lie ahead of a worker.
 const MOST_AHEAD: usize = 32;
 
-impl Pace {
+impl Prefetch {
     /// Work for the time `ahead` may lie before a worker if tasks take less than `short`.
-    pub fn new(short: Duration, ahead: Duration) -> Pace {
-        Pace {
+    pub fn new(short: Duration, ahead: Duration) -> Prefetch {
+        Prefetch {
             short,
             ahead,
             typical: None,
@@ -57,14 +57,14 @@ mod tests {
     #[test]
     fn only_short_tasks_are_sent_ahead() {
         let (short, ahead) = (Duration::from_micros(50), Duration::from_micros(200));
-        let mut pace = Pace::new(short, ahead);
-        assert_eq!(pace.depth(), 1, "nothing is known yet");
-        pace.note(Duration::from_micros(20));
-        assert_eq!(pace.depth(), 10);
-        pace.note(Duration::from_millis(1));
-        assert_eq!(pace.depth(), 1);
-        pace.forget();
-        pace.note(Duration::from_nanos(10));
-        assert_eq!(pace.depth(), MOST_AHEAD);
+        let mut prefetch = Prefetch::new(short, ahead);
+        assert_eq!(prefetch.depth(), 1, "nothing is known yet");
+        prefetch.note(Duration::from_micros(20));
+        assert_eq!(prefetch.depth(), 10);
+        prefetch.note(Duration::from_millis(1));
+        assert_eq!(prefetch.depth(), 1);
+        prefetch.forget();
+        prefetch.note(Duration::from_nanos(10));
+        assert_eq!(prefetch.depth(), MOST_AHEAD);
     }
 }
