@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import executed
 from execute import execute, read
 from normalise import normalise, to_text
 from notebooks import CLONE, choose, failures, put, replace, report, take
@@ -27,6 +28,7 @@ SOLVED = "solved"
 RIGHT, NOT_YET = "Right.", "Not yet."
 
 TITLE = re.compile(r"^## (\d+ · .+)$", re.MULTILINE)
+NEARLY_TITLE = re.compile(r"^#*[ \t]*(\d+)[ \t]*[^\w\s`'\"]*[ \t]*(.+?)[ \t]*$")
 SOLUTION = re.compile(
     r"<details>\n<summary>(?P<title>[^\n]+)</summary>\n(?P<body>.*?)</details>", re.DOTALL
 )
@@ -53,7 +55,9 @@ def main(arguments=None):
     options = parse(arguments)
     paths = choose(options.folder, options.names)
     work = solve if options.solve else tidy if options.tidy else prove
-    failed = failures(work, paths, options, at_once=2)
+    # The form of all is looked at in a second, before any kernel starts.
+    failed = failures(look, paths, options, at_once=1) if work is prove else []
+    failed = failed or failures(work, paths, options, at_once=2)
     if failed:
         print(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
@@ -66,6 +70,7 @@ def parse(arguments):
     parser.add_argument("--tidy", action="store_true", help="put the notebooks in form")
     parser.add_argument("--timeout", type=int, default=120, help="seconds that a cell may take")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=argparse.SUPPRESS)
+    parser.add_argument("--known", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
 
@@ -75,16 +80,21 @@ def exercises_of(notebook, handed_out=True):
     In one that is not as handed out, somebody may have done them.
     """
     solutions = solutions_of(notebook)
-    exercises, title = [], None
+    exercises, title, heading = [], None, ""
     for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
             titles = TITLE.findall(cell.source)
             title = titles[0] if titles else title
+            heading = next((l for l in cell.source.splitlines() if l.startswith("#")), heading)
         elif "exercise" in tags(cell):
             if title is None:
-                raise Malformed(f"cell {place + 1} is an exercise without a title `## 1 · …`")
+                raise Malformed(
+                    f"cell {place + 1} is an exercise without a title `## 1 · …`{mended(heading)}"
+                )
             if title not in solutions:
-                raise Malformed(f"exercise {title!r} has no solution")
+                near = [other for other in solutions if is_nearly(other, title)]
+                write = f"; in place of <summary>{near[0]}</summary> write {title}" if near else ""
+                raise Malformed(f"exercise {title!r} has no solution{write}")
             check = notebook.cells[place + 1] if place + 1 < len(notebook.cells) else None
             if check is None or "check" not in tags(check) or "check!(" not in check.source:
                 raise Malformed(f"there is no check behind exercise {title!r}")
@@ -100,6 +110,18 @@ def exercises_of(notebook, handed_out=True):
     if checks != len(exercises):
         raise Malformed(f"has {checks} checks for {len(exercises)} exercises")
     return exercises
+
+
+def mended(heading):
+    """The heading as it should be written, if one can guess."""
+    found = NEARLY_TITLE.match(heading)
+    return f"; in place of `{heading}` write `## {found[1]} · {found[2]}`" if found else ""
+
+
+def is_nearly(one, other):
+    """Whether two titles differ by their signs or their number at most."""
+    plain = [re.sub(r"^\W*\d*\W*", "", title).casefold() for title in (one, other)]
+    return plain[0] == plain[1]
 
 
 def solutions_of(notebook):
@@ -148,14 +170,28 @@ def tidied(notebook):
     return to_text(normalise(notebook))
 
 
+def look(path, _options):
+    """Looks at the form of a notebook only; says what is wrong with it."""
+    try:
+        load(path)
+    except Malformed as error:
+        return report(path, str(error))
+    return True
+
+
 def prove(path, options, report=report):
     """Runs a notebook as handed out, then each solution and its check; says how it went."""
     started = time.monotonic()
-    print(f"{path.stem} …", flush=True)
+    print(f"{path.stem} …\n", end="", flush=True)
     try:
         notebook, exercises = load(path)
     except Malformed as error:
         return report(path, str(error))
+    ran = executed.known(options.known, path, notebook)
+    if ran:
+        print(f"{path.stem}: ok, its exercises have run {ran}", flush=True)
+        return True
+    as_handed_out = copy.deepcopy(notebook)
     handed_out = len(notebook.cells)
     for exercise in exercises:
         for place in (exercise.cell, exercise.check):
@@ -175,6 +211,7 @@ def prove(path, options, report=report):
         verdict = result_of(solved)
         if not verdict.startswith(RIGHT):
             return report(path, f"the solution of {exercise.title!r} gives: {verdict}")
+    executed.remember(options.known, path, as_handed_out, "by themselves")
     seconds = time.monotonic() - started
     print(f"{path.stem}: ok, {len(exercises)} exercises in {seconds:.1f} s", flush=True)
     return True
@@ -231,7 +268,7 @@ def tidy(path, _options):
     if not put(path, before, tidied(notebook)):
         return False
     print(path, flush=True)
-    return True
+    return look(path, _options)
 
 
 if __name__ == "__main__":

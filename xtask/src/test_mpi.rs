@@ -1,4 +1,4 @@
-//! The checks `mpi` and `mpi-cells`: `helpers-mpi` with each of two MPI libraries, and in cells.
+//! The checks `mpi`, `mpich` and `mpi-cells`: `helpers-mpi` with each of two MPI libraries, and in cells.
 
 use std::fs;
 use std::process::Command;
@@ -11,15 +11,20 @@ use crate::test::{Outcome, passes, unittest};
 /// Tells the tests the launcher of the other library, which must be refused.
 const OTHER: &str = "HELPERS_MPI_OTHER_MPIEXEC";
 
-/// Runs the crate's tests with both libraries.
+/// Installs the second library, unless there is no first one. Two checks need it, maybe at the same time.
+pub fn prepare(paths: &Paths) -> Result<()> {
+    if mpi::find(paths, Which::Usual).is_ok() {
+        mpi::install(paths, Which::Mpich)?;
+    }
+    Ok(())
+}
+
+/// Runs the crate's tests with the usual library.
 pub fn run(paths: &Paths) -> Result<Outcome> {
-    let usual = match mpi::find(paths, Which::Usual) {
-        Ok(usual) => usual,
-        Err(missing) => return Ok(skipped(missing)),
+    let (usual, mpich) = match both(paths)? {
+        Ok(libraries) => libraries,
+        Err(skipped) => return Ok(skipped),
     };
-    mpi::install(paths, Which::Mpich)?;
-    let mpich = mpi::find(paths, Which::Mpich)
-        .map_err(|missing| format!("MPICH was installed, but {missing}"))?;
     forget_other_library(paths, &usual)?;
 
     let package = ["-p", "helpers-mpi"];
@@ -36,7 +41,16 @@ pub fn run(paths: &Paths) -> Result<Outcome> {
 
     let mut test = cargo(paths, &usual);
     test.arg("test").args(package);
-    passes(test.env(OTHER, mpich.launcher()))?;
+    passes(test.env(OTHER, mpich.launcher()))
+}
+
+/// Runs the crate's tests with MPICH.
+pub fn run_mpich(paths: &Paths) -> Result<Outcome> {
+    let (usual, mpich) = match both(paths)? {
+        Ok(libraries) => libraries,
+        Err(skipped) => return Ok(skipped),
+    };
+    let package = ["-p", "helpers-mpi"];
     // A folder of its own: cargo does not see that the library is another.
     let folder = paths.root().join("target/mpich");
     // A test runs an example.
@@ -47,6 +61,17 @@ pub fn run(paths: &Paths) -> Result<Outcome> {
     test.arg("test").args(package).args(["--lib", "--tests"]);
     test.env("CARGO_TARGET_DIR", &folder);
     passes(test.env(OTHER, usual.launcher()))
+}
+
+/// The usual library and MPICH; or why the checks are skipped.
+fn both(paths: &Paths) -> Result<Result<(Mpi, Mpi), Outcome>> {
+    let usual = match mpi::find(paths, Which::Usual) {
+        Ok(usual) => usual,
+        Err(missing) => return Ok(Err(skipped(missing))),
+    };
+    let mpich = mpi::find(paths, Which::Mpich)
+        .map_err(|missing| format!("MPICH was installed, but {missing}"))?;
+    Ok(Ok((usual, mpich)))
 }
 
 /// Runs all cells that need an MPI library.

@@ -32,8 +32,8 @@ const MEMORY_LIMIT: u64 = 2 << 30;
 /// Of a longer text only so many characters are shown.
 const MOST_CHARACTERS: usize = 200;
 
-/// Room for the three texts of a [`Note`] in UTF-8.
-const NOTE_BYTES: usize = 4 * 3 * (MOST_CHARACTERS + 2);
+/// Room for the four texts of a [`Note`] in UTF-8.
+const NOTE_BYTES: usize = 4 * 4 * (MOST_CHARACTERS + 2);
 
 /// Checks the answer to an exercise, and gives a [`Verdict`](crate::check::Verdict).
 ///
@@ -225,6 +225,8 @@ impl Check<'_> {
     fn judge(&mut self, is_right: bool, came: fmt::Arguments<'_>) {
         if is_right {
             self.passed += 1;
+            let passed = self.passed;
+            self.write(|note| note.passed = passed);
         } else {
             self.fail(came);
         }
@@ -250,6 +252,8 @@ struct Note {
     call: String,
     expected: String,
     hint: String,
+    /// How many checks have passed so far.
+    passed: usize,
 }
 
 /// Ends each text of a note; `short` leaves none in it.
@@ -257,7 +261,9 @@ const END: char = '\0';
 
 impl Note {
     fn write(&self, memory: &mut [u8]) {
-        let text = [&*self.call, &self.expected, &self.hint].map(|text| format!("{text}{END}"));
+        let passed = self.passed.to_string();
+        let texts = [&*self.call, &self.expected, &self.hint, &passed];
+        let text = texts.map(|text| format!("{text}{END}"));
         for (place, byte) in memory.iter_mut().zip(text.concat().bytes()) {
             *place = byte;
         }
@@ -271,6 +277,7 @@ impl Note {
             call: next(),
             expected: next(),
             hint: next(),
+            passed: next().parse().unwrap_or(0),
         }
     }
 }
@@ -314,6 +321,7 @@ mod tests {
             call: short(format_args!("{}", "\u{1f600}".repeat(1000))),
             expected: String::new(),
             hint: short(format_args!("a{END}b")),
+            passed: 12,
         };
         note.write(&mut memory);
         assert_eq!(Note::read(&memory), note);

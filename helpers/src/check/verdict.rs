@@ -39,6 +39,16 @@ impl Verdict {
         matches!(self.0, Finding::Right { .. })
     }
 
+    /// How many checks passed: all of them, or those before the first that failed.
+    #[must_use]
+    pub fn passed(&self) -> usize {
+        match &self.0 {
+            Finding::Right { checks } => *checks,
+            Finding::Wrong { note, .. } => note.passed,
+            Finding::Unknown(_) => 0,
+        }
+    }
+
     /// Shows the verdict; the notebook calls this for the last expression of a cell.
     pub fn evcxr_display(&self) {
         crate::show::as_result(self);

@@ -36,6 +36,31 @@ fn right_answers_are_right() {
 }
 
 #[test]
+fn checks_that_passed_are_counted_whatever_comes_then() {
+    fn third(answer: impl Fn() -> u32 + 'static) -> usize {
+        let limit = Duration::from_secs(2);
+        let verdict = check::run_within(limit, move |check: &mut Check<'_>| {
+            check.equal(1, || 1);
+            check.that(true, "", "");
+            check.hint("the third").equal(7, &answer);
+            check.equal(1, || 1);
+            Ok(())
+        });
+        verdict.passed()
+    }
+    guarded(|| {
+        assert_eq!(third(|| 7), 4);
+        assert_eq!(third(|| 8), 2);
+        assert_eq!(third(|| panic!("no seven")), 2);
+        assert_eq!(third(|| std::process::exit(0)), 2);
+        let endless = || loop {
+            std::hint::black_box(());
+        };
+        assert_eq!(third(endless), 2);
+    });
+}
+
+#[test]
 fn wrong_answers_are_told_with_what_came() {
     guarded(|| assert_wrong(&seven_from(|| 8), "came      8"));
 }
