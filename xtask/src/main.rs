@@ -66,6 +66,7 @@ Usage: cargo xtask <command>
                       in .course/book/html
   handout [names] --out DIR   write exercises (all, or those named) without their solutions
             --book   and the book without them, in DIR/book
+  slides [names] --out DIR    write slides of lessons with their outputs, which need no network
   grade FOLDER        run the exercise notebooks in a folder, each in a kernel of its own, and
                       write what was solved and why not: grades.html, pages to give back, and
                       tables for Moodle and Canvas; its options: cargo xtask grade --help
@@ -112,6 +113,7 @@ fn dispatch(command: &str, args: &[String]) -> Result<ExitCode> {
         "bench" => bench::run(&paths, args),
         "book" => book::run(&paths),
         "handout" => handout::run(&paths, args),
+        "slides" => notebooks::slides(&paths, args),
         "grade" => grade::run(&paths, args),
         "renew" => renew::run(&paths, args),
         "doctor" => doctor::run(&paths),

@@ -29,6 +29,13 @@ pub fn solutions(paths: &Paths, args: &[String]) -> Result<()> {
     command::run(command.args(args).current_dir(paths.root()))
 }
 
+/// Writes slides of lessons.
+pub fn slides(paths: &Paths, args: &[String]) -> Result<()> {
+    setup::run(paths)?;
+    let script = paths.scripts().join("slides.py");
+    command::run(command::python(paths).arg(script).args(args))
+}
+
 /// Whether the words behind `test` are `exercises` and names of lessons, which begin with a number.
 pub fn are_exercises(args: &[String]) -> bool {
     let is_lesson = |name: &String| name.starts_with(|c: char| c.is_ascii_digit());

@@ -13,6 +13,7 @@ table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid #8885; padding: .3rem .6rem; }
 th, td { text-align: left; vertical-align: top; }
 td, dd, li { overflow-wrap: anywhere; }
+td.why { padding-top: 0; }
 td.word { white-space: nowrap; overflow-wrap: normal; }
 pre { overflow-x: auto; background: #8881; padding: .5rem; }
 dt { font-weight: 600; float: left; clear: left; width: 6rem; }
@@ -71,11 +72,13 @@ def overview(
         lines.append(
             f"<tr><td>{link}<td>{html.escape(row.student)}<td>{html.escape(row.lesson)}"
             f"<td>{row.passed} of {len(row.results)}"
-            f"<td>{plain(row.points)} of {plain(row.of_points)}{words}<td>{why(row)}"
+            f"<td>{plain(row.points)} of {plain(row.of_points)}{words}"
         )
+        if row.why:
+            lines.append(f'<tr><td class="why" colspan="{5 + most}">{why(row)}')
     parts = [f"<p>{len(rows)} notebooks."]
     parts += [f'<p class="bad">{html.escape(note)}' for note in notes]
-    parts.append(f'<table><tr>{columns}{head}<th scope="col">why\n' + "\n".join(lines) + "</table>")
+    parts.append(f"<table><tr>{columns}{head}\n" + "\n".join(lines) + "</table>")
     parts.append(rates(rows))
     entries = [(name, "handed in nothing") for name in absent]
     for title, told in [("Not graded", skipped), ("On the roster, but not here", entries)]:
@@ -86,11 +89,8 @@ def overview(
 
 
 def why(row: Row) -> str:
-    said = row.why
-    if not said:
-        return ""
-    items = "".join(f"<li>{html.escape(text)}" for text in said)
-    return f"<details><summary>{len(said)}</summary><ul>{items}</ul></details>"
+    items = "".join(f"<li>{html.escape(text)}" for text in row.why)
+    return f"<details><summary>why: {len(row.why)}</summary><ul>{items}</ul></details>"
 
 
 def rates(rows: list[Row]) -> str:

@@ -326,7 +326,7 @@ def add(came: Came, kind: str, content: dict) -> None:
         came.report = (came.report + words)[:MOST_WORDS]
     elif kind == "error":
         came.kind, came.error = content["ename"], content["evalue"]
-        report = plain("\n".join([content["evalue"], *content["traceback"]]))
+        report = plain("\n".join(content["traceback"] or [content["evalue"]]))
         came.report = (came.report + report)[:MOST_WORDS]
 
 

@@ -1,4 +1,4 @@
-"""Exercises without their solutions, and what is said of the form of a notebook."""
+"""Exercises without their solutions, what is said of the form of a notebook, and slides."""
 
 import contextlib
 import io
@@ -11,11 +11,13 @@ from unittest import mock
 import book
 import exercises
 import handout
+import slides
 from exercises import FOLDER, exercises_of, load, solutions_of
 from execute import read
 from grading.handed_in import read as cells_of
 from grading.matching import lesson_from, plan
 
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from normalise import normalise, to_text
 from notebooks import CLONE
 
@@ -165,3 +167,31 @@ class Form(unittest.TestCase):
             said = self.said()
             self.assertIn(f"<summary>{title}</summary> write 1 · Lengths", said)
             solution.source = before
+
+
+class Slides(unittest.TestCase):
+    def groups(self, *cells):
+        """The sizes of the slides of cells, which are a text and what the author says of each."""
+        notebook = new_notebook()
+        for text, said in cells:
+            make = new_code_cell if text == "code" else new_markdown_cell
+            metadata = {"slideshow": {"slide_type": said}} if said else {}
+            notebook.cells.append(make(text, metadata=metadata))
+        return [len(slide) for slide in slides.groups(notebook)]
+
+    def test_a_slide_begins_at_a_heading_and_behind_code(self):
+        cells = [("# A", ""), ("text", ""), ("code", ""), ("text", ""), ("code", ""), ("## B", "")]
+        self.assertEqual(self.groups(*cells), [3, 2, 1])
+
+    def test_what_the_author_says_comes_first(self):
+        self.assertEqual(self.groups(("# A", ""), ("code", ""), ("code", "-")), [3])
+        self.assertEqual(self.groups(("# A", ""), ("text", "slide"), ("text", "notes")), [1, 1])
+        self.assertEqual(self.groups(("# A", "skip")), [])
+
+    def test_the_page_has_all_and_needs_no_network(self):
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+            slides.main(["01_multiprocessing", "--out", folder])
+            text = Path(folder, "01_multiprocessing.html").read_text(encoding="utf-8")
+        self.assertIn("Many workers at once", text)
+        self.assertGreater(text.count('<section class="slide">'), 10)
+        self.assertNotRegex(text, r'<(script|link)[^>]+(src|href)="http')
