@@ -2,7 +2,7 @@
 
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::{CommandExt, parent_id};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -12,18 +12,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use helpers::internals::is_notebook;
 use helpers::internals::output::Stream;
+use helpers::internals::{Arrival, Kernel};
 
 use crate::closing::Closing;
 use crate::end::{self, End};
 use crate::error::MpiError;
-use crate::job::{Shared, set_nonblocking};
+use crate::job::shared::{Shared, set_nonblocking};
 use crate::launcher::{Family, Launcher};
-use crate::link::{
-    Arrival, Channel, Errand, Hello, Inbox, Listener, Order, Report, read_available, send,
-};
-use crate::output::Voice;
+use crate::link::{Channel, Errand, Hello, Inbox, Listener, Order, Report, read_available, send};
+use crate::output::RankStream;
 
 /// How often the thread looks whether the launcher has ended, which no connection tells for sure.
 const TICK: Duration = Duration::from_millis(100);
@@ -63,8 +61,8 @@ pub(crate) struct Attendant {
     loss: Option<Loss>,
     /// When the job is to be ended by force.
     force_at: Option<Instant>,
-    /// The kernel whose cells this process runs, if it does.
-    kernel: Option<u32>,
+    /// Its end is the job's end, too.
+    kernel: Kernel,
 }
 
 /// A rank as its control connection shows it.
@@ -111,7 +109,7 @@ impl Attendant {
             words: Vec::new(),
             loss: None,
             force_at: None,
-            kernel: is_notebook().then(parent_id),
+            kernel: Kernel::here(),
         }
     }
 
@@ -174,7 +172,7 @@ impl Attendant {
                 Err(_) => return None,
             }
             let now = Instant::now();
-            if self.kernel.is_some_and(|kernel| kernel != parent_id()) {
+            if self.kernel.is_gone() {
                 // It is gone, and with it everybody who could want anything.
                 self.force_by(now);
             }
@@ -291,7 +289,7 @@ impl Attendant {
     }
 
     fn listen(&self, rank: usize, to: Stream, socket: OwnedFd) {
-        self.shared.outputs().add(Voice::new(rank, to, socket));
+        self.shared.outputs().add(RankStream::new(rank, to, socket));
     }
 
     fn hear_ranks(&mut self) {

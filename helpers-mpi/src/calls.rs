@@ -12,17 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering}
 use mpi::ffi::{
     self, MPI_Comm, MPI_Datatype, MPI_Group, MPI_Message, MPI_Op, MPI_Request, MPI_Status,
 };
-use serde::{Deserialize, Serialize};
 
-/// What a rank is doing, in words that follow its name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct State {
-    pub(crate) text: String,
-    /// Whether it waits for other ranks, or wants nothing more.
-    pub(crate) waits: bool,
-    /// How many calls it has begun and ended: if the number stays, so does the rank.
-    pub(crate) steps: u64,
-}
+use crate::link::State;
 
 /// Number 0 is no call.
 static CALL: AtomicUsize = AtomicUsize::new(0);
@@ -271,15 +262,6 @@ noted! {
         new: *mut MPI_Comm) comm comm;
     fn MPI_Comm_create = PMPI_Comm_create(comm: MPI_Comm, group: MPI_Group,
         new: *mut MPI_Comm) comm comm;
-}
-
-/// Tells the job's owner who ends the job and how, then does what the library does.
-// SAFETY: as for the functions above.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn MPI_Abort(comm: MPI_Comm, code: c_int) -> c_int {
-    crate::watch::tell_of_abort(code);
-    // SAFETY: the same function under its other name, and the caller's arguments.
-    unsafe { ffi::PMPI_Abort(comm, code) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! How a job ended, as its ranks and its launcher tell it.
 
+use helpers::internals::ended_by_signal;
 use nix::sys::signal::Signal;
 
 /// The end of a job that did not come to its good end.
@@ -156,21 +157,7 @@ fn leading_number(text: &str) -> Option<i32> {
 }
 
 fn signal_in_words(number: i32) -> String {
-    let Ok(signal) = Signal::try_from(number) else {
-        return format!("its process was ended by signal {number}");
-    };
-    let why = match signal {
-        Signal::SIGSEGV | Signal::SIGBUS => {
-            ": it touched memory that is not its own, or its stack overflowed"
-        }
-        Signal::SIGABRT => {
-            ": it aborted, as Rust does when memory runs out, a stack overflows, or a panic meets \
-             another"
-        }
-        Signal::SIGKILL => ": somebody killed it, perhaps the system for want of memory",
-        _ => "",
-    };
-    format!("its process was ended by {signal}{why}")
+    format!("its process {}", ended_by_signal(number))
 }
 
 pub(crate) fn exit_in_words(code: i32) -> String {

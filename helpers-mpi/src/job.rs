@@ -1,28 +1,25 @@
 //! A job: the launcher's process, its ranks, and their connections, seen from the owner.
 
-use std::collections::VecDeque;
-use std::io::{self, PipeReader, PipeWriter, Write};
-use std::os::fd::{AsFd, OwnedFd};
+pub(crate) mod shared;
+
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use helpers::internals::Interrupts;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+use self::shared::{Shared, State, pipe};
 use crate::attendant::Attendant;
 use crate::end::End;
 use crate::error::{MpiError, Who};
 use crate::folder::Folder;
 use crate::launcher::Launcher;
 use crate::link::{Errand, Listener, Order, Report, Role};
-use crate::output::{Chorus, Showing};
+use crate::output::{OutputMux, Showing};
 use crate::program;
 use crate::settings::Settings;
-
-/// How long whoever reads the output may hold up the owner.
-pub(crate) const TIME_TO_PRINT: Duration = Duration::from_millis(500);
 
 /// Said by Slurm's `srun` while it waits for CPUs.
 const NO_CPUS: &str = "step creation temporarily disabled";
@@ -35,59 +32,6 @@ pub(crate) struct Job {
     /// Readable when there is news.
     bell: Arc<OwnedFd>,
     folder: Arc<Folder>,
-}
-
-/// What the owner and the thread that attends to the job both see.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-    pub(crate) outputs: Mutex<Chorus>,
-    /// Wakes the thread.
-    wake: PipeWriter,
-    /// Wakes the owner.
-    ring: PipeWriter,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    /// The ranks that are up, each with its host.
-    pub(crate) hosts: Vec<Option<String>>,
-    /// What ranks have said and the owner has not heard.
-    pub(crate) reports: VecDeque<(usize, Report)>,
-    /// Rank 0's own connection to a pool.
-    pub(crate) pool: Option<OwnedFd>,
-    /// What the owner wants to be said, to one rank or to all.
-    pub(crate) orders: VecDeque<(Option<usize>, Order)>,
-    /// When the owner will end the job by force.
-    pub(crate) deadline: Option<Instant>,
-    /// What the launcher has said.
-    pub(crate) words: String,
-    pub(crate) end: Option<End>,
-    /// Whether nothing is left of it.
-    pub(crate) is_over: bool,
-}
-
-impl Shared {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing but moves happens under the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn outputs(&self) -> MutexGuard<'_, Chorus> {
-        self.outputs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells the owner that there is news.
-    pub(crate) fn notify(&self) {
-        self.changed.notify_all();
-        // A full pipe rings as well.
-        let _ = (&self.ring).write(&[1]);
-    }
-
-    fn wake(&self) {
-        let _ = (&self.wake).write(&[1]);
-    }
 }
 
 impl Job {
@@ -128,7 +72,7 @@ impl Job {
                 ..State::default()
             }),
             changed: Condvar::new(),
-            outputs: Mutex::new(Chorus::new(settings.ranks, showing)),
+            outputs: Mutex::new(OutputMux::new(settings.ranks, showing)),
             wake,
             ring,
         });
@@ -292,20 +236,4 @@ pub(crate) enum Next {
     Ended,
     /// The time is over.
     Late,
-}
-
-/// A pipe that neither end waits for.
-fn pipe() -> Result<(PipeReader, PipeWriter), MpiError> {
-    let make = || -> io::Result<_> {
-        let (reader, writer) = io::pipe()?;
-        set_nonblocking(&reader)?;
-        set_nonblocking(&writer)?;
-        Ok((reader, writer))
-    };
-    make().map_err(MpiError::start)
-}
-
-pub(crate) fn set_nonblocking(file: &impl AsFd) -> io::Result<()> {
-    fcntl(file, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok(())
 }

@@ -3,11 +3,10 @@
 //! Rank 0 is the program. The others wait for what it wants of them: to run a function, or to be
 //! workers of a pool. When rank 0 comes to its end, so do they.
 
-mod hold;
+pub(crate) mod hold;
 mod last_words;
 
 use std::ffi::c_int;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{env, io, process, thread};
 
@@ -15,9 +14,8 @@ use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use self::hold::{Hold, Joined};
+use self::hold::{ANSWER, Hold, Joined, ORDER, Order, SIZE, SLEEP, send};
 use self::last_words::{Watchdog, fail, stop_at_once, tell};
 use crate::calls;
 use crate::error::{MpiError, Who};
@@ -28,29 +26,11 @@ use crate::rank;
 /// Set by launchers in each rank: by Open MPI's, by Hydra, and by any that speaks PMIx.
 const STARTED: &[&str] = &["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"];
 
-const ORDER: c_int = 1;
-const ANSWER: c_int = 2;
-
 /// How long a rank looks for its next order before it sleeps between looks.
 const LOOKING: Duration = Duration::from_millis(1);
-const SLEEP: Duration = Duration::from_millis(1);
 
 /// The values of all ranks, as bytes.
 type Values = Vec<(Who, Vec<u8>)>;
-
-/// What rank 0 wants.
-#[derive(Debug, Serialize, Deserialize)]
-enum Order {
-    Run {
-        function: Function,
-        limit: Option<Duration>,
-    },
-    Pool,
-    End,
-}
-
-/// On how many ranks this program was started, in a rank of such a job.
-static SIZE: OnceLock<usize> = OnceLock::new();
 
 /// Makes this process a part of the job that it was started in, if it was. Returns on rank 0
 /// only.
@@ -176,11 +156,6 @@ fn end() {
     stop_at_once()
 }
 
-/// In a rank of such a job: how many other ranks there are.
-pub(crate) fn others() -> Option<usize> {
-    Some(ranks()? - 1)
-}
-
 /// On how many ranks this program was started, as by `mpiexec -n 8 program`; `None` if it was
 /// started by itself.
 ///
@@ -196,26 +171,6 @@ pub(crate) fn others() -> Option<usize> {
 /// ```
 pub fn ranks() -> Option<usize> {
     SIZE.get().copied()
-}
-
-/// On rank 0 of such a job: a communicator for a pool, whom the other ranks serve from now on.
-/// Nobody else gets them until [`end_pool`].
-pub(crate) fn begin_pool() -> Result<Option<SimpleCommunicator>, MpiError> {
-    let mut hold = hold::lock();
-    let Some(joined) = hold.take()? else {
-        return Ok(None);
-    };
-    for rank in 1..joined.orders.size() {
-        send(&joined.orders, rank, ORDER, &Order::Pool);
-    }
-    let world = joined.orders.duplicate();
-    *hold = Hold::Pool(joined);
-    Ok(Some(world))
-}
-
-/// The pool has told its ranks that it is gone, and makes no more calls of MPI.
-pub(crate) fn end_pool() {
-    hold::lock().end_pool();
 }
 
 /// On rank 0 of such a job: runs the function on all ranks, and gives their values.
@@ -275,12 +230,6 @@ fn run(function: &Function, limit: Option<Duration>, world: &SimpleCommunicator)
         Report::Failed(why) => fail(world, &format!("cannot run the function: {why}")),
         _ => report,
     }
-}
-
-fn send<M: Serialize>(orders: &SimpleCommunicator, rank: c_int, tag: c_int, message: &M) {
-    // A message of ours can always be written; in vain means that the memory is full.
-    let bytes = postcard::to_allocvec(message).unwrap_or_default();
-    orders.process_at_rank(rank).send_with_tag(&bytes[..], tag);
 }
 
 /// Waits for a message, mostly asleep: the core may be another rank's.

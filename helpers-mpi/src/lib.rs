@@ -48,6 +48,7 @@ mod attendant;
 mod calls;
 mod closing;
 mod end;
+mod entry;
 mod error;
 #[doc(hidden)]
 pub mod exports;
@@ -67,9 +68,9 @@ mod run;
 mod settings;
 mod watch;
 
+pub use entry::init;
 pub use error::MpiError;
 pub use joined::ranks;
 pub use mpi;
 pub use pool::{MpiPool, MpiPoolBuilder};
-pub use program::init;
 pub use run::{MpiRun, mpi_run};

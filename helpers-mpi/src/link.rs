@@ -11,11 +11,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use helpers::internals::Place;
+use helpers::internals::{Arrival, CodeRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-use crate::calls::State;
 
 /// The variable that tells a rank whose it is.
 pub(crate) const JOB: &str = "HELPERS_MPI_JOB";
@@ -223,7 +221,7 @@ pub(crate) struct Hello {
 /// A function: its place in a library, and the length of that library's file, to know it by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Function {
-    pub(crate) place: Place,
+    pub(crate) place: CodeRef,
     pub(crate) length: Option<u64>,
 }
 
@@ -235,6 +233,16 @@ pub(crate) enum Order {
     Tell,
     /// The library that the rank asked for.
     Library(Option<Vec<u8>>),
+}
+
+/// What a rank is doing, in words that follow its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) text: String,
+    /// Whether it waits for other ranks, or wants nothing more.
+    pub(crate) waits: bool,
+    /// How many calls it has begun and ended: if the number stays, so does the rank.
+    pub(crate) steps: u64,
 }
 
 /// What a rank says to the owner.
@@ -293,14 +301,6 @@ fn checked_length(length: [u8; 8]) -> io::Result<usize> {
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     bytes: Vec<u8>,
-}
-
-/// What came of an attempt to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
-    Some,
-    Nothing,
-    Closed,
 }
 
 impl Inbox {

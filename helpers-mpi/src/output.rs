@@ -2,15 +2,16 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-use helpers::internals::output::{Stream, catch_up, harmless, is_full, print};
+use helpers::internals::Arrival;
+use helpers::internals::output::{LineBuffer, Stream, catch_up, is_full, print};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::job::TIME_TO_PRINT;
-use crate::link::{Arrival, read_available};
+use crate::link::read_available;
 
-/// A longer line is broken here, so that it cannot fill the memory.
-const LONGEST_LINE: usize = 64 << 10;
+/// How long whoever reads the output may hold up the owner.
+const TIME_TO_PRINT: Duration = Duration::from_millis(500);
 
 /// So much of a rank's text waits for its turn; what comes behind it is not shown.
 const MOST_HELD: usize = 8 << 20;
@@ -30,37 +31,37 @@ pub(crate) enum Showing {
 
 /// One stream of one rank.
 #[derive(Debug)]
-pub(crate) struct Voice {
+pub(crate) struct RankStream {
     rank: usize,
     to: Stream,
     socket: Arc<OwnedFd>,
-    text: Vec<u8>,
+    lines: LineBuffer,
 }
 
-impl Voice {
-    pub(crate) fn new(rank: usize, to: Stream, socket: OwnedFd) -> Voice {
-        Voice {
+impl RankStream {
+    pub(crate) fn new(rank: usize, to: Stream, socket: OwnedFd) -> RankStream {
+        RankStream {
             rank,
             to,
             socket: Arc::new(socket),
-            text: Vec::new(),
+            lines: LineBuffer::default(),
         }
     }
 }
 
 /// The texts of all ranks on their way to whoever reads them.
 #[derive(Debug)]
-pub(crate) struct Chorus {
+pub(crate) struct OutputMux {
     showing: Showing,
     /// The streams that are open.
-    voices: Vec<Voice>,
-    parts: Vec<Part>,
+    streams: Vec<RankStream>,
+    outputs: Vec<RankOutput>,
     /// The rank whose lines are shown as they come.
     turn: usize,
 }
 
 #[derive(Debug, Default)]
-struct Part {
+struct RankOutput {
     held: Vec<(Stream, String)>,
     held_bytes: usize,
     /// How many of the two streams are closed.
@@ -68,26 +69,26 @@ struct Part {
     last_errors: Vec<String>,
 }
 
-impl Chorus {
-    pub(crate) fn new(ranks: usize, showing: Showing) -> Chorus {
-        let mut parts = Vec::new();
-        parts.resize_with(ranks, Part::default);
-        Chorus {
+impl OutputMux {
+    pub(crate) fn new(ranks: usize, showing: Showing) -> OutputMux {
+        let mut outputs = Vec::new();
+        outputs.resize_with(ranks, RankOutput::default);
+        OutputMux {
             showing,
-            voices: Vec::new(),
-            parts,
+            streams: Vec::new(),
+            outputs,
             turn: 0,
         }
     }
 
     /// Adds a stream, whose reading end does not wait.
-    pub(crate) fn add(&mut self, voice: Voice) {
-        self.voices.push(voice);
+    pub(crate) fn add(&mut self, stream: RankStream) {
+        self.streams.push(stream);
     }
 
     /// The streams that are open.
     pub(crate) fn sockets(&self) -> Vec<Arc<OwnedFd>> {
-        let sockets = self.voices.iter().map(|voice| Arc::clone(&voice.socket));
+        let sockets = self.streams.iter().map(|stream| Arc::clone(&stream.socket));
         sockets.collect()
     }
 
@@ -97,18 +98,18 @@ impl Chorus {
         if is_full() {
             return;
         }
-        let mut voices = std::mem::take(&mut self.voices);
-        voices.retain_mut(|voice| self.listen(voice));
-        self.voices = voices;
+        let mut streams = std::mem::take(&mut self.streams);
+        streams.retain_mut(|stream| self.listen(stream));
+        self.streams = streams;
     }
 
     /// Takes what ranks have printed so far, and waits until it is shown, but not for long.
     pub(crate) fn catch_up(&mut self) {
         // Most tasks print nothing, and one question is quicker than many readings in vain.
         let mut about: Vec<_> = self
-            .voices
+            .streams
             .iter()
-            .map(|voice| PollFd::new(voice.socket.as_fd(), PollFlags::POLLIN))
+            .map(|stream| PollFd::new(stream.socket.as_fd(), PollFlags::POLLIN))
             .collect();
         if !matches!(poll(&mut about, PollTimeout::ZERO), Ok(0)) {
             self.listen_to_all();
@@ -117,57 +118,55 @@ impl Chorus {
     }
 
     /// Takes what a stream has to say; false when no more will come.
-    fn listen(&mut self, voice: &mut Voice) -> bool {
-        let arrival = read_available(&voice.socket, &mut voice.text);
-        if arrival == Arrival::Closed && !voice.text.is_empty() {
-            voice.text.push(b'\n');
+    fn listen(&mut self, stream: &mut RankStream) -> bool {
+        let arrival = read_available(&stream.socket, stream.lines.bytes());
+        if arrival == Arrival::Closed {
+            stream.lines.end_line();
         }
-        while let Some(end) = end_of_line(&voice.text) {
-            let line: Vec<u8> = voice.text.drain(..end).collect();
-            let line = line.strip_suffix(b"\n").unwrap_or(&line);
-            let line = harmless(line, helpers::internals::is_notebook());
-            self.say(voice.rank, voice.to, line);
+        let text = stream.lines.take_lines().unwrap_or_default();
+        for line in text.split_terminator('\n') {
+            self.say(stream.rank, stream.to, line.to_owned());
         }
         if arrival == Arrival::Closed {
-            self.close(voice.rank);
+            self.close(stream.rank);
         }
         arrival != Arrival::Closed
     }
 
     fn say(&mut self, rank: usize, to: Stream, line: String) {
         let is_shown = self.showing == Showing::AsTheyCome || rank <= self.turn;
-        let Some(part) = self.parts.get_mut(rank) else {
+        let Some(output) = self.outputs.get_mut(rank) else {
             return;
         };
         let labelled = format!("rank {rank}: {line}\n");
         if matches!(to, Stream::Error) {
-            if part.last_errors.len() == LAST_LINES {
-                part.last_errors.remove(0);
+            if output.last_errors.len() == LAST_LINES {
+                output.last_errors.remove(0);
             }
-            part.last_errors.push(line);
+            output.last_errors.push(line);
         }
         if is_shown {
             print(to, labelled);
-        } else if part.held_bytes <= MOST_HELD {
-            part.held_bytes += labelled.len();
-            if part.held_bytes > MOST_HELD {
+        } else if output.held_bytes <= MOST_HELD {
+            output.held_bytes += labelled.len();
+            if output.held_bytes > MOST_HELD {
                 let end = format!("rank {rank}: … and more, which is not shown\n");
-                part.held.push((to, end));
+                output.held.push((to, end));
             } else {
-                part.held.push((to, labelled));
+                output.held.push((to, labelled));
             }
         }
     }
 
     /// Notes that one of a rank's streams is closed.
     fn close(&mut self, rank: usize) {
-        if let Some(part) = self.parts.get_mut(rank) {
-            part.closed += 1;
+        if let Some(output) = self.outputs.get_mut(rank) {
+            output.closed += 1;
         }
         while self
-            .parts
+            .outputs
             .get(self.turn)
-            .is_some_and(|part| part.closed == 2)
+            .is_some_and(|output| output.closed == 2)
         {
             self.turn += 1;
             self.show_held(self.turn);
@@ -176,16 +175,16 @@ impl Chorus {
 
     /// Shows all that was held back, as no more will come.
     pub(crate) fn finish_all(&mut self) {
-        for rank in self.turn..self.parts.len() {
+        for rank in self.turn..self.outputs.len() {
             self.show_held(rank);
         }
-        self.turn = self.parts.len();
+        self.turn = self.outputs.len();
         catch_up(TIME_TO_PRINT);
     }
 
     fn show_held(&mut self, rank: usize) {
-        if let Some(part) = self.parts.get_mut(rank) {
-            for (to, line) in part.held.drain(..) {
+        if let Some(output) = self.outputs.get_mut(rank) {
+            for (to, line) in output.held.drain(..) {
                 print(to, line);
             }
         }
@@ -193,14 +192,8 @@ impl Chorus {
 
     /// The last lines of errors that a rank has printed.
     pub(crate) fn last_errors(&self, rank: usize) -> &[String] {
-        self.parts.get(rank).map_or(&[], |part| &part.last_errors)
-    }
-}
-
-fn end_of_line(text: &[u8]) -> Option<usize> {
-    let end = text.iter().position(|&byte| byte == b'\n');
-    match end {
-        Some(end) => Some(end + 1),
-        None => (text.len() >= LONGEST_LINE).then_some(LONGEST_LINE),
+        self.outputs
+            .get(rank)
+            .map_or(&[], |output| &output.last_errors)
     }
 }

@@ -1,16 +1,17 @@
-//! The program that ranks run, and what a program calls first.
+//! The program that ranks run, and what it is told.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsString, c_void};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, io};
 
-use helpers::internals::{is_notebook, is_stock_kernel, place_of, thread_settings};
+use helpers::internals::{
+    RUNNING_IN_A_CELL, SMALL_START, is_notebook, is_stock_kernel, load_and_run, of_address,
+    thread_settings,
+};
 
 use crate::error::MpiError;
-use crate::joined;
 use crate::link::{Errand, JOB};
 use crate::rank;
 use crate::settings::Settings;
@@ -32,7 +33,7 @@ $2
 END"#;
 
 /// What variables ranks on other hosts need besides their own.
-const NEEDED: &[&str] = &["LD_LIBRARY_PATH", "EVCXR_IS_RUNTIME", "RUST_BACKTRACE"];
+const NEEDED: &[&str] = &["LD_LIBRARY_PATH", RUNNING_IN_A_CELL, "RUST_BACKTRACE"];
 
 /// Has the C library ask for large pages for large arrays, as numpy does: ranks copy them to each
 /// other page by page, and a third of the time goes into that.
@@ -42,62 +43,14 @@ const LARGE_PAGES: &str = "glibc.malloc.hugetlb=1";
 /// Of Open MPI: the signals of which it tells with a backtrace, before they end a rank.
 pub(crate) const SIGNALS: &str = "OMPI_MCA_opal_signal";
 
+/// The function of this crate that a notebook's rank begins with; see `entry`.
+const NOTEBOOK_ENTRY: &str = "helpers_mpi_rank";
+
 static IS_PREPARED: AtomicBool = AtomicBool::new(false);
 
-/// Makes jobs and pools of MPI ranks possible in a program, and pools of worker processes: call
-/// it first thing in `main`.
-///
-/// In a process that [`mpi_run`](crate::mpi_run) or a pool has started as a rank, this does
-/// the work of a rank and never returns. In a program that `mpiexec` or `srun` has started on
-/// several ranks it returns on rank 0 only, which may then use the other ranks; see
-/// [the crate's page](crate#on-a-cluster). In any other process it returns at once. A notebook
-/// does not need it.
-///
-/// ```no_run
-/// use helpers_mpi::prelude::*;
-///
-/// fn main() -> Result<(), MpiError> {
-///     helpers_mpi::init();
-///     let ranks = mpi_run(4, |world| world.rank())?;
-///     assert_eq!(ranks, [0, 1, 2, 3]);
-///     Ok(())
-/// }
-/// ```
-pub fn init() {
-    // First: in a worker of a process pool, whose tasks may start ranks, the other never returns.
+/// Notes that this program becomes a rank where it is started as one.
+pub(crate) fn prepare() {
     IS_PREPARED.store(true, Ordering::Relaxed);
-    helpers::init_process_pools();
-    if is_notebook() {
-        return;
-    }
-    if env::args_os().nth(1).is_some_and(|arg| arg == RANK) && env::var_os(JOB).is_some() {
-        rank::serve();
-    }
-    joined::join();
-}
-
-/// Makes jobs of ranks possible in a test program, whose `main` is not yours to write.
-///
-/// Write it once in each test program, outside of any function.
-///
-/// ```
-/// helpers_mpi::init_in_tests!();
-/// ```
-#[macro_export]
-macro_rules! init_in_tests {
-    () => {
-        const _: () = {
-            extern "C" fn before_main() {
-                $crate::init();
-            }
-            // SAFETY: the section holds functions that the loader calls before `main`, without a
-            // usable argument, which is how this one is declared. It does not unwind.
-            #[used]
-            #[cfg_attr(not(target_os = "macos"), unsafe(link_section = ".init_array"))]
-            #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
-            static BEFORE_MAIN: extern "C" fn() = before_main;
-        };
-    };
 }
 
 /// The program of ranks, and what it is told.
@@ -153,13 +106,10 @@ impl Program {
 
 /// What the kernel's program obeys when it runs as the process of the cells.
 fn notebook_order() -> io::Result<OsString> {
-    let place = place_of(rank::notebook_entry())
-        .ok_or_else(|| io::Error::other("the library of this crate cannot be found"))?;
-    let mut order = OsString::from("LOAD_AND_RUN ");
-    order.push(OsStr::from_bytes(place.library.as_bytes()));
-    order.push(" ");
-    order.push(rank::NOTEBOOK_ENTRY);
-    Ok(order)
+    // Whatever lies in this crate's library tells which one it is.
+    let here = of_address(&raw const IS_PREPARED as *const c_void);
+    let here = here.ok_or_else(|| io::Error::other("the library of this crate cannot be found"))?;
+    Ok(load_and_run(&here.library, NOTEBOOK_ENTRY))
 }
 
 /// The variables that make a process a rank of this job.
@@ -179,8 +129,8 @@ pub(crate) fn variables(errand: &Errand, settings: &Settings) -> Vec<(OsString, 
     // A rank that aborts is told in an error, without Open MPI's own backtrace.
     variables.push((SIGNALS.into(), "".into()));
     if is_stock_kernel() {
-        // Keeps the kernel's program from clearing memory for work that a rank never does.
-        variables.push(("MIMALLOC_ARENA_EAGER_COMMIT".into(), "0".into()));
+        let (name, value) = SMALL_START;
+        variables.push((name.into(), value.into()));
     }
     variables.extend(settings.environment.iter().cloned());
     variables

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
-use crate::calls::State;
 use crate::error::{MpiError, Who};
 use crate::function;
 use crate::job::{Job, Next};
 use crate::joined;
-use crate::link::{Function, Order, Report, Role};
+use crate::link::{Function, Order, Report, Role, State};
 use crate::settings::{Settings, settings_methods};
 
 /// How long ranks may take to begin.

@@ -3,6 +3,7 @@
 //! It answers what the rank is doing, and ends the process when the owner is gone, whatever the
 //! rank is doing.
 
+use std::ffi::c_int;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use mpi::ffi::{self, MPI_Comm};
 use nix::sys::signal::{Signal, raise};
 
 use crate::calls;
@@ -66,15 +68,21 @@ pub(crate) fn report(report: &Report) -> io::Result<()> {
     link::send(&socket, report)
 }
 
-pub(crate) fn tell_of_abort(code: i32) {
+/// Tells the job's owner who ends the job and how, then does what the library does.
+// SAFETY: as for the functions in `calls`: the library allows a function of this name, which has
+// the same parameters.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn MPI_Abort(comm: MPI_Comm, code: c_int) -> c_int {
     let _ = report(&Report::Aborts(code));
+    // SAFETY: the same function under its other name, and the caller's arguments.
+    unsafe { ffi::PMPI_Abort(comm, code) }
 }
 
 /// Has the owner hear of it when something in this process calls `exit`, whose status not every
 /// launcher tells.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn tell_of_exit() {
-    use std::ffi::{c_int, c_void};
+    use std::ffi::c_void;
     use std::ptr;
 
     unsafe extern "C" {

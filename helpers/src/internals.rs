@@ -1,6 +1,7 @@
 //! For the crate `helpers-mpi` alone, whose ranks are workers of the same engine, and for tests: what
 //! it is made of. Nothing here is meant for users, and all of it may change.
 
+pub use crate::notebook::evcxr::{Kernel, RUNNING_IN_A_CELL, SMALL_START, load_and_run};
 pub use crate::notebook::interrupts::Interrupts;
 pub use crate::notebook::runner::{Runner, pretend as pretend_to_run_cells};
 pub use crate::notebook::{is_notebook, is_stock_kernel};
@@ -11,7 +12,6 @@ pub use crate::pool::remote::chunk_run::caught;
 pub use crate::pool::remote::code_ref::{
     CodeRef, captures_nothing, conjure, file_length, initializer_entry, load, of_address, of_entry,
 };
-pub use crate::pool::remote::code_ref::{CodeRef as Place, of_address as place_of};
 pub use crate::pool::remote::codec::{Body, Bytes, Writer};
 pub use crate::pool::remote::exit_words::by_signal as ended_by_signal;
 pub use crate::pool::remote::protocol::{Order, Report};
@@ -27,7 +27,6 @@ pub use crate::pool::remote::worker::{PoolLink, prepare, work};
 
 /// What workers print, on its way to who reads it.
 pub mod output {
-    pub use crate::notebook::evcxr::harmless;
     pub use crate::pool::remote::output::LineBuffer;
     pub use crate::pool::remote::printer::{Stream, catch_up, is_full, print};
 }

@@ -4,23 +4,44 @@
 //! also who may call MPI.
 
 use std::ffi::c_int;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
+use serde::{Deserialize, Serialize};
 
-use super::{ANSWER, SIZE, SLEEP};
 use crate::error::MpiError;
+use crate::link::Function;
 use crate::rank;
+
+pub(super) const ORDER: c_int = 1;
+pub(super) const ANSWER: c_int = 2;
+
+/// How long a rank sleeps between looks for an order.
+pub(super) const SLEEP: Duration = Duration::from_millis(1);
 
 /// How long ranks may take to come back from a pool that is gone, once they have done its work.
 const TIME_TO_COME_BACK: Duration = Duration::from_secs(1);
 
 /// Why the ranks are not free while another thread has the lock.
 pub(super) const TOLD: &str = "They are just being told what to do: wait until that call returns";
+
+/// What rank 0 wants.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Order {
+    Run {
+        function: Function,
+        limit: Option<Duration>,
+    },
+    Pool,
+    End,
+}
+
+/// On how many ranks this program was started, in a rank of such a job.
+pub(super) static SIZE: OnceLock<usize> = OnceLock::new();
 
 /// What rank 0 needs to call MPI.
 pub(super) struct Joined {
@@ -143,4 +164,41 @@ impl Hold {
             ),
         }
     }
+}
+
+/// In a rank of such a job: how many other ranks there are.
+pub(crate) fn others() -> Option<usize> {
+    Some(SIZE.get()? - 1)
+}
+
+/// On rank 0 of such a job: a communicator for a pool, whom the other ranks serve from now on.
+/// Nobody else gets them until [`end_pool`].
+pub(crate) fn begin_pool() -> Result<Option<SimpleCommunicator>, MpiError> {
+    let mut hold = lock();
+    let Some(joined) = hold.take()? else {
+        return Ok(None);
+    };
+    for rank in 1..joined.orders.size() {
+        send(&joined.orders, rank, ORDER, &Order::Pool);
+    }
+    let world = joined.orders.duplicate();
+    *hold = Hold::Pool(joined);
+    Ok(Some(world))
+}
+
+/// The pool has told its ranks that it is gone, and makes no more calls of MPI.
+pub(crate) fn end_pool() {
+    lock().end_pool();
+}
+
+/// Says something to a rank.
+pub(super) fn send<M: Serialize>(
+    orders: &SimpleCommunicator,
+    rank: c_int,
+    tag: c_int,
+    message: &M,
+) {
+    // A message of ours can always be written; in vain means that the memory is full.
+    let bytes = postcard::to_allocvec(message).unwrap_or_default();
+    orders.process_at_rank(rank).send_with_tag(&bytes[..], tag);
 }

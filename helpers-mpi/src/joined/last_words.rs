@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 
-use super::SLEEP;
+use super::hold::SLEEP;
 use crate::calls;
 use crate::rank;
 

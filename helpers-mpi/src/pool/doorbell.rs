@@ -8,11 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, kill};
 use nix::unistd::Pid;
 
-/// Blocked in all threads of a rank, so that it only wakes who listens.
-pub(crate) const RING: Signal = Signal::SIGUSR2;
+use crate::rank::RING;
 
 /// What this process listens to while it sleeps.
 #[derive(Debug)]

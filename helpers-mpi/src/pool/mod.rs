@@ -38,8 +38,6 @@ use self::messenger::Messenger;
 use self::transport::Ranks;
 use crate::settings::{Settings, settings_methods};
 
-pub(crate) use self::doorbell::RING;
-
 /// A pool whose workers are ranks of an MPI job, on this host or on many.
 ///
 /// It has the vocabulary of the other pools, as Python's `mpi4py.futures.MPIPoolExecutor` has that

@@ -21,7 +21,7 @@ use super::hub::Hub;
 use super::message::{FromRank, ToRank, Whereabouts, machine};
 use super::messenger::Messenger;
 use crate::job::Job;
-use crate::joined;
+use crate::joined::hold;
 use crate::link::Role;
 use crate::settings::Settings;
 
@@ -57,7 +57,7 @@ impl Ranks {
     /// Starts the job; its ranks are not ready yet.
     pub(super) fn start(settings: Settings) -> Result<Ranks, PoolError> {
         let workers = settings.ranks - 1;
-        if let Some(others) = joined::others().filter(|&others| others != workers) {
+        if let Some(others) = hold::others().filter(|&others| others != workers) {
             return Err(error::invalid_input(format!(
                 "{workers} workers were asked for, but this program was started on {} ranks, of \
                  which {others} can be workers: start it with `mpiexec -n {}`, or ask for as many \
@@ -66,7 +66,7 @@ impl Ranks {
                 workers + 1
             )));
         }
-        let here = joined::begin_pool().map_err(|error| error::invalid_input(error.to_string()))?;
+        let here = hold::begin_pool().map_err(|error| error::invalid_input(error.to_string()))?;
         let way = match here {
             Some(world) => {
                 let hub = Hub::new(Messenger::new(world));
@@ -298,7 +298,7 @@ impl Transport for Ranks {
                 hub.close(TIME_TO_LEAVE);
                 // Who still has a handle keeps the pool's remains, and they must call MPI no more.
                 self.way = Way::GivenBack;
-                joined::end_pool();
+                hold::end_pool();
             }
             Way::GivenBack => {}
         }

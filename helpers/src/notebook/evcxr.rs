@@ -10,7 +10,7 @@ use std::{env, fs};
 use nix::sys::signal::{Signal, raise};
 
 /// Set by the kernel in the process that runs the cells, and so in what that starts.
-const RUNNING_IN_A_CELL: &str = "EVCXR_IS_RUNTIME";
+pub const RUNNING_IN_A_CELL: &str = "EVCXR_IS_RUNTIME";
 
 /// Whether this code runs in a notebook's kernel.
 pub fn is_notebook() -> bool {
@@ -72,7 +72,7 @@ impl Kernel {
 /// The kernel takes its orders from the same stream as the text that it shows, as lines that
 /// begin with or hold certain words; the course's own kernel also what follows certain signs. A mark
 /// that is not seen in the middle of such a word makes it a word like any other.
-pub fn harmless(bytes: &[u8], in_notebook: bool) -> String {
+pub(crate) fn harmless(bytes: &[u8], in_notebook: bool) -> String {
     const COMMANDS: [(&str, &str); 2] = [
         ("EVCXR_", "EVCXR\u{2060}_"),
         ("\x1b_course", "\x1b_\u{2060}course"),

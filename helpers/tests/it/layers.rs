@@ -8,30 +8,19 @@ use std::path::Path;
 type Module = Vec<String>;
 
 #[test]
-fn no_two_files_of_helpers_need_each_other() {
-    check("../helpers", |_| true);
-}
-
-#[test]
-fn no_two_files_of_the_mpi_pool_need_each_other() {
-    check("../helpers-mpi", |module| {
-        module.first().is_some_and(|at| at == "pool")
-    });
-}
-
-fn check(crate_folder: &str, is_meant: fn(&Module) -> bool) {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(crate_folder)
-        .join("src");
-    let mut files = read(&source);
-    files.retain(|module, _| is_meant(module));
-    let circles = circles(&needs(&files));
-    assert!(
-        circles.is_empty(),
-        "these files of {crate_folder} need each other:\n{}\nMove what both need to a file of its \
-         own, or to the one below.",
-        circles.join("\n")
-    );
+fn no_two_files_need_each_other() {
+    for crate_folder in ["../helpers", "../helpers-mpi"] {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(crate_folder)
+            .join("src");
+        let circles = circles(&needs(&read(&source)));
+        assert!(
+            circles.is_empty(),
+            "these files of {crate_folder} need each other:\n{}\nMove what both need to a file of \
+             its own, or to the one below.",
+            circles.join("\n")
+        );
+    }
 }
 
 #[test]

@@ -1,0 +1,173 @@
+//! Where a program, or a notebook's process, becomes a rank; and what a program calls first.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::{env, process};
+
+use helpers::internals::{is_notebook, prepare};
+use mpi::traits::*;
+
+use crate::end::CANNOT_BEGIN;
+use crate::joined;
+use crate::link::{Channel, Errand, JOB, Report, Role};
+use crate::pool;
+use crate::program::{self, RANK};
+use crate::rank::{self, host};
+use crate::watch;
+
+/// Makes jobs and pools of MPI ranks possible in a program, and pools of worker processes: call
+/// it first thing in `main`.
+///
+/// In a process that [`mpi_run`](crate::mpi_run) or a pool has started as a rank, this does
+/// the work of a rank and never returns. In a program that `mpiexec` or `srun` has started on
+/// several ranks it returns on rank 0 only, which may then use the other ranks; see
+/// [the crate's page](crate#on-a-cluster). In any other process it returns at once. A notebook
+/// does not need it.
+///
+/// ```no_run
+/// use helpers_mpi::prelude::*;
+///
+/// fn main() -> Result<(), MpiError> {
+///     helpers_mpi::init();
+///     let ranks = mpi_run(4, |world| world.rank())?;
+///     assert_eq!(ranks, [0, 1, 2, 3]);
+///     Ok(())
+/// }
+/// ```
+pub fn init() {
+    // First: in a worker of a process pool, whose tasks may start ranks, the other never returns.
+    program::prepare();
+    helpers::init_process_pools();
+    if is_notebook() {
+        return;
+    }
+    if env::args_os().nth(1).is_some_and(|arg| arg == RANK) && env::var_os(JOB).is_some() {
+        serve();
+    }
+    joined::join();
+}
+
+/// Makes jobs of ranks possible in a test program, whose `main` is not yours to write.
+///
+/// Write it once in each test program, outside of any function.
+///
+/// ```
+/// helpers_mpi::init_in_tests!();
+/// ```
+#[macro_export]
+macro_rules! init_in_tests {
+    () => {
+        const _: () = {
+            extern "C" fn before_main() {
+                $crate::init();
+            }
+            // SAFETY: the section holds functions that the loader calls before `main`, without a
+            // usable argument, which is how this one is declared. It does not unwind.
+            #[used]
+            #[cfg_attr(not(target_os = "macos"), unsafe(link_section = ".init_array"))]
+            #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
+            static BEFORE_MAIN: extern "C" fn() = before_main;
+        };
+    };
+}
+
+/// Where a rank of a notebook begins. The argument is the kernel's store of variables, of which
+/// a rank has none.
+// SAFETY: its name is `program::NOTEBOOK_ENTRY`, and no other crate defines a function of this name.
+#[unsafe(no_mangle)]
+extern "C" fn helpers_mpi_rank(_variables: *mut std::ffi::c_void) -> *mut std::ffi::c_void {
+    serve()
+}
+
+/// Turns this process into a rank of the job that its environment names.
+fn serve() -> ! {
+    match be_rank() {
+        Ok(()) => process::exit(0),
+        Err(error) => {
+            // The launcher passes it on.
+            eprintln!("{CANNOT_BEGIN}{error}");
+            process::exit(1)
+        }
+    }
+}
+
+fn be_rank() -> io::Result<()> {
+    rank::is_rank();
+    let errand = env::var(JOB).ok().and_then(|text| Errand::from_text(&text));
+    let errand =
+        errand.ok_or_else(|| io::Error::other(format!("{JOB} is not set as it must be")))?;
+    let universe = rank::initialize()?;
+    let world = universe.world();
+    let rank = world.rank() as usize;
+    let to_run = watch::start(errand.connect(rank, Channel::Control)?)?;
+    let outputs = Outputs::redirect(&errand, rank)?;
+    watch::report(&Report::Up {
+        host: host(),
+        process: process::id(),
+        size: world.size() as u32,
+        library: library_name(),
+    })?;
+    watch::tell_of_exit();
+    match errand.role {
+        Role::Run => {
+            // The error will tell of a panic, so it is not reported here.
+            prepare();
+            // Without an owner the thread that listens ends this process.
+            let function = to_run.recv().map_err(io::Error::other)?;
+            watch::report(&rank::run(&function, &world))?;
+        }
+        Role::Pool => {
+            let caller = match rank {
+                0 => Some(errand.connect(rank, Channel::Pool)?),
+                _ => None,
+            };
+            pool::serve(world, caller)?;
+        }
+    }
+    outputs.give_back();
+    watch::report(&Report::Done)?;
+    drop(universe);
+    Ok(())
+}
+
+/// What the MPI library calls itself, in a few words.
+fn library_name() -> String {
+    let text = mpi::environment::library_version().unwrap_or_default();
+    let first = text.lines().next().unwrap_or_default();
+    let first = first.split(',').next().unwrap_or_default();
+    first
+        .trim_end_matches('\0')
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// This process's own output and errors, while the owner gets what it prints.
+#[derive(Debug)]
+struct Outputs {
+    output: OwnedFd,
+    errors: OwnedFd,
+}
+
+impl Outputs {
+    /// Has the owner get what this process prints from now on.
+    fn redirect(errand: &Errand, rank: usize) -> io::Result<Outputs> {
+        let outputs = Outputs {
+            output: io::stdout().as_fd().try_clone_to_owned()?,
+            errors: io::stderr().as_fd().try_clone_to_owned()?,
+        };
+        nix::unistd::dup2_stdout(errand.connect(rank, Channel::Output)?)?;
+        nix::unistd::dup2_stderr(errand.connect(rank, Channel::Errors)?)?;
+        Ok(outputs)
+    }
+
+    /// Ends that: the owner then knows that it has got everything.
+    fn give_back(self) {
+        let _ = io::stdout().flush();
+        // SAFETY: flushes all of C's streams, which code in other languages may have used.
+        unsafe { nix::libc::fflush(std::ptr::null_mut()) };
+        // What the launcher says about this process is all that could get lost.
+        let _ = nix::unistd::dup2_stdout(&self.output);
+        let _ = nix::unistd::dup2_stderr(&self.errors);
+    }
+}
