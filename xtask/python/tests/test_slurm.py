@@ -7,11 +7,13 @@ import contextlib
 import getpass
 import os
 import shutil
+import sys
 import tempfile
 import time
 import unittest
 from pathlib import Path
 
+import notebooks
 import slurm
 from clone import CLONE
 
@@ -133,6 +135,15 @@ class Cases:
                 self.assertRegex(told, f"rank 2 on n2 was lost: its process was ended by {signal}")
                 # Not one of the library's thirty lines.
                 self.assertEqual(len(told.splitlines()), 1, told)
+
+
+class Lesson(OnSlurm):
+    """Lesson 05, as a notebook in an allocation."""
+
+    def test_on_two_nodes(self):
+        script = Path(notebooks.__file__)
+        done = self.run_in("-N2 -n5", sys.executable, str(script), "--check", "05_mpi", limit=300)
+        self.assertEqual(done.status, 0, done.text)
 
 
 class OwnLibrary(Cases, OnSlurm):
