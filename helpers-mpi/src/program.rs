@@ -14,6 +14,7 @@ use crate::joined;
 use crate::link::{Errand, JOB};
 use crate::rank;
 use crate::settings::Settings;
+use crate::time_up;
 
 /// The only argument of a program that is started as a rank: tells it from programs that a rank
 /// starts, which inherit the rank's variables.
@@ -70,6 +71,7 @@ pub fn init() {
     if is_notebook() {
         return;
     }
+    time_up::listen();
     if env::args_os().nth(1).is_some_and(|arg| arg == RANK) && env::var_os(JOB).is_some() {
         rank::serve();
     }

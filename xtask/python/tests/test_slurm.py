@@ -20,7 +20,7 @@ from clone import CLONE
 # What the course's example and these tests' own program are called among the examples.
 PRIMES, CASES = "primes", "slurm"
 PROGRAMS = CLONE / "target/debug/examples"
-SCRIPT = CLONE / "helpers-mpi/examples/primes.sbatch"
+EXAMPLES = CLONE / "helpers-mpi/examples"
 
 # The nodes have more CPUs than this machine.
 ENVIRONMENT = os.environ | {
@@ -94,9 +94,32 @@ class Cases:
 
     def test_batch_script_of_the_example(self):
         shutil.copy2(PROGRAMS / PRIMES, self.folder)
-        state, told = self.batch(SCRIPT.read_text())
+        state, told = self.batch((EXAMPLES / "primes.sbatch").read_text())
         self.assertEqual(state, "COMPLETED", told)
         self.assertIn("78498 primes, found by 7 ranks", told)
+
+    def test_work_that_goes_on(self):
+        """A run is told that its time is up; the job goes back into the queue, and does the rest."""
+        results = self.folder / "primes.txt"
+        shutil.copy2(PROGRAMS / "resume", self.folder)
+        shutil.copy2(EXAMPLES / "resume.sbatch", self.folder)
+        # As if it had been cut off.
+        results.write_text("0 2762\n1 24")
+        job = cluster.submit("resume.sbatch", folder=self.folder, **self.variables)
+        self.addCleanup(cluster.ask, "scancel", job)
+        about = cluster.ask("scontrol", "show", "job", job)
+        self.assertIn("Requeue=1", about)
+        cluster.wait_for(lambda: results.read_text().count("\n") > 2, "results come")
+        # What Slurm does when the time is nearly over.
+        cluster.ask("scancel", "--signal=USR1", job)
+        cluster.wait_for(lambda: "Restarts=1" in cluster.ask("scontrol", "show", "job", job), "again")
+        # Slurm would wait for two minutes.
+        cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
+        self.assertEqual(cluster.wait_for_end(job), "COMPLETED")
+        told = (self.folder / f"slurm-{job}.out").read_text()
+        self.assertRegex(told, "(?s)99 of 100 blocks are to be done.*the time is up, and .*183072 primes")
+        blocks = [line.split()[0] for line in results.read_text().splitlines()]
+        self.assertEqual(sorted(map(int, blocks)), list(range(100)))
 
     def test_program_by_srun(self):
         shutil.copy2(PROGRAMS / PRIMES, self.folder)
