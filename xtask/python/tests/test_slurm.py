@@ -98,29 +98,6 @@ class Cases:
         self.assertEqual(state, "COMPLETED", told)
         self.assertIn("78498 primes, found by 7 ranks", told)
 
-    def test_work_that_goes_on(self):
-        """A run is told that its time is up; the job goes back into the queue, and does the rest."""
-        results = self.folder / "primes.txt"
-        shutil.copy2(PROGRAMS / "resume", self.folder)
-        shutil.copy2(EXAMPLES / "resume.sbatch", self.folder)
-        # As if it had been cut off.
-        results.write_text("0 2762\n1 24")
-        job = cluster.submit("resume.sbatch", folder=self.folder, **self.variables)
-        self.addCleanup(cluster.ask, "scancel", job)
-        about = cluster.ask("scontrol", "show", "job", job)
-        self.assertIn("Requeue=1", about)
-        cluster.wait_for(lambda: results.read_text().count("\n") > 2, "results come")
-        # What Slurm does when the time is nearly over.
-        cluster.ask("scancel", "--signal=USR1", job)
-        cluster.wait_for(lambda: "Restarts=1" in cluster.ask("scontrol", "show", "job", job), "again")
-        # Slurm would wait for two minutes.
-        cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
-        self.assertEqual(cluster.wait_for_end(job), "COMPLETED")
-        told = (self.folder / f"slurm-{job}.out").read_text()
-        self.assertRegex(told, "(?s)99 of 100 blocks are to be done.*the time is up, and .*183072 primes")
-        blocks = [line.split()[0] for line in results.read_text().splitlines()]
-        self.assertEqual(sorted(map(int, blocks)), list(range(100)))
-
     def test_program_by_srun(self):
         shutil.copy2(PROGRAMS / PRIMES, self.folder)
         told = cluster.run(
@@ -171,6 +148,29 @@ class Lesson(OnSlurm):
 
 class OwnLibrary(Cases, OnSlurm):
     """With the library that the set-up installs."""
+
+    def test_work_that_goes_on(self):
+        """A run is told that its time is up; the job goes back into the queue, and does the rest."""
+        results = self.folder / "primes.txt"
+        shutil.copy2(PROGRAMS / "resume", self.folder)
+        shutil.copy2(EXAMPLES / "resume.sbatch", self.folder)
+        # As if it had been cut off.
+        results.write_text("0 2762\n1 24")
+        job = cluster.submit("resume.sbatch", folder=self.folder, **self.variables)
+        self.addCleanup(cluster.ask, "scancel", job)
+        about = cluster.ask("scontrol", "show", "job", job)
+        self.assertIn("Requeue=1", about)
+        cluster.wait_for(lambda: results.read_text().count("\n") > 2, "results come")
+        # What Slurm does when the time is nearly over.
+        cluster.ask("scancel", "--signal=USR1", job)
+        cluster.wait_for(lambda: "Restarts=1" in cluster.ask("scontrol", "show", "job", job), "again")
+        # Slurm would wait for two minutes.
+        cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
+        self.assertEqual(cluster.wait_for_end(job), "COMPLETED")
+        told = (self.folder / f"slurm-{job}.out").read_text()
+        self.assertRegex(told, "(?s)99 of 100 blocks are to be done.*the time is up, and .*183072 primes")
+        blocks = [line.split()[0] for line in results.read_text().splitlines()]
+        self.assertEqual(sorted(map(int, blocks)), list(range(100)))
 
     def test_it_is_that_library(self):
         self.assertIn("v5.", self.case("-n1", "library"))
