@@ -46,6 +46,10 @@ def main() -> int:
     setting = Setting(
         dict(options.program), options.kernel, options.workers, options.quick, options.repeat
     )
+    page = (options.out or CLONE) / "BENCHMARKS.md"
+    if options.write:
+        # Now, before the minutes that measuring takes.
+        refuse_another_machine(page, machine(setting))
     started = time.monotonic()
     names = [options.suite] if options.suite else ALL
     results = {
@@ -61,6 +65,10 @@ def main() -> int:
     for line in closing(options.quick, goals, problems):
         print(line)
     write(results, options)
+    if options.write and not problems:
+        text = page.read_text(encoding="utf-8")
+        save(page, bench_report.with_section(text, results))
+        print(f"Written: one section of {shown(page)}. The figure is that of the last whole run.")
     return 1 if problems else 0
 
 
@@ -72,6 +80,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="one small turn, to see whether all works"
     )
+    parser.add_argument(
+        "--write", action="store_true", help="renew the section of this suite in BENCHMARKS.md"
+    )
     parser.add_argument("--out", type=Path, help="the folder to write to, instead of the clone")
     hidden = argparse.SUPPRESS
     parser.add_argument("--program", action="append", type=named_path, default=[], help=hidden)
@@ -81,6 +92,10 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.repeat is not None and options.repeat < 1:
         parser.error("--repeat must be at least 1")
+    if options.write and (options.quick or not options.suite):
+        parser.error("--write is for one suite that is named, and not for a quick look")
+    if options.write and options.suite not in ALL:
+        parser.error(f"{options.suite} has no section of its own; its tables are in cells")
     return options
 
 
@@ -129,6 +144,20 @@ def write(results: dict, options: argparse.Namespace) -> None:
     page = folder / "BENCHMARKS.md"
     save(page, bench_report.page(results, described.stdout.strip()))
     print(f"Written: {shown(page)}, {shown(figure)}")
+
+
+def refuse_another_machine(page: Path, here: dict[str, str]) -> None:
+    """Ends the program if the page's other sections were measured on another machine."""
+    if not page.exists():
+        sys.exit(f"error: there is no {shown(page)}; write it: cargo xtask bench")
+    text = page.read_text(encoding="utf-8")
+    for what in ["processor", "memory", "Rust"]:
+        there = bench_report.machine_of(text).get(what, "")
+        if there != here[what]:
+            sys.exit(
+                f"error: {shown(page)} is of another machine ({what}: {there}; here: {here[what]});"
+                " measure all: cargo xtask bench"
+            )
 
 
 def save(path: Path, text: str) -> None:

@@ -1,5 +1,7 @@
 """BENCHMARKS.md: the words are fixed, and every figure comes from what was measured."""
 
+import re
+
 import bench_scaling
 from bench_table import REPORT, grid, markdown
 
@@ -83,3 +85,35 @@ def body(table: dict) -> str:
         return bench_scaling.markdown(table)
     means = f"{table['means']}\n\n" if table["means"] else ""
     return means + markdown(table, REPORT)
+
+
+# Below the title of a section that was measured after the others.
+RENEWED = """\
+*Measured in a run of its own, by `{command}` on {date}, with a load of {load} before.*
+"""
+
+
+def with_section(page: str, results: dict) -> str:
+    """The page with one section renewed; raises if it has none of that title."""
+    [suite] = results["suites"]
+    title = re.compile(rf"^## {re.escape(suite['title'])}$.*?(?=^## |\Z)", re.M | re.S)
+    if not title.search(page):
+        raise ValueError(f"there is no section {suite['title']!r}")
+    machine = results["machine"]
+    said = RENEWED.format(
+        command=f"cargo xtask bench {suite['name']} --write",
+        date=machine["date"],
+        load=machine["load before"],
+    )
+    head, rest = section(suite).lstrip("\n").split("\n", 1)
+    new = f"{head}\n\n{said}{rest}\n"
+    return title.sub(lambda _: new, page, count=1)
+
+
+def machine_of(page: str) -> dict[str, str]:
+    """What the page says of the machine."""
+    table = page.partition("## The machine")[2].partition("\n## ")[0]
+    cells = [line.split(" | ", 1) for line in table.splitlines() if line.startswith("| ")]
+    return {
+        row[0].strip("| "): row[1].strip(" |").replace("\\|", "|") for row in cells if len(row) == 2
+    }

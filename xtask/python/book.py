@@ -21,6 +21,8 @@ from bs4 import BeautifulSoup
 CLONE = Path(__file__).resolve().parents[2]
 # What a page of the book may show or link, at the same place as in the clone.
 PARTS = ["environment.md", "BENCHMARKS.md", "assets", "notebooks"]
+# The page that students are not to have before.
+ANSWERS = "answers"
 # The crate's documentation, whose links are cargo's to check.
 API = "api"
 
@@ -29,9 +31,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="cargo xtask book", description=__doc__)
     parser.add_argument("--api", type=Path, required=True, help="what `cargo doc` made")
     parser.add_argument("--out", type=Path, required=True, help="the folder to make it in")
+    parser.add_argument("--exercises", type=Path, help="exercises to take in place of the course's")
     parser.add_argument("--browser", help="the browser to look at it with")
     options = parser.parse_args()
-    pages = build(options.api, options.out)
+    pages = build(options.api, options.out, options.exercises)
     problems = [problem for page in pages_of(pages) for problem in problems_of(page, pages)]
     if options.browser and not problems:
         problems += look(pages, options.browser, options.out / "screenshots")
@@ -41,11 +44,13 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def build(api: Path, out: Path) -> Path:
+def build(api: Path, out: Path, exercises: Path | None = None) -> Path:
     """Puts the sources together, and makes the pages of them; a warning is an error."""
     with tempfile.TemporaryDirectory() as folder:
         sources = Path(folder)
         gather(CLONE, sources)
+        if exercises:
+            hand_out(sources, exercises)
         shutil.copytree(api, sources / "_extra" / API)
         pages = out / "html"
         shutil.rmtree(pages, ignore_errors=True)
@@ -67,6 +72,15 @@ def gather(clone: Path, sources: Path) -> None:
         # What lies beside the folder of these pages in the clone lies beside the pages here.
         text = page.read_text(encoding="utf-8").replace("](../", "](")
         (sources / page.name).write_text(without_test_lines(text), encoding="utf-8")
+
+
+def hand_out(sources: Path, exercises: Path) -> None:
+    """Takes exercises in place of those with solutions, and leaves out the page of answers."""
+    shutil.copytree(exercises, sources / "notebooks/exercises", dirs_exist_ok=True)
+    (sources / f"{ANSWERS}.md").unlink()
+    index = sources / "index.md"
+    lines = index.read_text(encoding="utf-8").splitlines(keepends=True)
+    index.write_text("".join(line for line in lines if line.strip() != ANSWERS), encoding="utf-8")
 
 
 def without_test_lines(text: str) -> str:

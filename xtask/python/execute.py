@@ -13,6 +13,10 @@ from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
 
+import ports
+
+ports.use_these()
+
 # The tag, Jupyter's own, of a cell that is meant to fail: "Run All" goes on after it.
 RAISES = "raises-exception"
 

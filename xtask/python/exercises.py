@@ -7,6 +7,9 @@
 An exercise is a code cell tagged `exercise`. Before it stands a text that begins with its title
 (`## 2 · Who is done when?`), and behind it its check, a code cell tagged `check`. Its solution is in
 a text at the end, under a `<summary>` with the same title. That is the only place for it.
+
+Wrong answers stand in a file of their own, out of the students' way: see `wrong_answers.py`. Each must
+fail its check, with a hint about its own mistake.
 """
 
 import argparse
@@ -14,12 +17,14 @@ import copy
 import re
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import executed
 from execute import execute, read
 from normalise import normalise, to_text
 from notebooks import CLONE, choose, failures, put, replace, report, take
+from wrong_answers import Malformed, wrong_answers
 
 FOLDER = CLONE / "notebooks/exercises"
 SOLVED = "solved"
@@ -27,16 +32,13 @@ SOLVED = "solved"
 RIGHT, NOT_YET = "Right.", "Not yet."
 
 TITLE = re.compile(r"^## (\d+ · .+)$", re.MULTILINE)
+NEARLY_TITLE = re.compile(r"^#*[ \t]*(\d+)[ \t]*[^\w\s`'\"]*[ \t]*(.+?)[ \t]*$")
 SOLUTION = re.compile(
     r"<details>\n<summary>(?P<title>[^\n]+)</summary>\n(?P<body>.*?)</details>", re.DOTALL
 )
 CODE = re.compile(r"^```rust\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TIDY = "cargo xtask solutions --tidy"
 LOADS_THE_CRATE = 'path = "../../helpers'
-
-
-class Malformed(Exception):
-    """A notebook that is no notebook of exercises; the message says why."""
 
 
 @dataclass
@@ -53,7 +55,9 @@ def main(arguments=None):
     options = parse(arguments)
     paths = choose(options.folder, options.names)
     work = solve if options.solve else tidy if options.tidy else prove
-    failed = failures(work, paths, options, at_once=2)
+    # The form of all is looked at in a second, before any kernel starts.
+    failed = failures(look, paths, options, at_once=1) if work is prove else []
+    failed = failed or failures(work, paths, options, at_once=2)
     if failed:
         print(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
@@ -66,6 +70,7 @@ def parse(arguments):
     parser.add_argument("--tidy", action="store_true", help="put the notebooks in form")
     parser.add_argument("--timeout", type=int, default=120, help="seconds that a cell may take")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=argparse.SUPPRESS)
+    parser.add_argument("--known", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
 
@@ -75,16 +80,21 @@ def exercises_of(notebook, handed_out=True):
     In one that is not as handed out, somebody may have done them.
     """
     solutions = solutions_of(notebook)
-    exercises, title = [], None
+    exercises, title, heading = [], None, ""
     for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
             titles = TITLE.findall(cell.source)
             title = titles[0] if titles else title
+            heading = next((l for l in cell.source.splitlines() if l.startswith("#")), heading)
         elif "exercise" in tags(cell):
             if title is None:
-                raise Malformed(f"cell {place + 1} is an exercise without a title `## 1 · …`")
+                raise Malformed(
+                    f"cell {place + 1} is an exercise without a title `## 1 · …`{mended(heading)}"
+                )
             if title not in solutions:
-                raise Malformed(f"exercise {title!r} has no solution")
+                near = [other for other in solutions if is_nearly(other, title)]
+                write = f"; in place of <summary>{near[0]}</summary> write {title}" if near else ""
+                raise Malformed(f"exercise {title!r} has no solution{write}")
             check = notebook.cells[place + 1] if place + 1 < len(notebook.cells) else None
             if check is None or "check" not in tags(check) or "check!(" not in check.source:
                 raise Malformed(f"there is no check behind exercise {title!r}")
@@ -100,6 +110,18 @@ def exercises_of(notebook, handed_out=True):
     if checks != len(exercises):
         raise Malformed(f"has {checks} checks for {len(exercises)} exercises")
     return exercises
+
+
+def mended(heading):
+    """The heading as it should be written, if one can guess."""
+    found = NEARLY_TITLE.match(heading)
+    return f"; in place of `{heading}` write `## {found[1]} · {found[2]}`" if found else ""
+
+
+def is_nearly(one, other):
+    """Whether two titles differ by their signs or their number at most."""
+    plain = [re.sub(r"^\W*\d*\W*", "", title).casefold() for title in (one, other)]
+    return plain[0] == plain[1]
 
 
 def solutions_of(notebook):
@@ -148,36 +170,102 @@ def tidied(notebook):
     return to_text(normalise(notebook))
 
 
-def prove(path, options, report=report):
-    """Runs a notebook as handed out, then each solution and its check; says how it went."""
-    started = time.monotonic()
-    print(f"{path.stem} …", flush=True)
+def look(path, _options):
+    """Looks at the form of a notebook only; says what is wrong with it."""
     try:
-        notebook, exercises = load(path)
+        load(path)
     except Malformed as error:
         return report(path, str(error))
-    handed_out = len(notebook.cells)
-    for exercise in exercises:
-        for place in (exercise.cell, exercise.check):
-            notebook.cells.append(copy.deepcopy(notebook.cells[place]))
-        notebook.cells[-2].source = exercise.solution
+    return True
+
+
+@dataclass
+class Attempt:
+    """An answer that is tried out: its cell, and its check behind it, as often as it is asked."""
+
+    place: str
+    code: str
+    exercise: Exercise
+    # What the verdict must begin with.
+    verdict: str
+    # Words that the hint must contain, one text for each time that the check is run.
+    hints: list[str] = field(default_factory=lambda: [""])
+
+
+def prove(path, options, report=report):
+    """Runs a notebook as handed out, then all wrong answers and each solution; says how it went."""
+    started = time.monotonic()
+    print(f"{path.stem} …\n", end="", flush=True)
+    try:
+        notebook, exercises = load(path)
+        wrong = wrong_answers(path, [exercise.title for exercise in exercises])
+    except Malformed as error:
+        return report(path, str(error))
+    # The solutions and the wrong answers decide as well.
+    others = repr(([exercise.solution for exercise in exercises], wrong))
+    ran = executed.known(options.known, path, notebook, others)
+    if ran:
+        print(f"{path.stem}: ok, its exercises have run {ran}", flush=True)
+        return True
+    as_handed_out = copy.deepcopy(notebook)
+    attempts = attempts_at(exercises, wrong)
+    # Which attempt each cell behind the notebook is of, and the text that its hint must contain.
+    tried = []
+    for attempt in attempts:
+        cell = copy.deepcopy(notebook.cells[attempt.exercise.cell])
+        cell.source = attempt.code
+        notebook.cells.append(cell)
+        tried.append((attempt, None))
+        for hint in attempt.hints:
+            notebook.cells.append(copy.deepcopy(notebook.cells[attempt.exercise.check]))
+            tried.append((attempt, hint))
+    handed_out = len(notebook.cells) - len(tried)
     run = execute(notebook, path.parent, options.timeout)
     if run.problem:
-        problem = run.problem
-        solved = (problem.cell - 1 - handed_out) // 2
-        place = f"solution {exercises[solved].title!r}" if solved >= 0 else f"cell {problem.cell}"
+        problem, place = run.problem, f"cell {run.problem.cell}"
+        if problem.cell > handed_out:
+            place = tried[problem.cell - 1 - handed_out][0].place
         return report(path, f"{place} (`{problem.first_line}`): {problem.message}")
-    checks = notebook.cells[handed_out + 1 :: 2]
-    for exercise, solved in zip(exercises, checks, strict=True):
-        verdict = result_of(notebook.cells[exercise.check])
-        if not verdict.startswith(NOT_YET):
-            return report(path, f"{exercise.title!r} as handed out gives: {verdict}")
-        verdict = result_of(solved)
-        if not verdict.startswith(RIGHT):
-            return report(path, f"the solution of {exercise.title!r} gives: {verdict}")
+    wrongs = [
+        f"{exercise.title!r} as handed out gives: {verdict}"
+        for exercise in exercises
+        if not (verdict := result_of(notebook.cells[exercise.check])).startswith(NOT_YET)
+    ]
+    for cell, (attempt, hint) in zip(notebook.cells[handed_out:], tried, strict=True):
+        verdict = "" if hint is None else result_of(cell)
+        if hint is not None and not verdict.startswith(attempt.verdict):
+            wrongs.append(f"{attempt.place} gives: {verdict}")
+        elif hint is not None and hint not in hints_of(verdict):
+            wrongs.append(f"{attempt.place}: no word of {hint!r} in: {verdict}")
+    if wrongs:
+        return report(path, "\n".join(wrongs))
+    executed.remember(options.known, path, as_handed_out, "by themselves", others)
     seconds = time.monotonic() - started
-    print(f"{path.stem}: ok, {len(exercises)} exercises in {seconds:.1f} s", flush=True)
+    answers = sum(map(len, wrong.values()))
+    print(
+        f"{path.stem}: ok, {len(exercises)} exercises, {answers} wrong answers in {seconds:.1f} s",
+        flush=True,
+    )
     return True
+
+
+def attempts_at(exercises, wrong):
+    """All that is tried out in a notebook that was run as handed out."""
+    attempts = []
+    for exercise in exercises:
+        title = exercise.title
+        for answer in wrong[title]:
+            place = f"the wrong answer {answer.mistake!r} to {title!r}"
+            attempts.append(Attempt(place, answer.code, exercise, NOT_YET, answer.hints))
+        attempts.append(Attempt(f"the solution of {title!r}", exercise.solution, exercise, RIGHT))
+    return attempts
+
+
+def hints_of(verdict):
+    """The hint in a verdict, and what more it tells."""
+    lines = verdict.splitlines()
+    starts = [line.removeprefix("  hint").removeprefix("  more") for line in lines]
+    return "\n".join(start for start, line in zip(starts, lines, strict=True) if start != line)
 
 
 def result_of(cell):
@@ -231,7 +319,7 @@ def tidy(path, _options):
     if not put(path, before, tidied(notebook)):
         return False
     print(path, flush=True)
-    return True
+    return look(path, _options)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,16 @@
 
 import contextlib
 import time
+from collections import deque
 from queue import Empty
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
+
+import ports
+import witness
+
+ports.use_these()
 
 # The slowest thing that a kernel does is to compile all crates on a slow machine.
 LONGEST = 900
@@ -26,6 +32,8 @@ class Kernel:
 
     def __init__(self, argv, **start):
         self.is_stock = "--stock" in argv
+        self.last = deque(maxlen=20)
+        witness.register(self)
         self.manager = KernelManager()
         self.manager._kernel_spec = KernelSpec(
             argv=argv, display_name="Rust", language="rust", interrupt_mode="message"
@@ -69,6 +77,7 @@ class Kernel:
         def collect(message):
             nonlocal result
             content = message["content"]
+            self.last.append(witness.shorten(f"{message['msg_type']} {content}"))
             if message["msg_type"] == "execute_result":
                 result = content["data"]
             elif message["msg_type"] == "error":
@@ -86,6 +95,14 @@ class Kernel:
                 waits = LATEST_SECONDS if fails and not problems else SETTLE_SECONDS
                 collect(self.client.get_iopub_msg(timeout=waits))
         return result, "".join(problems)
+
+    def state(self):
+        """What somebody needs to know who looks for the cause of a failure."""
+        pid = getattr(self.manager.provisioner, "pid", None)
+        return {
+            "last messages": "\n".join(self.last),
+            "processes": witness.processes_of(pid) if pid else "none",
+        }
 
     def __enter__(self):
         self.wait_until_ready()

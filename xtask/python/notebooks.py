@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 
+import executed
 from execute import execute
 from normalise import normalise, to_text
 
@@ -34,6 +35,7 @@ def parse(arguments):
     parser.add_argument("--check", action="store_true", help="write nothing")
     parser.add_argument("--timeout", type=int, default=120, help="seconds that a cell may take")
     parser.add_argument("--folder", type=Path, default=CLONE / "notebooks", help=argparse.SUPPRESS)
+    parser.add_argument("--known", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
 
@@ -60,7 +62,7 @@ def failures(work, paths, options, at_once):
 def run(path, options):
     """Runs one notebook, says how it went, and writes its outputs unless told not to."""
     started = time.monotonic()
-    print(f"{path.stem} …", flush=True)
+    print(f"{path.stem} …\n", end="", flush=True)
     try:
         before, notebook = take(path)
     except Exception as error:  # nbformat raises many kinds; all mean the same here
@@ -69,6 +71,10 @@ def run(path, options):
         untidy = untidiness(path, take(path)[1])
         if untidy:
             return report(path, f"{untidy}; run: cargo xtask notebooks {path.stem}")
+        ran = executed.known(options.known, path, notebook)
+        if ran:
+            print(f"{path.stem}: ok, it has run {ran}", flush=True)
+            return True
     result = execute(notebook, path.parent, options.timeout)
     if result.problem:
         problem = result.problem
@@ -76,6 +82,7 @@ def run(path, options):
         return report(path, f"{place}: {problem.message}")
     if not options.check and not put(path, before, to_text(normalise(notebook))):
         return False
+    executed.remember(options.known, path, notebook, "by itself")
     slowest = max(result.seconds_of, key=result.seconds_of.get, default=None)
     cells = f"{len(result.seconds_of)} cells in {time.monotonic() - started:.1f} s"
     if slowest:

@@ -12,15 +12,19 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
+from collections import deque
 from pathlib import Path
 from queue import Empty
 
 from jupyter_client import BlockingKernelClient
 
+import witness
 from clone import CLONE
 from kernels import LONGEST, Kernel
 
 READY = "A spare kernel is ready"
+# How long to wait for words of a server. Only what hangs takes so long.
+LIMIT = 180
 
 
 def listens(url):
@@ -68,11 +72,21 @@ class Server:
             start_new_session=True,
         )
         self.url = None
+        witness.register(self)
+
+    def state(self):
+        """What somebody needs to know who looks for the cause of a failure."""
+        if self.log.closed:
+            return {}
+        return {
+            "the server's own words": self.said()[-witness.LOG :],
+            "processes": witness.processes_of(self.process.pid),
+        }
 
     def __enter__(self):
         try:
-            self.url = self.wait_for(r"(http://127\.0\.0\.1:\d+)/", 60).group(1)
-            deadline = time.monotonic() + 60
+            self.url = self.wait_for(r"(http://127\.0\.0\.1:\d+)/").group(1)
+            deadline = time.monotonic() + LIMIT
             while not listens(self.url):
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise AssertionError(f"the server does not listen:\n{self.said()}")
@@ -90,9 +104,9 @@ class Server:
     def said(self):
         return Path(self.log.name).read_text(encoding="utf-8")
 
-    def wait_for(self, pattern, seconds=120, times=1):
+    def wait_for(self, pattern, times=1):
         """Waits until the server has said something so many times; gives the last match."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
             found = list(re.finditer(pattern, self.said()))
             if len(found) >= times:
@@ -102,8 +116,8 @@ class Server:
             time.sleep(0.1)
         raise AssertionError(f"the server did not say {pattern!r}:\n{self.said()}")
 
-    def wait_for_spare(self, seconds=180, times=1):
-        self.wait_for(READY, seconds, times)
+    def wait_for_spare(self, times=1):
+        self.wait_for(READY, times)
 
     def ask(self, method, path, content=None):
         request = urllib.request.Request(
@@ -112,7 +126,7 @@ class Server:
             data=None if content is None else json.dumps(content).encode(),
             headers={"Authorization": f"token {self.token}"},
         )
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=LIMIT) as answer:
             body = answer.read()
         return json.loads(body) if body else None
 
@@ -133,7 +147,7 @@ class Server:
     def end(self, signum=signal.SIGTERM):
         if self.process.poll() is None:
             self.process.send_signal(signum)
-        self.process.wait(60)
+        self.process.wait(LIMIT)
 
     def __exit__(self, *_):
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -150,6 +164,7 @@ class ServersKernel(Kernel):
     def __init__(self, server, kernel_id):
         self.server = server
         self.id = kernel_id
+        self.last = deque(maxlen=20)
         self.client = BlockingKernelClient(
             connection_file=str(server.runtime / f"kernel-{kernel_id}.json")
         )

@@ -20,7 +20,12 @@ import zmq
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
+import ports
+import witness
 from clone import CLONE, launcher, wait_until
+from witness import shorten
+
+ports.use_these()
 
 # Only what hangs takes so long.
 LIMIT = 120.0
@@ -212,10 +217,6 @@ class Reply:
         return "\n".join([code, error, *map(str, self.outputs)])
 
 
-def shorten(text: str) -> str:
-    return text if len(text) <= 500 else f"{text[:300]} … {text[-200:]}"
-
-
 class Session:
     """A running kernel and its client; `with` ends it."""
 
@@ -233,6 +234,7 @@ class Session:
         self._last: deque[str] = deque(maxlen=20)
         self._has_hung = False
         self._log = tempfile.TemporaryFile()
+        witness.register(self)
         self.manager = KernelManager()
         self.manager._kernel_spec = KernelSpec(
             argv=list(argv), display_name="Rust", language="rust", interrupt_mode="message"
@@ -370,6 +372,16 @@ class Session:
         kernel = psutil.Process(self.pid)
         return [kernel, *kernel.children(recursive=True)]
 
+    def processor_time(self) -> float:
+        """Seconds that the kernel and all that it has started have used, compilers that have ended among them."""
+        used = 0.0
+        for process in self.processes():
+            try:
+                used += sum(process.cpu_times()[:4])
+            except psutil.NoSuchProcess:
+                continue
+        return used
+
     def interrupt(self, by: str = "message") -> None:
         """Interrupts by a message, and waits for its reply, or by a signal as a terminal does."""
         if by == "signal":
@@ -460,17 +472,16 @@ class Session:
         if cell.answers:
             self.client.input(cell.answers.popleft())
 
-    def _hang(self, what: str) -> str:
-        running = []
-        for process in self.processes() if self.manager.is_alive() else []:
-            try:
-                running.append(f"{process.pid} {process.status()} {' '.join(process.cmdline())}")
-            except psutil.NoSuchProcess:
-                continue
-        parts = {
+    def state(self) -> dict[str, str]:
+        """What somebody needs to know who looks for the cause of a failure."""
+        if self._log.closed:
+            return {}
+        return {
             "last messages": "\n".join(self._last),
-            "processes": "\n".join(shorten(line) for line in running),
-            "the kernel's own words": self.log()[-3000:],
+            "processes": witness.processes_of(self.pid) if self.manager.is_alive() else "none",
+            "the kernel's own words": self.log()[-witness.LOG :],
         }
-        told = "\n".join(f"-- {name}:\n{text}" for name, text in parts.items())
+
+    def _hang(self, what: str) -> str:
+        told = "\n".join(f"-- {name}:\n{text}" for name, text in self.state().items())
         return f"it does not come: {what}\n{told}"

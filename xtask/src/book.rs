@@ -1,6 +1,7 @@
 //! `cargo xtask book`: the lessons as a site, beside the documentation of the crate. The work is done
 //! by `xtask/python/book.py`.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -16,6 +17,15 @@ pub fn run(paths: &Paths) -> Result<()> {
 
 /// Makes the book and follows its links; with a browser, also looks at it.
 pub fn build(paths: &Paths, browser: Option<&Path>) -> Result<()> {
+    let options: Vec<&OsStr> = match browser {
+        Some(browser) => vec!["--browser".as_ref(), browser.as_ref()],
+        None => vec![],
+    };
+    build_in(paths, &paths.course().join("book"), &options)
+}
+
+/// Makes the book in a folder, with more options for `book.py`.
+pub fn build_in(paths: &Paths, out: &Path, options: &[&OsStr]) -> Result<()> {
     setup::add_packages(paths, "book")?;
     // A folder of its own: `target/doc` may hold the documentation of other crates as well.
     let target = paths.root().join("target/book");
@@ -32,9 +42,7 @@ pub fn build(paths: &Paths, browser: Option<&Path>) -> Result<()> {
         .arg("--api")
         .arg(target.join("doc"))
         .arg("--out")
-        .arg(paths.course().join("book"));
-    if let Some(browser) = browser {
-        script.arg("--browser").arg(browser);
-    }
+        .arg(out)
+        .args(options);
     command::run(script.current_dir(paths.root()))
 }

@@ -26,6 +26,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::Result;
+use crate::attend;
 use crate::build_folder;
 use crate::mpi::{self, Which};
 use crate::paths::Paths;
@@ -91,6 +92,7 @@ fn claim_folder(paths: &Paths) -> Result<Claim> {
     if tools::rustc_version().is_none() {
         return Err("`rustc -vV` fails, so no cell can run; try it in a terminal".into());
     }
+    attend::count_kernel();
     let claim = Claim::new(&paths.kernels()?)?;
     // Before anything is copied: from here on the folder goes whatever happens.
     claim.start_janitor()?;
@@ -108,6 +110,7 @@ fn become_kernel(paths: &Paths, claim: Claim, arguments: &[&OsStr]) -> Result<()
     let error = command
         .args(arguments)
         .env_remove(LIFELINE)
+        .env_remove(attend::COUNT)
         .stdin(Stdio::from(claim.lock))
         .exec();
     Err(format!("cannot start {}: {error}", program.display()).into())

@@ -6,12 +6,15 @@
 
 use std::process::ExitCode;
 
+mod attend;
 mod bench;
 mod book;
 mod build_folder;
 mod command;
 mod doctor;
 mod grade;
+mod handout;
+mod history;
 mod kernel;
 mod kernel_program;
 mod lab;
@@ -19,6 +22,7 @@ mod mpi;
 mod no_mpi;
 mod notebooks;
 mod paths;
+mod renew;
 mod runner;
 mod rust_src;
 mod setup;
@@ -46,6 +50,9 @@ Usage: cargo xtask <command>
                       notebooks/exercises/solved/
             --tidy   clear the outputs of exercises and write them in the course's form instead
   test [checks]       set up, then run every check there is, or those named
+            --quick      what a change of a lesson or of the crate needs before a commit
+            --repeat N   run them N times, and say which of them failed how often
+  test exercises NAMES   the exercises of the lessons that are named only
   screenshots         make the pictures of README.md anew, in a browser
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
                       measure all (about 25 minutes) and write BENCHMARKS.md and its figure;
@@ -53,12 +60,19 @@ Usage: cargo xtask <command>
                       spare
             --repeat N   turns of each (21; 3 of each kernel)
             --quick      one small turn, only to see whether all can be measured
+            --write      renew the section of the suite that is named
             --out FOLDER   where to write the page and the figure, instead of the clone
   book                make the book: the lessons with their outputs as pages for a browser,
                       in .course/book/html
+  handout [names] --out DIR   write exercises (all, or those named) without their solutions
+            --book   and the book without them, in DIR/book
+  slides [names] --out DIR    write slides of lessons with their outputs, which need no network
   grade FOLDER        run the exercise notebooks in a folder, each in a kernel of its own, and
-                      write a table of what was solved: grades.csv and grades.html
-            --out FOLDER, --seconds N, --memory GIB, --jobs N
+                      write what was solved and why not: grades.html, pages to give back, and
+                      tables for Moodle and Canvas; its options: cargo xtask grade --help
+  renew python        write the lists of Python packages anew, with the newest versions
+  renew crates        take the newest versions of the crates
+  renew kernel [VERSION]   take the newest evcxr, or this one
   doctor              say what is installed, what is missing, and the command that mends it
 ";
 
@@ -93,11 +107,15 @@ fn dispatch(command: &str, args: &[String]) -> Result<ExitCode> {
         "lab" => lab::run(&paths, args),
         "notebooks" => notebooks::run(&paths, args),
         "solutions" => notebooks::solutions(&paths, args),
+        "test" if notebooks::are_exercises(args) => notebooks::exercises(&paths, &args[1..]),
         "test" => test::run(&paths, args),
         "screenshots" => test::screenshots(&paths),
         "bench" => bench::run(&paths, args),
         "book" => book::run(&paths),
+        "handout" => handout::run(&paths, args),
+        "slides" => notebooks::slides(&paths, args),
         "grade" => grade::run(&paths, args),
+        "renew" => renew::run(&paths, args),
         "doctor" => doctor::run(&paths),
         // The next four are called by Jupyter and by the kernel launcher, not by people.
         "kernel" => kernel::launch(&paths, args),

@@ -28,3 +28,38 @@ pub fn solutions(paths: &Paths, args: &[String]) -> Result<()> {
     }
     command::run(command.args(args).current_dir(paths.root()))
 }
+
+/// Writes slides of lessons.
+pub fn slides(paths: &Paths, args: &[String]) -> Result<()> {
+    setup::run(paths)?;
+    let script = paths.scripts().join("slides.py");
+    command::run(command::python(paths).arg(script).args(args))
+}
+
+/// Whether the words behind `test` are `exercises` and names of lessons, which begin with a number.
+pub fn are_exercises(args: &[String]) -> bool {
+    let is_lesson = |name: &String| name.starts_with(|c: char| c.is_ascii_digit());
+    args.len() > 1 && args[0] == "exercises" && args[1..].iter().all(is_lesson)
+}
+
+/// Proves the exercises of the lessons that are named.
+pub fn exercises(paths: &Paths, names: &[String]) -> Result<()> {
+    setup::run(paths)?;
+    let script = paths.scripts().join("exercises.py");
+    let mut command = command::python(paths);
+    command::run(command.arg(script).args(names).current_dir(paths.root()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lessons_are_told_from_checks() {
+        let are =
+            |args: &[&str]| are_exercises(&args.iter().map(|&a| a.into()).collect::<Vec<_>>());
+        assert!(are(&["exercises", "01_multiprocessing", "05_mpi"]));
+        assert!(!are(&["exercises"]) && !are(&["exercises", "kernel"]));
+        assert!(!are(&["exercises", "01_multiprocessing", "kernel"]) && !are(&[]));
+    }
+}

@@ -98,6 +98,11 @@ pub fn run(
     Ok(done)
 }
 
+/// The file for what a job prints.
+pub fn log(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.log"))
+}
+
 /// Whether a job may start beside those that run.
 fn may_start(next: usize, running: &[usize], alone: &[bool], at_once: usize) -> bool {
     let suffer_company = || !alone[next] && running.iter().all(|&n| !alone[n]);
@@ -114,7 +119,7 @@ fn last_line(file: &mut File) -> io::Result<String> {
 
 impl Job {
     fn start(mut self, folder: &Path) -> Result<Started> {
-        let output = folder.join(format!("{}.log", self.name));
+        let output = log(folder, self.name);
         let blame = |error| format!("cannot write {}: {error}", output.display());
         let file = File::create(&output).map_err(blame)?;
         self.command

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check there is.
+//! `cargo xtask test`: every check there is, or those that a small change needs.
 
 use std::env;
 use std::fs;
@@ -9,7 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::attend::{self, Cost};
+use crate::build_folder;
 use crate::command;
+use crate::history::{self, Entry};
 use crate::paths::Paths;
 use crate::side_by_side::{self, Done, Job};
 use crate::{book, doctor, kernel_program, setup, test_mpi, tools};
@@ -26,16 +29,17 @@ type Check = fn(&Paths) -> Result<Outcome>;
 /// Whether a check may run beside another one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Company {
-    /// It uses all cores by itself, or its tests look at the clock.
+    /// It is soon through, or uses what others leave.
     Alone,
-    /// Mostly it waits for one kernel, which uses one core.
+    /// Often it waits. None of its tests depends on how busy the machine is.
     Beside,
 }
 
 use Company::{Alone, Beside};
 
-/// First those that run alone, in the order of how soon each tells. Of the others the longest comes
-/// first, so that the last two end at about the same time.
+/// First those that tell soon. Of the others the longest come first, so that the last of them end at
+/// about the same time. The browser runs the lessons, so that the notebooks, which come behind all,
+/// need not run again.
 const CHECKS: &[(&str, Company, Check)] = &[
     ("format", Alone, |paths| {
         cargo(paths, &["fmt", "--check"])?;
@@ -57,20 +61,16 @@ const CHECKS: &[(&str, Company, Check)] = &[
             .env("RUSTDOCFLAGS", "-D warnings");
         passes(command.current_dir(paths.root()))
     }),
-    ("crate", Alone, |paths| cargo(paths, &["test"])),
-    ("program", Alone, program),
-    ("mpi", Alone, test_mpi::run),
-    ("slurm", Alone, test_mpi::run_on_slurm),
-    ("notebooks", Alone, |paths| {
-        let script = paths.scripts().join("notebooks.py");
-        passes(command::python(paths).arg(script).arg("--check"))
+    ("crate", Beside, |paths| cargo(paths, &["test"])),
+    ("browser", Beside, browser),
+    ("spare", Beside, |paths| {
+        let mypy = ["-m", "mypy", "--strict", "--cache-dir=/dev/null"];
+        let package = paths.provisioner().join("course_kernel");
+        passes(command::python(paths).args(mypy).arg(package))?;
+        unittest(paths, &["tests.test_spare"])
     }),
-    ("exercises", Alone, |paths| {
-        unittest(paths, &["tests.test_exercises"])?;
-        passes(command::python(paths).arg(paths.scripts().join("exercises.py")))
-    }),
-    ("kernel", Beside, |paths| {
-        unittest(paths, &["tests.test_kernel", "tests.test_kernel_editor"])
+    ("grade", Beside, |paths| {
+        unittest(paths, &["tests.test_grade", "tests.test_handout"])
     }),
     ("kernel-clients", Beside, |paths| {
         unittest(
@@ -83,19 +83,25 @@ const CHECKS: &[(&str, Company, Check)] = &[
             ],
         )
     }),
-    ("browser", Beside, browser),
-    ("spare", Beside, |paths| {
-        let mypy = ["-m", "mypy", "--strict", "--cache-dir=/dev/null"];
-        let package = paths.provisioner().join("course_kernel");
-        passes(command::python(paths).args(mypy).arg(package))?;
-        unittest(paths, &["tests.test_spare"])
-    }),
+    ("mpi", Beside, test_mpi::run),
+    ("mpich", Beside, test_mpi::run_mpich),
+    ("slurm", Beside, test_mpi::run_on_slurm),
+    ("mpi-cells", Beside, test_mpi::run_cells),
     // Only that all can be measured: figures are for a machine with nothing else to do. The stock
     // kernel is tested here since it compiles where the bench's one does.
     ("bench", Beside, |paths| {
         unittest(paths, &["tests.test_stock", "tests.test_bench"])
     }),
-    ("mpi-cells", Beside, test_mpi::run_cells),
+    ("exercises", Beside, |paths| {
+        unittest(paths, &["tests.test_exercises"])?;
+        let mut command = command::python(paths);
+        command.arg(paths.scripts().join("exercises.py"));
+        passes(command.arg("--known").arg(executed(paths)))
+    }),
+    ("kernel", Beside, |paths| {
+        unittest(paths, &["tests.test_kernel", "tests.test_kernel_editor"])
+    }),
+    ("program", Beside, program),
     ("cells", Beside, |paths| {
         unittest(paths, &["tests.test_cells", "tests.test_process_cells"])
     }),
@@ -105,17 +111,26 @@ const CHECKS: &[(&str, Company, Check)] = &[
             &[
                 "tests.test_normalise",
                 "tests.test_browser",
+                "tests.test_lessons",
                 "tests.test_harness",
+                "tests.test_pages",
             ],
         )
     }),
-    ("grade", Beside, |paths| {
-        unittest(paths, &["tests.test_grade"])
+    // That the stored outputs bear the prose out, which only a machine with nothing else to do gives.
+    ("claims", Beside, |paths| {
+        unittest(paths, &["tests.test_claims"])
     }),
     ("launcher", Beside, |paths| {
         unittest(paths, &["tests.test_setup", "tests.test_launcher"])
     }),
     ("book", Beside, book),
+    ("notebooks", Alone, |paths| {
+        let script = paths.scripts().join("notebooks.py");
+        let mut command = command::python(paths);
+        command.arg(script).arg("--check");
+        passes(command.arg("--known").arg(executed(paths)))
+    }),
     ("doctor", Alone, |paths| {
         doctor::run(paths).map(|()| Outcome::Passed)
     }),
@@ -128,50 +143,175 @@ const SKIPPED: u8 = 77;
 /// if less than three would remain, and one with two kernels and a browser.
 const MEMORY_FOR_TWO: u64 = 12;
 
+/// The same for three, one of which grades notebooks that take all the memory they are granted.
+///
+/// More than there are cores, since each also waits: for a page, for a limit of time, for processes to end.
+const MEMORY_FOR_THREE: u64 = 20;
+
+/// What a change of a lesson or of the crate needs before it is committed.
+const QUICK: &[&str] = &[
+    "format",
+    "clippy",
+    "docs",
+    "crate",
+    "notebooks",
+    "exercises",
+];
+
+/// Checks that ask for no kernel and no Python: before them, nothing is set up.
+const WITHOUT_SETUP: [&str; 4] = ["format", "clippy", "docs", "crate"];
+
+/// What is asked for on the command line.
+#[derive(Debug, PartialEq)]
+struct Options {
+    /// The checks, in the order in which they run.
+    names: Vec<&'static str>,
+    /// How often to run them.
+    rounds: usize,
+    /// Whether a notebook that ran well the last time, and in which nothing has changed, need not run again.
+    is_quick: bool,
+}
+
 /// Runs all checks, or those whose names are given.
-pub fn run(paths: &Paths, names: &[String]) -> Result<()> {
-    for name in names {
-        find(name)?;
+pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
+    let options = Options::parse(args)?;
+    if !options
+        .names
+        .iter()
+        .all(|name| WITHOUT_SETUP.contains(name))
+    {
+        setup::run(paths)?;
+        // Now, since it would disturb a check that runs beside.
+        setup::add_packages(paths, "test")?;
     }
-    setup::run(paths)?;
-    let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
-    // Now, since it would disturb a check that runs beside.
-    setup::add_packages(paths, "test")?;
     for user in ["bench", "book"] {
-        if wanted(user) {
+        if options.names.contains(&user) {
             setup::add_packages(paths, user)?;
         }
     }
+    if options
+        .names
+        .iter()
+        .any(|name| ["mpi", "mpich", "slurm"].contains(name))
+    {
+        test_mpi::prepare(paths)?;
+    }
+    let mut failed = Vec::new();
+    for round in 1..=options.rounds {
+        if options.rounds > 1 {
+            println!("\n=== round {round} of {} ===", options.rounds);
+        }
+        if !options.is_quick {
+            build_folder::remove(&executed(paths))?;
+        }
+        failed.extend(run_once(paths, &options.names, round)?);
+    }
+    if options.rounds > 1 {
+        println!("\n{} rounds", options.rounds);
+        for &name in &options.names {
+            let times = failed.iter().filter(|&&one| one == name).count();
+            if times > 0 {
+                println!("`{name}` failed in {times} of {} rounds", options.rounds);
+            }
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err("not all checks passed".into())
+    }
+}
+
+impl Options {
+    fn parse(args: &[String]) -> Result<Options> {
+        let mut wanted = Vec::new();
+        let (mut is_quick, mut rounds) = (false, 1);
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--quick" => is_quick = true,
+                "--repeat" => {
+                    let number = args.next().and_then(|text| text.parse().ok());
+                    rounds = number
+                        .filter(|&rounds| rounds > 0)
+                        .ok_or("`--repeat` needs a number of rounds, such as 5")?;
+                }
+                name => wanted.push(find(name)?.0),
+            }
+        }
+        if is_quick {
+            wanted.extend(QUICK);
+        }
+        let is_wanted = |name: &&str| wanted.is_empty() || wanted.contains(name);
+        let names = CHECKS.iter().map(|(name, ..)| *name).filter(is_wanted);
+        Ok(Options {
+            names: names.collect(),
+            rounds,
+            is_quick,
+        })
+    }
+}
+
+/// Where checks leave what they print and cost.
+fn folder(paths: &Paths) -> PathBuf {
+    paths.course().join("test")
+}
+
+/// Where is written down which notebooks have run well.
+fn executed(paths: &Paths) -> PathBuf {
+    folder(paths).join("executed")
+}
+
+/// Runs these checks; gives the names of those that failed.
+fn run_once(paths: &Paths, names: &[&'static str], round: usize) -> Result<Vec<&'static str>> {
     let this = env::current_exe()?;
     let started = Instant::now();
     let mut jobs = Vec::new();
-    for &(name, company, _) in CHECKS.iter().filter(|(name, ..)| wanted(name)) {
+    for &name in names {
         let mut command = Command::new(&this);
         command.args(["check", name]);
-        let is_alone = company == Alone;
         jobs.push(Job {
             name,
             command,
-            is_alone,
+            is_alone: find(name)?.1 == Alone,
         });
     }
-    let names: Vec<_> = jobs.iter().map(|job| job.name).collect();
-    let done = side_by_side::run(
-        jobs,
-        at_once(),
-        &paths.course().join("test"),
-        &mut io::stdout(),
-    )?;
-    summarize(&names, &done, started.elapsed())
+    let folder = folder(paths);
+    let done = side_by_side::run(jobs, at_once(), &folder, &mut io::stdout())?;
+    let entries = summarize(&folder, names, &done, started.elapsed());
+    for line in history::add(&folder.join("history.json"), &entries)? {
+        println!("{line}");
+    }
+    let is_failed = |done: &Done| !done.status.success() && !is_skipped(done);
+    let failed = names.iter().zip(&done).filter(|(_, done)| is_failed(done));
+    let failed: Vec<_> = failed.map(|(name, _)| *name).collect();
+    for name in &failed {
+        // The next round would write over it.
+        let kept = folder.join(format!("{name}.failed-{round}.log"));
+        fs::copy(side_by_side::log(&folder, name), &kept)?;
+        println!("what `{name}` said: {}", kept.display());
+    }
+    Ok(failed)
 }
 
-/// Runs one check in this process, for `run`.
-pub fn check(paths: &Paths, names: &[String]) -> Result<ExitCode> {
-    let [name] = names else {
-        return Err("`check` is called by `test`, with the name of a check".into());
+/// Attends to one check, for `run`; or is the check itself, for the one that attends.
+pub fn check(paths: &Paths, args: &[String]) -> Result<ExitCode> {
+    let (name, is_itself) = match args {
+        [name] => (name, false),
+        [name, flag] if flag == "--itself" => (name, true),
+        _ => return Err("`check` is called by `test`, with the name of a check".into()),
     };
+    let (.., check) = find(name)?;
+    if !is_itself {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["check", name, "--itself"]);
+        let status = attend::attend(command, name, &folder(paths))?;
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        let code = code.ok_or_else(|| format!("`{name}` ended by itself: {status}"))?;
+        return Ok(ExitCode::from(code));
+    }
     let on_ci = env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
-    match find(name)?(paths)? {
+    match check(paths)? {
         Outcome::Passed => Ok(ExitCode::SUCCESS),
         Outcome::Skipped(why) if on_ci => Err(format!("skipped on CI: {why}").into()),
         Outcome::Skipped(why) => {
@@ -181,9 +321,9 @@ pub fn check(paths: &Paths, names: &[String]) -> Result<ExitCode> {
     }
 }
 
-fn find(name: &str) -> Result<Check> {
-    if let Some((.., check)) = CHECKS.iter().find(|(known, ..)| *known == name) {
-        return Ok(*check);
+fn find(name: &str) -> Result<(&'static str, Company, Check)> {
+    if let Some(known) = CHECKS.iter().find(|(known, ..)| *known == name) {
+        return Ok(*known);
     }
     let known: Vec<_> = CHECKS.iter().map(|(name, ..)| *name).collect();
     let known = known.join(", ");
@@ -198,33 +338,62 @@ fn at_once() -> usize {
         .lines()
         .find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
-    let is_enough = kib.is_some_and(|kib| kib >= MEMORY_FOR_TWO << 20);
-    if cores >= 2 && is_enough { 2 } else { 1 }
+    checks_for(cores, kib.unwrap_or_default() >> 20)
 }
 
-fn summarize(names: &[&str], checks: &[Done], in_all: Duration) -> Result<()> {
+fn checks_for(cores: usize, gib: u64) -> usize {
+    match gib {
+        _ if cores < 2 => 1,
+        MEMORY_FOR_THREE.. => 3,
+        MEMORY_FOR_TWO.. => 2,
+        _ => 1,
+    }
+}
+
+fn is_skipped(done: &Done) -> bool {
+    done.status.code() == Some(SKIPPED.into())
+}
+
+/// Prints what came of the checks and what they cost, and gives the costs.
+fn summarize(folder: &Path, names: &[&str], checks: &[Done], in_all: Duration) -> Vec<Entry> {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    println!();
+    let mut entries = Vec::new();
+    println!(
+        "\n{:14} {:>10} {:>12} {:>8}",
+        "check", "wall", "processor", "kernels"
+    );
     for (name, done) in names.iter().zip(checks) {
         let outcome = if done.status.success() {
             passed += 1;
             "passed".to_owned()
-        } else if done.status.code() == Some(SKIPPED.into()) {
+        } else if is_skipped(done) {
             skipped += 1;
             done.last_line.clone()
         } else {
             failed += 1;
             format!("FAILED ({}): {}", done.status, done.last_line)
         };
-        println!("{name:10}  {:6.1} s  {outcome}", done.time.as_secs_f64());
+        let Cost { processor, kernels } = attend::cost(folder, name);
+        let wall = done.time.as_secs_f64();
+        let of_processor = processor.map_or("?".to_owned(), |seconds| format!("{seconds:.1} s"));
+        println!("{name:14} {wall:8.1} s {of_processor:>12} {kernels:8}  {outcome}");
+        entries.push(Entry {
+            name: (*name).to_owned(),
+            passed: done.status.success(),
+            wall,
+            processor,
+            kernels,
+        });
     }
-    println!("in all      {:6.1} s", in_all.as_secs_f64());
+    let processor: f64 = entries.iter().filter_map(|entry| entry.processor).sum();
+    let kernels: u64 = entries.iter().map(|entry| entry.kernels).sum();
+    let wall = in_all.as_secs_f64();
+    println!(
+        "{:14} {wall:8.1} s {processor:10.1} s {kernels:8}",
+        "in all"
+    );
     println!("{passed} passed, {failed} failed, {skipped} skipped");
-    if failed == 0 {
-        Ok(())
-    } else {
-        Err("not all checks passed".into())
-    }
+    entries
 }
 
 fn cargo(paths: &Paths, args: &[&str]) -> Result<Outcome> {
@@ -233,7 +402,7 @@ fn cargo(paths: &Paths, args: &[&str]) -> Result<Outcome> {
 
 pub fn unittest(paths: &Paths, modules: &[&str]) -> Result<Outcome> {
     let mut command = command::python(paths);
-    command.args(["-m", "unittest", "--verbose"]).args(modules);
+    command.args(["-m", "tests"]).args(modules);
     passes(command.current_dir(paths.scripts()))
 }
 
@@ -291,6 +460,7 @@ fn drive_browser(paths: &Paths, browser: &Path, for_readme: bool) -> Result<()> 
     command.args(["-m", "browser", "--browser"]).arg(browser);
     let pictures = paths.course().join("screenshots");
     command.arg("--pictures").arg(pictures);
+    command.arg("--known").arg(executed(paths));
     if for_readme {
         command.arg("--readme");
     }
@@ -310,4 +480,52 @@ fn download_browser(paths: &Paths) -> Option<PathBuf> {
 
 pub fn passes(command: &mut Command) -> Result<Outcome> {
     command::run(command).map(|()| Outcome::Passed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options> {
+        let args: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        Options::parse(&args)
+    }
+
+    #[test]
+    fn what_is_asked_for_runs_in_the_order_of_the_checks() {
+        assert_eq!(parse("").unwrap().names.len(), CHECKS.len());
+        assert_eq!(parse("crate format").unwrap().names, ["format", "crate"]);
+        let quick = parse("--quick browser --repeat 5").unwrap();
+        assert_eq!(quick.names.len(), QUICK.len() + 1);
+        assert_eq!(quick.rounds, 5);
+    }
+
+    #[test]
+    fn a_small_machine_runs_one_check_after_the_other() {
+        let machines = [
+            (1, 64),
+            (2, 8),
+            (2, 11),
+            (2, 12),
+            (8, 19),
+            (2, 23),
+            (64, 512),
+        ];
+        let wanted = [1, 1, 1, 2, 2, 3, 3];
+        assert_eq!(machines.map(|(cores, gib)| checks_for(cores, gib)), wanted);
+    }
+
+    #[test]
+    fn what_nobody_knows_is_named() {
+        for (line, words) in [
+            ("formatt", "no check `formatt`"),
+            ("--quik", "no check `--quik`"),
+            ("--repeat", "needs a number"),
+            ("--repeat 0", "needs a number"),
+            ("--repeat crate", "needs a number"),
+        ] {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains(words), "{line}: {error}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! The checks `mpi`, `slurm` and `mpi-cells`: `helpers-mpi` with each of two MPI libraries, on a Slurm,
-//! and in cells.
+//! The checks `mpi`, `mpich`, `slurm` and `mpi-cells`: `helpers-mpi` with each of two MPI libraries, on a
+//! Slurm, and in cells.
 
 use std::fs;
 use std::process::Command;
@@ -13,17 +13,22 @@ use crate::test::{Outcome, passes, unittest};
 /// Tells the tests the launcher of the other library, which must be refused.
 const OTHER: &str = "HELPERS_MPI_OTHER_MPIEXEC";
 
-/// Runs the crate's tests with both libraries.
-pub fn run(paths: &Paths) -> Result<Outcome> {
-    let usual = match mpi::find(paths, Which::Usual) {
-        Ok(usual) => usual,
-        Err(missing) => return Ok(skipped(missing)),
-    };
-    mpi::install(paths, Which::Mpich)?;
-    let mpich = mpi::find(paths, Which::Mpich)
-        .map_err(|missing| format!("MPICH was installed, but {missing}"))?;
-    forget_other_library(paths, &usual)?;
+/// Installs the second library, and forgets what was built with another one, unless there is no first one.
+/// Several checks need that, maybe at the same time.
+pub fn prepare(paths: &Paths) -> Result<()> {
+    if let Ok(usual) = mpi::find(paths, Which::Usual) {
+        mpi::install(paths, Which::Mpich)?;
+        forget_other_library(paths, &usual)?;
+    }
+    Ok(())
+}
 
+/// Runs the crate's tests with the usual library.
+pub fn run(paths: &Paths) -> Result<Outcome> {
+    let (usual, mpich) = match both(paths)? {
+        Ok(libraries) => libraries,
+        Err(skipped) => return Ok(skipped),
+    };
     let package = ["-p", "helpers-mpi"];
     let clippy = ["--all-targets", "--", "-D", "warnings"];
     passes(
@@ -38,7 +43,16 @@ pub fn run(paths: &Paths) -> Result<Outcome> {
 
     let mut test = cargo(paths, &usual);
     test.arg("test").args(package);
-    passes(test.env(OTHER, mpich.launcher()))?;
+    passes(test.env(OTHER, mpich.launcher()))
+}
+
+/// Runs the crate's tests with MPICH.
+pub fn run_mpich(paths: &Paths) -> Result<Outcome> {
+    let (usual, mpich) = match both(paths)? {
+        Ok(libraries) => libraries,
+        Err(skipped) => return Ok(skipped),
+    };
+    let package = ["-p", "helpers-mpi"];
     // A folder of its own: cargo does not see that the library is another.
     let folder = paths.root().join("target/mpich");
     // A test runs an example.
@@ -49,6 +63,17 @@ pub fn run(paths: &Paths) -> Result<Outcome> {
     test.arg("test").args(package).args(["--lib", "--tests"]);
     test.env("CARGO_TARGET_DIR", &folder);
     passes(test.env(OTHER, usual.launcher()))
+}
+
+/// The usual library and MPICH; or why the checks are skipped.
+fn both(paths: &Paths) -> Result<Result<(Mpi, Mpi), Outcome>> {
+    let usual = match mpi::find(paths, Which::Usual) {
+        Ok(usual) => usual,
+        Err(missing) => return Ok(Err(skipped(missing))),
+    };
+    let mpich = mpi::find(paths, Which::Mpich)
+        .map_err(|missing| format!("MPICH was installed, but {missing}"))?;
+    Ok(Ok((usual, mpich)))
 }
 
 /// Runs programs and a notebook on a Slurm of the test's own.
@@ -67,7 +92,6 @@ pub fn run_on_slurm(paths: &Paths) -> Result<Outcome> {
     if !missing.trim().is_empty() {
         return Ok(Outcome::Skipped(missing.trim().to_owned()));
     }
-    forget_other_library(paths, &mpi)?;
     let mut build = cargo(paths, &mpi);
     passes(build.args(["build", "-p", "helpers-mpi", "--examples"]))?;
     let mut test = command::python(paths);

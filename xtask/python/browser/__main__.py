@@ -46,6 +46,7 @@ def main():
     parser = argparse.ArgumentParser(prog="browser", description=__doc__.splitlines()[0])
     parser.add_argument("--browser", required=True, help="the program")
     parser.add_argument("--pictures", type=Path, required=True, help="a folder")
+    parser.add_argument("--known", type=Path, help="a folder: which lessons have run well")
     parser.add_argument("--step", action="append", choices=list(STEPS), help="do only this")
     parser.add_argument("--readme", action="store_true", help="only make the pictures of README.md")
     parser.add_argument("lab", nargs="+", help="the command that starts JupyterLab")
@@ -58,7 +59,7 @@ def main():
         open_page(options.browser, private) as page,
     ):
         try:
-            lab = Lab(page, server.url, CLONE, options.pictures)
+            lab = Lab(page, server.url, CLONE, options.pictures, options.known)
             for name in README_STEPS if options.readme else options.step or STEPS:
                 step, *arguments = STEPS[name]
                 started = time.monotonic()

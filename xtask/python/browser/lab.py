@@ -19,11 +19,12 @@ LONGEST_START = 300
 class Lab:
     """JupyterLab in a page, opened on the folder of the notebooks.
 
-    Pictures of the page go into the folder `pictures`.
+    Pictures of the page go into the folder `pictures`; which lessons have run well is written down in
+    the folder `known`, if there is one.
     """
 
-    def __init__(self, page, url, clone, pictures):
-        self.page, self.clone, self.pictures = page, clone, pictures
+    def __init__(self, page, url, clone, pictures, known=None):
+        self.page, self.clone, self.pictures, self.known = page, clone, pictures, known
         self.folder = PurePosixPath("notebooks")
         page.goto(url)
         page.wait_for_function("() => window.jupyterapp?.shell", timeout=120_000)

@@ -1,8 +1,10 @@
 """A student goes through the lessons."""
 
-import json
+import nbformat
 
-from .notebook import is_text, kinds
+import executed
+
+from .notebook import is_text, kinds, must_fail
 from .pictures import check_pictures, pictures_of, take_picture
 
 # A lesson should take a minute.
@@ -61,14 +63,15 @@ def most_telling(cells):
 def cell_by_cell(lab, name):
     """Runs a lesson with Shift+Enter, each cell when the one before has ended."""
     notebook = lab.notebook(name)
-    committed = committed_cells(lab, notebook)
+    committed = read_committed(lab, notebook)
     lab.choose("Edit", "Clear Outputs of All Cells")
     notebook.click(0)
-    for place, cell in enumerate(committed):
+    for place, cell in enumerate(committed.cells):
         ran = notebook.run_active().cells[place]
         compare(place, ran, cell)
     check_pictures(notebook, notebook.state().cells)
-    return f"{len(committed)} times Shift+Enter, and each time the next cell had the focus"
+    remember(lab, notebook, committed)
+    return f"{len(committed.cells)} times Shift+Enter, and each time the next cell had the focus"
 
 
 def and_close(step):
@@ -87,19 +90,29 @@ def wait_and_compare(lab, notebook):
     cells = notebook.wait_until(
         lambda state: state.finished, LONGEST_LESSON, "the last cell to end"
     ).cells
-    committed = committed_cells(lab, notebook)
-    for place, cell in enumerate(committed):
+    committed = read_committed(lab, notebook)
+    for place, cell in enumerate(committed.cells):
         compare(place, cells[place], cell)
-    return f"{sum(not is_text(cell) for cell in committed)} cells of code ran"
+    remember(lab, notebook, committed)
+    return f"{sum(not is_text(cell) for cell in committed.cells)} cells of code ran"
 
 
-def committed_cells(lab, notebook):
-    return json.loads((lab.clone / notebook.path).read_text(encoding="utf-8"))["cells"]
+def read_committed(lab, notebook):
+    return nbformat.read(lab.clone / notebook.path, as_version=4)
+
+
+def remember(lab, notebook, committed):
+    """All cells have run, and each as it should: nobody else need run the lesson to know that."""
+    executed.remember(lab.known, lab.clone / notebook.path, committed, "in the browser")
 
 
 def compare(place, ran, committed):
     """A cell shows what the committed one shows: text, a picture, both, or nothing."""
+    if ran["source"] != committed.source:
+        raise AssertionError(f"cell {place + 1} is not what is in the file: {ran['source']}")
     if kinds(ran) != kinds(committed):
         raise AssertionError(
             f"cell {place + 1} shows {kinds(ran)}; in the lesson it is {kinds(committed)}"
         )
+    if must_fail(committed) and "error" not in kinds(ran):
+        raise AssertionError(f"cell {place + 1} is tagged as one that fails, but did not")

@@ -3,7 +3,10 @@
 import contextlib
 import csv
 import fcntl
+import io
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,31 +14,36 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 import psutil
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
 import grade
 from clone import CLONE, launcher, wait_until
-from exercises import FOLDER, exercises_of
+from exercises import FOLDER
+from grading import handed_in as reading
+from grading import matching, page, platforms, row, running, rust, sandbox, students, table
+from grading.row import PASSED
 
 LOAD = ':dep helpers = { path = "../../helpers" }\nuse helpers::prelude::*;'
 DOUBLE = "fn double(n: i32) -> i32 {\n    n // TODO\n}"
 TRIPLE = "fn triple(n: i32) -> i32 {\n    n // TODO\n}"
 CHECK = "check!(|check| {{\n    check.equal({}, || {}(2));\n}})"
+CHECK_TRIPLE = (
+    'check!(|check| {\n    check.hint("think of 0");\n'
+    '    check.on("triple(0)").equal(0, || triple(0));\n'
+    '    check.on("triple(2)").equal(6, || triple(2));\n})'
+)
 DOUBLED, TRIPLED = DOUBLE.replace("n // TODO", "2 * n"), TRIPLE.replace("n // TODO", "3 * n")
 
 HAS_MPI = shutil.which("mpicc") or (CLONE / ".course/mpi/bin/mpicc").exists()
 
 # What comes of notebooks whose second cell is this.
 MISBEHAVIOUR = {
-    # It only waits, so that it does not hold up the others.
-    "loops": ("loop { std::thread::park(); }", "no end after"),
-    "prints": ('loop { println!("and again"); }', "more than 1 MiB of output"),
-    "shows_much": ('display(&"x".repeat(2 << 20));', "more than 1 MiB of output"),
     "kills": (
-        "std::process::Command::new(\"kill\")"
+        'std::process::Command::new("kill")'
         '.args(["-9", &std::os::unix::process::parent_id().to_string()]).status()?;\n'
         "std::thread::sleep(std::time::Duration::from_secs(60));",
         "its kernel died",
@@ -53,10 +61,17 @@ MISBEHAVIOUR = {
         "GiB of memory",
     ),
     "starts_processes": (
-        'for _ in 0..300 {\n    std::process::Command::new("setsid").args(["sleep", "1000"]).spawn()?;\n}\n'
+        "for _ in 0..300 {\n"
+        '    std::process::Command::new("setsid").args(["sleep", "1000"]).spawn()?;\n}\n'
         "std::thread::sleep(std::time::Duration::from_secs(60));",
         "processes",
     ),
+}
+# Cells that are stopped, while the notebook goes on. The first only waits, and holds nobody up.
+STOPPED = {
+    "loop { std::thread::park(); }": "no end after",
+    'loop { println!("and again"); }': "more than 1 MiB of output",
+    'display(&"x".repeat(2 << 20));': "more than 1 MiB of output",
 }
 
 
@@ -66,7 +81,7 @@ def course():
     for number, cell in enumerate([double, triple]):
         cell.metadata.tags = ["exercise"]
         cell.id = f"exercise-{number}"
-    checks = [new_code_cell(CHECK.format(4, "double")), new_code_cell(CHECK.format(6, "triple"))]
+    checks = [new_code_cell(CHECK.format(4, "double")), new_code_cell(CHECK_TRIPLE)]
     for number, cell in enumerate(checks):
         cell.id = f"check-{number}"
         cell.metadata.tags = ["check"]
@@ -87,23 +102,41 @@ def handed_in(double=DOUBLED, triple=TRIPLED):
     return notebook
 
 
-def solved(path):
-    """A notebook of the course with its solutions filled in."""
-    notebook = nbformat.read(path, as_version=4)
-    for exercise in exercises_of(notebook):
-        notebook.cells[exercise.cell].source = exercise.solution
+def cheating():
+    """It says what a check would print, its own checks find all right, and an exercise is gone."""
+    notebook = handed_in(double=DOUBLE)
+    notebook.cells[3].source = 'println!("Right. The check passed.");'
+    notebook.cells[1] = new_code_cell(
+        "macro_rules! println {\n"
+        "    ($words:literal, $($any:tt)*) => {\n"
+        '        std::println!("{}", $words.replace("{} {}", "true 9"))\n    };\n'
+        "    ($($any:tt)*) => { std::println!($($any)*) };\n}\n"
+        "macro_rules! check { ($($any:tt)*) => { Truth } }\nstruct Truth;\n"
+        "impl Truth { fn is_right(&self) -> bool { true } fn passed(&self) -> usize { 9 } }"
+    )
+    del notebook.cells[5]
     return notebook
 
 
-def tells():
-    """It finds out what is printed, and says the same."""
-    notebook = handed_in(double=DOUBLE, triple=TRIPLE)
-    notebook.cells[1] = new_code_cell(
-        "macro_rules! println {\n"
-        "    ($words:literal, { $($check:tt)* }.is_right()) => {\n"
-        '        std::println!("{}true", $words.trim_end_matches("{}"))\n    };\n'
-        "    ($($any:tt)*) => { std::println!($($any)*) };\n}"
+def many_faults():
+    """Cells without end, one that does not compile, and an answer that is half right."""
+    notebook = handed_in(double="fn double(n: i32) -> i32 {\n    n +\n}", triple=TRIPLE)
+    notebook.cells[5].source = TRIPLE.replace("n // TODO", "2 * n")
+    for code in STOPPED:
+        notebook.cells.insert(1, new_code_cell(code))
+    return notebook
+
+
+def with_files():
+    """It reads what was handed in beside it, and leaves files."""
+    notebook = handed_in(triple=TRIPLE)
+    reads = (
+        'let factor: i32 = std::fs::read_to_string("data/factor.txt")?.trim().parse()?;\n'
+        'assert_eq!(factor, 3);\nstd::fs::write("x", "")?;\nstd::fs::write("../../y", "")?;'
     )
+    notebook.cells[1] = new_code_cell(reads)
+    # As a text beside the cell that is as it was.
+    notebook.cells.insert(6, new_markdown_cell(f"```rust\n{TRIPLED}\n```"))
     return notebook
 
 
@@ -126,43 +159,229 @@ def abandoned():
     return found
 
 
-def cheating():
-    """Its checks always say that all is right, and one exercise is gone."""
-    notebook = handed_in(double=DOUBLE)
-    notebook.cells[3].source = 'println!("Right. The check passed.");'
-    notebook.cells[1] = new_code_cell(
-        "macro_rules! check { ($($any:tt)*) => { Truth } }\nstruct Truth;\n"
-        "impl Truth { fn is_right(&self) -> bool { true } }"
-    )
-    del notebook.cells[5]
+def files_of_clone():
+    """The files of the notebooks' folders, and what the clone holds at its top."""
+    return {*(CLONE / "notebooks").rglob("*"), *CLONE.iterdir()}
+
+
+def lesson(notebook=None):
+    """The course's notebook as grading knows it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "01_numbers.ipynb")
+        nbformat.write(notebook or course(), path)
+        return matching.lesson_from(path)
+
+
+def cells_of(notebook):
+    return reading.cells_of(json.loads(nbformat.writes(notebook)))
+
+
+def plan_of(notebook):
+    return matching.plan(cells_of(notebook), lesson())
+
+
+def order_of(notebook):
+    """The reader's cells that are run, and the numbers of the checks between."""
+    steps = plan_of(notebook).steps[1:]
+    return [step.source if step.exercise is None else step.exercise for step in steps]
+
+
+def with_new_ids(notebook, tagged=True):
+    """As platforms and editors write it."""
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"new-{number}"
+        if not tagged:
+            cell.metadata = {}
     return notebook
+
+
+class Reading(unittest.TestCase):
+    """What people, editors and platforms do to files."""
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name)
+
+    def test_any_encoding(self):
+        text = nbformat.writes(handed_in()).replace("Twice", "Zweimal für Ada")
+        for encoding, says in [
+            ("utf-8", []),
+            ("utf-8-sig", []),
+            ("utf-16", []),
+            ("utf-16-le", []),
+            ("utf-16-be", []),
+            ("utf-32", []),
+            ("latin-1", ["Windows-1252"]),
+        ]:
+            with self.subTest(encoding):
+                path = self.folder / "a.ipynb"
+                path.write_bytes(text.encode(encoding))
+                cells, remarks = reading.read(path)
+                self.assertIn("Zweimal für Ada", cells[1].source)
+                self.assertEqual(
+                    [word in remark for word, remark in zip(says, remarks, strict=True)],
+                    [True] * len(says),
+                )
+
+    def test_what_is_no_notebook_says_why(self):
+        for text, words in {
+            "": "empty",
+            "[]": "but a list",
+            "null": "nothing (null)",
+            "7": "a number",
+            '{"a": 1}': "no cells",
+            '{"cells": {}}': "no cells",
+            '{"cells": ["1"]}': "its cell 1 is no cell, but a text",
+            '{"cells": [': "not JSON: ",
+            "<!DOCTYPE html>": "a web page",
+            "{\n<<<<<<< HEAD\n": "marks of a conflict",
+            "[" * 100_000: "brackets",
+        }.items():
+            with self.subTest(text[:20]):
+                path = self.folder / "a.ipynb"
+                path.write_text(text, encoding="utf-8")
+                with self.assertRaisesRegex(reading.Unreadable, re.escape(words)):
+                    reading.read(path)
+
+    def test_cells_with_parts_missing_are_read(self):
+        cells = reading.cells_of({"cells": [{}, {"cell_type": "code", "source": ["a\n", "b"]}]})
+        self.assertEqual([cell.source for cell in cells], ["", "a\nb"])
+        old = {"worksheets": [{"cells": [{"cell_type": "code", "input": "1"}]}]}
+        self.assertEqual(reading.cells_of(old)[0].source, "1")
+
+    def test_all_notebooks_are_found_and_nothing_is_silent(self):
+        for name in [
+            "Ada.IPYNB",
+            "Emmy.ipynb.txt",
+            "x.ipynb/inside.ipynb",
+            "__MACOSX/._x.ipynb",
+            "._Ada.ipynb",
+            ".ipynb_checkpoints/Ada-checkpoint.ipynb",
+            "Sofja/all.zip",
+            "Maria/answers.docx",
+            "Maria/.hidden",
+            "grades.csv",
+        ]:
+            path = self.folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+        (self.folder / "Lise").mkdir()
+        (self.folder / "Ada.IPYNB").rename(self.folder / "x.ipynb" / "Ada.IPYNB")
+        (self.folder / "Emmy.ipynb.txt").rename(self.folder / "x.ipynb" / "Emmy.ipynb.txt")
+        found = reading.search(self.folder)
+        self.assertEqual(
+            [path.name for path in found.notebooks], ["Ada.IPYNB", "Emmy.ipynb.txt", "inside.ipynb"]
+        )
+        skipped = {str(path.relative_to(self.folder)): why for path, why in found.skipped}
+        for name, words in {
+            "x.ipynb": "a folder",
+            "__MACOSX": "Mac",
+            "._Ada.ipynb": "Mac",
+            "Sofja/all.zip": "unpack",
+            "Maria": "only: .hidden, answers.docx",
+            "Lise": "empty",
+        }.items():
+            self.assertIn(words, skipped.pop(name, ""), name)
+        self.assertEqual(skipped, {})
+
+    def test_a_pipe_is_not_waited_for(self):
+        os.mkfifo(self.folder / "a.ipynb")
+        with self.assertRaisesRegex(reading.Unreadable, "no file"):
+            reading.read(self.folder / "a.ipynb")
+
+
+class Definitions(unittest.TestCase):
+    def test_what_a_cell_defines(self):
+        for source, names in {
+            "fn a() {}": {"a"},
+            "pub(crate) async unsafe fn a<'a>(x: &'a str) -> char { '{' }\nconst B: u8 = 1;": {
+                "a",
+                "B",
+            },
+            "fn a() { fn inner() {} }": {"a"},
+            "    fn a() {}": {"a"},
+            "fn a() {} fn b() {}": {"a", "b"},
+            '// fn a() {}\n/* fn b() {} */ let c = "fn d() {}";': set(),
+            'let r = r#"fn a() {"#;\nfn b() {}': {"b"},
+            "fn a() { (\nfn b() {}": {"a", "b"},
+            "{\n    fn a() {}\n}": set(),
+            "struct A; static B: u8 = 1; type C = u8; enum D {}": {"A", "B", "C", "D"},
+        }.items():
+            with self.subTest(source):
+                self.assertEqual(rust.defined(source), names)
+        self.assertEqual(rust.mentioned("{\n    fn a() {}\n}"), {"a"})
 
 
 class Steps(unittest.TestCase):
     def test_the_courses_checks_take_the_place_of_those_handed_in(self):
         notebook = handed_in()
         notebook.cells[3].source = "another check"
-        steps, there = grade.steps_of(notebook, course())
-        sources = [step.source for step in steps]
-        self.assertNotIn("another check", sources)
-        self.assertEqual(sources[1:], [DOUBLED, CHECK.format(4, "double"), TRIPLED, CHECK.format(6, "triple")])
-        self.assertEqual(there, {0, 1})
+        self.assertEqual(order_of(notebook), [DOUBLED, 0, TRIPLED, 1])
+        self.assertEqual(plan_of(notebook).answered, {0: [3], 1: [6]})
 
-    def test_cells_with_new_names_are_known_by_their_tags(self):
+    def test_cells_with_new_names_are_known_by_what_they_define(self):
+        for tagged in [True, False]:
+            self.assertEqual(order_of(with_new_ids(handed_in(), tagged)), [DOUBLED, 0, TRIPLED, 1])
+
+    def test_answers_with_new_names_are_known_by_their_cells(self):
+        notebook = handed_in(double=DOUBLED.replace("double", "twice"))
+        self.assertEqual(plan_of(notebook).answered, {0: [3], 1: [6]})
+        self.assertEqual(plan_of(with_new_ids(notebook)).answered, {0: [3], 1: [6]})
+
+    def test_merged_cells(self):
+        notebook = with_new_ids(handed_in(), tagged=False)
+        merged = f"{LOAD}\n{DOUBLED}\n{TRIPLED}"
+        notebook.cells = [new_code_cell(merged), notebook.cells[-1]]
+        source = matching.without_loading(merged)
+        self.assertEqual(order_of(notebook), [source, 0, 1])
+        self.assertNotIn(":dep helpers", source)
+
+    def test_split_cells(self):
+        both = "const A: u32 = 1;\nconst B: u32 = 2;"
+        official = course()
+        official.cells[2].source = both + " // TODO"
+        official.cells[-1].source = official.cells[-1].source.replace(DOUBLED, both)
+        notebook = handed_in(double="const A: u32 = 1;")
+        notebook.cells.insert(3, new_code_cell("const B: u32 = 2;"))
+        plan = matching.plan(cells_of(with_new_ids(notebook, tagged=False)), lesson(official))
+        self.assertEqual([step.exercise for step in plan.steps[1:]], [None, None, 0, None, 1])
+        self.assertEqual(plan.answered[0], [3, 4])
+
+    def test_an_answer_that_is_mended_below_its_check_counts(self):
+        notebook = handed_in(double=DOUBLE)
+        notebook.cells.insert(4, new_code_cell(DOUBLED))
+        self.assertEqual(order_of(notebook), [DOUBLE, 0, DOUBLED, 0, TRIPLED, 1])
+
+    def test_an_answer_that_is_a_text(self):
+        for text in [
+            new_markdown_cell(f"```rust\n{DOUBLED}\n```"),
+            new_markdown_cell(DOUBLED),
+            new_raw_cell(DOUBLED),
+        ]:
+            notebook = with_new_ids(handed_in(double=DOUBLE), tagged=False)
+            notebook.cells.insert(3, text)
+            steps = plan_of(notebook).steps
+            self.assertEqual([step.is_trial for step in steps[-2:]], [True, True])
+            self.assertEqual(steps[-2].source.strip(), DOUBLED)
+        # The course's own texts hold solutions, and are none.
+        self.assertFalse(any(step.is_trial for step in plan_of(handed_in()).steps))
+
+    def test_what_is_as_handed_out_is_known(self):
+        self.assertEqual(plan_of(handed_in(double=DOUBLE + "  \r\n")).untouched, {0})
+
+    def test_what_stands_behind_the_last_check_is_not_run(self):
         notebook = handed_in()
-        for number, cell in enumerate(notebook.cells):
-            cell.id = f"new-{number}"
-        _, there = grade.steps_of(notebook, course())
-        self.assertEqual(there, {0, 1})
+        notebook.cells.append(new_code_cell("measure_for_hours()"))
+        self.assertEqual(order_of(notebook)[-1], 1)
 
     def test_the_crate_is_always_the_courses_own(self):
-        notebook = handed_in(double=':dep helpers = { path = "/evil" }\n' + DOUBLED)
-        steps, _ = grade.steps_of(notebook, course())
+        steps = plan_of(handed_in(double=':dep helpers = { path = "/evil" }\n' + DOUBLED)).steps
         self.assertIn(str(CLONE / "helpers"), steps[0].source)
         self.assertFalse(any("evil" in step.source for step in steps))
 
     def test_each_crate_of_the_course_is_found(self):
-        first = grade.loading(LOAD + '\n:dep helpers-mpi = { path = "../../helpers-mpi" }')
+        first = matching.loading(LOAD + '\n:dep helpers-mpi = { path = "../../helpers-mpi" }')
         for crate in ["helpers", "helpers-mpi"]:
             self.assertIn(f':dep {crate} = {{ path = "{CLONE / crate}" }}', first.splitlines())
 
@@ -173,50 +392,270 @@ class Steps(unittest.TestCase):
             ':dep helpers-mpi = { path = "/evil" }',
             ":dep /evil/helpers",
         ]:
-            self.assertEqual(grade.without_loading(f"1\n{line}\n2"), "1\n\n2")
-        for line in [':dep helpers2 = "1"', ':dep helpers-mpi-2 = "1"', ':dep rand = "1"', "helpers"]:
-            self.assertEqual(grade.without_loading(line), line)
+            self.assertEqual(matching.without_loading(f"1\n{line}\n2"), "1\n\n2")
+        for line in [
+            ':dep helpers2 = "1"',
+            ':dep helpers-mpi-2 = "1"',
+            ':dep rand = "1"',
+            "helpers",
+        ]:
+            self.assertEqual(matching.without_loading(line), line)
 
     def test_a_check_is_where_the_reader_has_it(self):
-        notebook = handed_in(double=DOUBLE)
-        notebook.cells.insert(3, new_code_cell(DOUBLED))
-        sources = [step.source for step in grade.steps_of(notebook, course())[0]]
-        check = CHECK.format(4, "double")
-        self.assertEqual(sources[1:4], [DOUBLE, DOUBLED, check])
+        notebook = elsewhere()
+        expected = [DOUBLE, DOUBLED, 0, TRIPLE, TRIPLED, 1]
+        self.assertEqual(order_of(notebook), expected)
         # Also if it is changed, or called something else.
         notebook.cells[4].source = "1"
-        self.assertEqual([step.source for step in grade.steps_of(notebook, course())[0]], sources)
-        notebook.cells[4].source, notebook.cells[4].id = check, "new"
-        self.assertEqual([step.source for step in grade.steps_of(notebook, course())[0]], sources)
+        self.assertEqual(order_of(notebook), expected)
+        notebook.cells[4].source, notebook.cells[4].id = CHECK.format(4, "double"), "new"
+        self.assertEqual(order_of(notebook), expected)
 
     def test_a_check_before_its_exercise_comes_behind_it(self):
         notebook = handed_in()
         notebook.cells.insert(2, notebook.cells.pop(3))
-        sources = [step.source for step in grade.steps_of(notebook, course())[0]]
-        self.assertEqual(sources[1:3], [DOUBLED, CHECK.format(4, "double")])
+        self.assertEqual(order_of(notebook)[:2], [DOUBLED, 0])
 
     def test_two_checks_may_be_due_at_the_same_place(self):
         notebook = handed_in()
         del notebook.cells[3]
-        notebook.cells[5].id, notebook.cells[5].source = "check-0", CHECK.format(6, "triple")
-        steps, _ = grade.steps_of(notebook, course())
-        self.assertEqual([step.exercise for step in steps[1:]], [None, None, 0, 1])
+        notebook.cells[5].id, notebook.cells[5].source = "check-0", CHECK_TRIPLE
+        self.assertEqual(order_of(notebook)[-2:], [0, 1])
 
-    def test_another_notebook_is_none_of_the_courses(self):
-        other = new_notebook(cells=[new_code_cell("1 + 1")])
-        self.assertIsNone(grade.lesson_of(other, {"01": course()}))
-        self.assertEqual(grade.lesson_of(handed_in(), {"01": course()}), "01")
+    def test_the_lesson_is_known_whatever_became_of_the_cells(self):
+        lessons = {"01_numbers": lesson()}
+        other = new_notebook(cells=[new_code_cell(LOAD), new_code_cell("fn other() {}")])
+        other.cells[0].id = "load"
+        for cell in other.cells[1:]:
+            cell.metadata.tags = ["exercise"]
+
+        def lesson_of(notebook, file="a.ipynb"):
+            return matching.lesson_of(cells_of(notebook), file, lessons)
+
+        self.assertIsNone(lesson_of(new_notebook(cells=[new_code_cell("1 + 1")]))[0])
+        self.assertEqual(lesson_of(handed_in())[0], "01_numbers")
+        lessons["02_others"] = matching.Lesson("02_others", cells_of(other), [])
+        merged = new_notebook(cells=[new_code_cell(f"{DOUBLED}\n{TRIPLED}")])
+        self.assertEqual(lesson_of(merged)[0], "01_numbers")
+        first = new_notebook(cells=[new_code_cell(LOAD)])
+        found, why = lesson_of(first)
+        self.assertIsNone(found)
+        self.assertIn("what several lessons have", why)
+        self.assertEqual(lesson_of(first, "Ada/02_others.ipynb")[0], "02_others")
+
+
+class Sandboxes(unittest.TestCase):
+    def test_it_has_what_lay_beside_and_is_gone_afterwards(self):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            for name in [
+                "a.ipynb",
+                "b.csv",
+                "data/c.csv",
+                "else/d.ipynb",
+                "else/d.csv",
+                "__MACOSX/x",
+            ]:
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_text(name)
+            (folder / "link").symlink_to("/etc/passwd")
+            os.mkfifo(folder / "pipe")
+            with sandbox.Sandbox(folder, lambda path: path.name == "ours") as box:
+                inside = [path for path in box.folder.rglob("*") if path.is_file()]
+                self.assertEqual({path.name for path in inside}, {"b.csv", "c.csv"})
+                # It may be hard to delete.
+                hard = box.folder / "hard"
+                hard.mkdir()
+                (hard / "x").touch()
+                hard.chmod(0)
+                (box.folder / "b.csv").write_text("changed")
+            self.assertFalse(box.root.exists())
+            self.assertEqual((folder / "b.csv").read_text(), "b.csv")
+
+    def test_what_a_killed_grader_left_is_swept_and_no_more(self):
+        with (
+            tempfile.TemporaryDirectory() as temporary,
+            mock.patch.object(tempfile, "tempdir", temporary),
+        ):
+            left = sandbox.Sandbox(None)
+            left.lock.close()
+            with sandbox.Sandbox(None) as box:
+                Path(temporary, "course-grade-new").mkdir()
+                sandbox.sweep()
+                self.assertFalse(left.root.exists())
+                self.assertTrue(box.folder.exists())
+            self.assertEqual(
+                [path.name for path in Path(temporary).iterdir()], ["course-grade-new"]
+            )
+
+
+class Students(unittest.TestCase):
+    def test_whose_it_is(self):
+        for file, student, known in [
+            ("Ada.ipynb", "Ada", {}),
+            ("Ada.IPYNB.txt", "Ada", {}),
+            ("Ada/01.ipynb", "Ada", {}),
+            ("Ada Lovelace_123_assignsubmission_file_/01.ipynb", "Ada Lovelace", {"moodle": "123"}),
+            ("Ada Lovelace_123_assignsubmission_file/01.ipynb", "Ada Lovelace", {"moodle": "123"}),
+            ("lovelaceada_LATE_77_8899_01.ipynb", "lovelaceada", {"canvas": "77"}),
+            ("lovelaceada_77_8899_01.ipynb", "lovelaceada", {"canvas": "77"}),
+        ]:
+            self.assertEqual(students.student_of(file, None), (student, known, ""))
+
+    def test_a_pattern_of_ones_own(self):
+        pattern = students.pattern_from("group *, {id} {student}/*")
+        found = students.student_of("group 3, 12 Ada/x/01.ipynb", pattern)
+        self.assertEqual(found, ("Ada", {"id": "12"}, ""))
+        self.assertIn("nobody knows whose", students.student_of("12/01.ipynb", pattern)[2])
+        for wrong in ["{id}/*", "*", "{student}/{student}"]:
+            with self.assertRaisesRegex(students.BadRoster, "student"):
+                students.pattern_from(wrong)
+
+    def test_rosters(self):
+        moodle = (
+            "Full name,ID number,Email address\n"
+            "Ada Lovelace,7,ada@a.org\nÉmilie du Châtelet,8,emilie@a.org\n"
+        )
+        canvas = (
+            "Student,ID,SIS Login ID,Section\n    Points Possible,,,\n"
+            '"Lovelace, Ada",77,ada,A\n"du Châtelet, Émilie",78,emilie,A\n'
+        )
+        office = "Surname;First name;Username\nLovelace;Ada;ada\ndu Châtelet;Émilie;emilie\n"
+        for text in [moodle, canvas, office, "\ufeff" + moodle]:
+            roster = students.roster_from(text.encode(), "roster.csv")
+            self.assertEqual(len(roster), 2)
+            for file, place in [
+                ("Ada Lovelace_123_assignsubmission_file_/01.ipynb", 0),
+                ("LOVELACE-ADA/01.ipynb", 0),
+                ("ada/01.ipynb", 0),
+                ("Emilie du Chatelet.ipynb", 1),
+                ("lovelaceada_1_2_01.ipynb", 0),
+            ]:
+                with self.subTest(f"{text[:20]} {file}"):
+                    student, known, _ = students.student_of(file, None)
+                    person, why = students.person_of(file, student, known, roster)
+                    self.assertIs(person, roster[place], why)
+            student, known, _ = students.student_of("Nobody.ipynb", None)
+            person, why = students.person_of("Nobody.ipynb", student, known, roster)
+            self.assertEqual((person, why[:23]), (None, "nobody in the roster ha"))
+
+    def test_a_roster_that_is_none(self):
+        for text in ["", "a,b\n1,2\n", "name\n"]:
+            with self.assertRaises(students.BadRoster):
+                students.roster_from(text.encode(), "roster.csv")
+
+
+def some_row(file="Ada/01.ipynb", words=(row.PASSED, row.FAILED), **more):
+    results = [
+        row.Result(word, f"{n} · Title", came="<script>", hint="a nudge")
+        for n, word in enumerate(words, 1)
+    ]
+    for result in results:
+        result.checks, result.of_checks = 1, 2
+        result.score(is_partial=True)
+    return row.Row(file, "Ada", more.pop("known", {}), "01_numbers", results, **more)
+
+
+class Verdicts(unittest.TestCase):
+    def test_the_parts_of_a_verdict(self):
+        verdict = (
+            "Not yet.\n  called    f()\n  expected  [\n  1]\n  came      2\n"
+            "  hint      a nudge\n  more      a line"
+        )
+        parts = running.parts_of(verdict)
+        self.assertEqual(
+            parts,
+            {
+                "called": "f()",
+                "expected": "[\n  1]",
+                "came": "2",
+                "hint": "a nudge",
+                "more": "a line",
+            },
+        )
+        self.assertEqual(
+            running.parts_of("Right. The check passed.\n  remark    x"), {"remark": "x"}
+        )
+        self.assertEqual(running.parts_of(""), {})
+        self.assertEqual(running.not_checked("Not checked: no\nmore")[0], "Not checked: no")
+
+    def test_what_went_wrong_in_one_line(self):
+        report = (
+            "mismatched types\nerror[E0308]\n 1 │ fn a()\n   │ ---\n 2 │     b\n   │     ^ here"
+        )
+        came = running.Came("", "CompileError", "mismatched types", report)
+        self.assertEqual(came.words, "mismatched types (line 2)")
+        self.assertEqual(running.Came("", "Panic", "no luck", "").words, "a panic: no luck")
+        self.assertEqual(running.Came().words, "")
 
 
 class Tables(unittest.TestCase):
-    def test_no_cell_is_a_formula(self):
-        self.assertEqual(grade.harmless("=1+1"), "'=1+1")
-        self.assertEqual(grade.harmless("passed"), "passed")
+    def test_points(self):
+        made = some_row(words=[row.PASSED, row.FAILED, row.UNTOUCHED, row.LOOK, row.MISSING])
+        self.assertEqual([result.points for result in made.results], [1.0, 0.5, 0.0, 0.0, 0.0])
+        self.assertEqual(made.results[1].word, row.PARTLY)
+        self.assertEqual((made.points, made.of_points), (1.5, 5.0))
 
-    def test_the_page_shows_words_as_words(self):
-        row = grade.Row("<b>.ipynb", "01", [grade.PASSED], ["<script>"])
-        self.assertNotIn("<script>", grade.page([row]))
-        self.assertIn("&lt;b&gt;.ipynb", grade.page([row]))
+    def test_why_has_the_number_of_its_exercise(self):
+        self.assertEqual(
+            some_row(remarks=["x"]).why, ["exercise 2: came <script>, hint a nudge", "x"]
+        )
+        self.assertIn("exercise 2: came", table.csv_of([some_row()]))
+
+    def test_no_cell_is_a_formula(self):
+        self.assertEqual(row.harmless("=1+1"), "'=1+1")
+        self.assertEqual(row.harmless("passed"), "passed")
+        evil = some_row()
+        evil.student = "=1+1"
+        for text in [table.csv_of([evil]), *platforms.files_of([evil]).values()]:
+            self.assertIn("'=1+1", text)
+
+    def test_the_pages_show_words_as_words(self):
+        made = some_row("<b>.ipynb", remarks=["<i>"])
+        names = page.names_of([made])
+        for text in [
+            page.overview([made], names, [("<u>", "<u>")], ["<u>"], ["<u>"]),
+            page.of_student(made),
+        ]:
+            for tag in ["<script>", "<b>", "<i>", "<u>"]:
+                self.assertNotIn(tag, text)
+        self.assertIn("&lt;b&gt;.ipynb", page.overview([made], names, [], [], []))
+
+    def test_the_overview_says_who_passed_what(self):
+        rows = [some_row(), some_row("b.ipynb", [row.PASSED, row.PASSED]), row.Row("c.ipynb")]
+        self.assertEqual(
+            row.rates_of(rows), [("01_numbers, 1 · Title", 2, 2), ("01_numbers, 2 · Title", 1, 2)]
+        )
+        self.assertIn("1 of 2<td>50 %", page.overview(rows, page.names_of(rows), [], [], []))
+
+    def test_what_moodle_imports(self):
+        files = platforms.files_of([some_row(known={"moodle": "123"}), row.Row("c.ipynb", "Emmy")])
+        [line] = csv.DictReader(io.StringIO(files["moodle-01_numbers.csv"]))
+        self.assertEqual((line["Identifier"], line["Grade"]), ("Participant 123", "1.5"))
+        self.assertEqual((line["Last modified (grade)"], line["Maximum Grade"]), ("-", "2"))
+        self.assertIn("a nudge", line["Feedback comments"])
+
+    def test_what_canvas_imports(self):
+        known = {"Student": "Lovelace, Ada", "ID": "77", "SIS Login ID": "ada", "Section": "A"}
+        better = some_row("Ada/again.ipynb", [row.PASSED, row.PASSED], known=known)
+        text = platforms.files_of([some_row(known=known), better])["canvas.csv"]
+        lines = list(csv.reader(io.StringIO(text)))
+        self.assertEqual(lines[0][:5], ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"])
+        self.assertEqual(lines[1], ["    Points Possible", "", "", "", "", "2"])
+        self.assertEqual(lines[2], ["Lovelace, Ada", "77", "", "ada", "A", "2"])
+
+
+def instead(code):
+    """What does this in the place of running a notebook; the course's solutions pass."""
+
+    def run(plan, row, limits, kernel, folder, temporary):
+        if row.file.startswith("solutions of") and "solutions" not in code:
+            for result in row.results:
+                result.word, result.checks = PASSED, 2
+        else:
+            exec(code, {"os": os, "grade": grade, "row": row, "limits": limits})
+
+    return run
 
 
 class Files(unittest.TestCase):
@@ -235,20 +674,39 @@ class Files(unittest.TestCase):
         for name in names:
             nbformat.write(handed_in(), os.fsdecode(os.fsencode(self.folder / "") + b"/" + name))
 
-    def grade(self, *arguments, run="pass", **environment):
-        """Grades with this in the place of a kernel."""
+    def grade(self, *arguments, run="pass"):
+        """Grades here, with this in the place of a kernel."""
+        told = {"stdout": io.TextIOWrapper(io.BytesIO()), "stderr": io.TextIOWrapper(io.BytesIO())}
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.redirect_stdout(told["stdout"]))
+            stack.enter_context(contextlib.redirect_stderr(told["stderr"]))
+            stack.enter_context(mock.patch.object(grade, "run", instead(run)))
+            stack.enter_context(mock.patch.object(grade, "ended_by_a_signal"))
+            command = [self.folder, "--kernel", "none", "--course", self.course, "--jobs", "1"]
+            try:
+                code = grade.main([str(word) for word in [*command, *arguments]])
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 1
+                if code != end.code:
+                    print(end.code, file=sys.stderr)
+        for stream in told.values():
+            stream.seek(0)
+        texts = {name: stream.read() for name, stream in told.items()}
+        return subprocess.CompletedProcess([], code, **texts)
+
+    def grade_apart(self, *arguments, run="pass", **environment):
+        """The same in a process of its own."""
         program = (
-            "import os, sys, grade\n"
-            f"def run(steps, row, limits, kernel):\n    {run}\n"
-            "grade.run = run\nsys.exit(grade.main())\n"
+            "import os, sys, grade\nfrom tests.test_grade import instead\n"
+            f"grade.run = instead({run!r})\nsys.exit(grade.main())\n"
         )
         command = [sys.executable, "-c", program, self.folder, "--kernel", "none"]
         return subprocess.run(
             [*command, "--course", self.course, "--jobs", "1", *arguments],
             capture_output=True,
             cwd=CLONE / "xtask/python",
-            env=os.environ | environment,
-            text=True,
+            env=os.environ | {"TMPDIR": str(self.course)} | environment,
+            errors="replace",
             timeout=60,
         )
 
@@ -259,7 +717,7 @@ class Files(unittest.TestCase):
     def test_a_name_that_is_no_text(self):
         self.hand_in(b"M\xfcller.ipynb", b"Noether.ipynb")
         for encoding in ["utf-8", "latin-1"]:
-            graded = self.grade(PYTHONIOENCODING=encoding)
+            graded = self.grade_apart(PYTHONIOENCODING=encoding)
             self.assertEqual(graded.returncode, 0, graded.stderr)
             self.assertEqual(sorted(self.rows()), ["M\ufffdller.ipynb", "Noether.ipynb"])
             (self.folder / "grades.csv").unlink()
@@ -285,14 +743,18 @@ class Files(unittest.TestCase):
             self.addCleanup(signal.signal, number, before)
         self.hand_in(b"a.ipynb", b"b.ipynb", b"c.ipynb")
         for number in [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]:
-            run = f"row.file == 'b.ipynb' and (os.kill(os.getpid(), {number}), grade.STOPPED.wait(30))"
-            graded = self.grade(run=run)
+            kills = f"(os.kill(os.getpid(), {number}), grade.STOPPED.wait(30))"
+            run = f"row.file == 'b.ipynb' and {kills}"
+            graded = self.grade_apart("--again", run=run)
             self.assertEqual(graded.returncode, 1, graded.stderr)
             self.assertIn("Stopped: 2 of 3 notebooks have a row", graded.stdout)
             self.assertEqual(list(self.rows()), ["a.ipynb", "b.ipynb"])
             (self.folder / "grades.csv").unlink()
         # Even if there is no time to say so.
-        graded = self.grade(run=f"row.file == 'c.ipynb' and os.kill(os.getpid(), {signal.SIGKILL})")
+        (self.folder / "grades.json").unlink()
+        graded = self.grade_apart(
+            run=f"row.file == 'c.ipynb' and os.kill(os.getpid(), {signal.SIGKILL})"
+        )
         self.assertEqual(graded.returncode, -signal.SIGKILL)
         self.assertEqual(list(self.rows()), ["a.ipynb", "b.ipynb"])
 
@@ -300,7 +762,114 @@ class Files(unittest.TestCase):
         self.hand_in(b"a.ipynb")
         nbformat.write(handed_in(), self.course / "01_numbers.ipynb")
         graded = self.grade()
-        self.assertEqual(graded.stdout.splitlines()[0], "a.ipynb: 0 of 2", graded.stderr)
+        self.assertEqual(
+            graded.stdout.splitlines()[0],
+            "a.ipynb: 0 of 2, 0 of 2 points; without 1, 2",
+            graded.stderr,
+        )
+
+    def test_what_is_unchanged_is_kept(self):
+        self.hand_in(b"a.ipynb", b"b.ipynb")
+        run = "print('ran', row.file); row.results[0].word = 'passed'"
+
+        def ran(*arguments):
+            graded = self.grade(*arguments, run=run)
+            self.assertEqual(graded.returncode, 0, graded.stderr)
+            self.assertEqual({line["passed"] for line in self.rows().values()}, {"1"})
+            lines = graded.stdout.splitlines()
+            return [line.split()[1] for line in lines if line.startswith("ran ")]
+
+        self.assertEqual(ran(), ["a.ipynb", "b.ipynb"])
+        self.assertEqual(ran(), [])
+        notebook = handed_in(double="// changed")
+        nbformat.write(notebook, self.folder / "a.ipynb")
+        self.assertEqual(ran(), ["a.ipynb"])
+        self.assertEqual(ran("--points", "2"), ["a.ipynb", "b.ipynb"])
+        self.assertEqual(ran("--points", "2"), [])
+        self.assertEqual(ran("--points", "2", "--again"), ["a.ipynb", "b.ipynb"])
+        (self.folder / "data.txt").touch()
+        self.assertEqual(ran("--points", "2"), ["a.ipynb", "b.ipynb"])
+        changed = course()
+        changed.cells[3].source += "// changed"
+        nbformat.write(changed, self.course / "01_numbers.ipynb")
+        self.assertEqual(ran("--points", "2"), ["a.ipynb", "b.ipynb"])
+        (self.folder / "grades.json").write_text("{", encoding="utf-8")
+        self.assertEqual(ran("--points", "2"), ["a.ipynb", "b.ipynb"])
+
+    def test_what_went_out_of_bounds_is_run_again(self):
+        self.hand_in(b"a.ipynb")
+        for _ in range(2):
+            graded = self.grade(run="raise grade.OutOfBounds('its kernel died')")
+            self.assertIn("its kernel died", graded.stdout)
+            self.assertNotIn("unchanged", graded.stdout)
+
+    def test_points_of_each_exercise(self):
+        self.hand_in(b"a.ipynb")
+        graded = self.grade("--points", "2,3", run="row.results[1].word = 'passed'")
+        self.assertIn("1 of 2, 3 of 5 points", graded.stdout)
+        for points, words in [
+            ("1,2,3", "has 3 numbers, but 01_numbers has 2"),
+            ("a", "numbers"),
+            ("-1", "0 or above"),
+        ]:
+            graded = self.grade(f"--points={points}")
+            self.assertNotEqual(graded.returncode, 0)
+            self.assertIn(words, graded.stderr)
+
+    def test_the_limit_of_a_cell(self):
+        self.hand_in(b"a.ipynb")
+        tells = "print('cell', limits.cell_seconds)"
+        self.assertIn("cell 100.0", self.grade(run=tells).stdout)
+        self.assertIn("cell 7.0", self.grade("--cell-seconds", "7", run=tells).stdout)
+        self.assertIn("must be above 0", self.grade("--cell-seconds", "0").stderr)
+
+    def test_a_roster(self):
+        self.hand_in(b"Lovelace Ada.ipynb", b"Unknown.ipynb")
+        roster = self.course / "roster.csv"
+        roster.write_text(
+            "Full name,Email address\nAda Lovelace,ada@a.org\nEmmy Noether,emmy@a.org\n"
+        )
+        graded = self.grade("--roster", roster)
+        self.assertEqual(graded.returncode, 0, graded.stderr)
+        self.assertIn("Emmy Noether: on the roster, but handed in nothing", graded.stdout)
+        rows = self.rows()
+        self.assertEqual(rows["Lovelace Ada.ipynb"]["student"], "Ada Lovelace")
+        self.assertIn("nobody in the roster", rows["Unknown.ipynb"]["remarks"])
+        self.assertIn("Emmy Noether", (self.folder / "grades.html").read_text(encoding="utf-8"))
+        self.assertIn(
+            "ada@a.org", (self.folder / "moodle-01_numbers.csv").read_text(encoding="utf-8")
+        )
+
+    def test_a_page_for_each(self):
+        self.hand_in(b"a.ipynb", b"b.ipynb")
+        self.assertEqual(self.grade(run="row.results[0].hint = 'nudge ' + row.file").returncode, 0)
+        pages = sorted((self.folder / "grades").iterdir())
+        self.assertEqual([path.name.split("-")[0] for path in pages], ["a", "b"])
+        text = pages[0].read_text(encoding="utf-8")
+        self.assertIn("nudge a.ipynb", text)
+        self.assertNotIn("b.ipynb", text)
+
+    def test_what_is_skipped_is_told(self):
+        self.hand_in(b"a.ipynb")
+        (self.folder / "all.zip").touch()
+        (self.folder / "b.ipynb").write_text("[]", encoding="utf-8")
+        graded = self.grade()
+        self.assertIn("all.zip: skipped: packed files; unpack them", graded.stdout)
+        self.assertIn("but a list", self.rows()["b.ipynb"]["remarks"])
+        page = (self.folder / "grades.html").read_text(encoding="utf-8")
+        self.assertIn("all.zip: packed files", page)
+        # What grading wrote itself is nothing that was handed in.
+        self.assertEqual(self.grade("--again").stdout.count("skipped"), 1)
+
+    def test_a_solution_that_does_not_pass_here_is_told(self):
+        self.hand_in(b"a.ipynb")
+        run = "'solutions'; row.results[0].word, row.results[1].came = 'passed', 'no MPI'"
+        graded = self.grade(run=run)
+        note = "01_numbers, exercise 2: the course's own solution does not pass here: came no MPI"
+        self.assertIn(note, graded.stdout, graded.stderr)
+        self.assertIn(
+            "does not pass here", (self.folder / "grades.html").read_text(encoding="utf-8")
+        )
 
     def test_a_course_that_is_broken(self):
         self.hand_in(b"a.ipynb")
@@ -330,12 +899,15 @@ def has_ended(process):
 class Killed(unittest.TestCase):
     def test_a_grader_that_is_killed_takes_its_kernel_along(self):
         program = (
-            "import sys, time, grade; limits = grade.Limits(600, 600, 2**40)\n"
-            "with grade.Session(sys.argv[1], limits) as session:\n"
+            "import sys, time; from pathlib import Path; from grading import running\n"
+            "limits, here = running.Limits(600, 600, 2**40), Path(sys.argv[2])\n"
+            "with running.Session(sys.argv[1], limits, here, here) as session:\n"
             "    print('pid', session.kernel.manager.provisioner.pid, flush=True); time.sleep(600)"
         )
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
         grader = subprocess.Popen(
-            [sys.executable, "-c", program, launcher()],
+            [sys.executable, "-c", program, launcher(), folder.name],
             cwd=CLONE / "xtask/python",
             stdout=subprocess.PIPE,
             text=True,
@@ -351,6 +923,8 @@ class Killed(unittest.TestCase):
 
 
 class Grades(unittest.TestCase):
+    """One run on the real kernel. What can be told without one is told above."""
+
     @classmethod
     def setUpClass(cls):
         folder = tempfile.TemporaryDirectory()
@@ -360,61 +934,88 @@ class Grades(unittest.TestCase):
         hand_in.mkdir()
         lessons.mkdir()
         nbformat.write(course(), lessons / "01_numbers.ipynb")
-        shutil.copy2(FOLDER / "05_mpi.ipynb", lessons)
-        notebooks = {
-            "mpi": solved(FOLDER / "05_mpi.ipynb"),
-            "solved": handed_in(),
-            "as_handed_out": course(),
-            "does_not_compile": handed_in(double="fn double(n: i32) -> i32 { n +"),
-            "cheats": cheating(),
-            "tells": tells(),
-            "elsewhere": elsewhere(),
-        }
+        notebooks = {"many_faults": many_faults(), "cheats": cheating(), "files": with_files()}
+        if HAS_MPI:
+            shutil.copy2(FOLDER / "05_mpi.ipynb", lessons)
+            # Nothing of it needs to run; but that lesson is proved before.
+            notebooks["mpi"] = nbformat.read(FOLDER / "05_mpi.ipynb", as_version=4)
+            cells = notebooks["mpi"].cells
+            notebooks["mpi"].cells = [cell for cell in cells if cell.cell_type == "markdown"]
         for name, (code, _) in MISBEHAVIOUR.items():
             notebooks[name] = handed_in()
             notebooks[name].cells[1] = new_code_cell(code)
         for name, notebook in notebooks.items():
             nbformat.write(notebook, hand_in / f"{name}.ipynb")
         (hand_in / "broken.ipynb").write_text("{", encoding="utf-8")
+        (hand_in / "data").mkdir()
+        (hand_in / "data/factor.txt").write_text("3\n", encoding="utf-8")
+        cls.temporary = cls.folder / "temporary"
+        cls.temporary.mkdir()
         command = [sys.executable, str(CLONE / "xtask/python/grade.py"), str(hand_in)]
         command += ["--kernel", str(launcher()), "--course", str(lessons)]
-        command += ["--seconds", "180", "--memory", "2.5", "--jobs", "3"]
-        before = abandoned()
-        cls.graded = subprocess.run(command, capture_output=True, text=True)
+        command += ["--seconds", "180", "--cell-seconds", "30", "--memory", "2.5", "--jobs", "3"]
+        before, clone = abandoned(), files_of_clone()
+        environment = os.environ | {"TMPDIR": str(cls.temporary)}
+        cls.graded = subprocess.run(command, capture_output=True, text=True, env=environment)
         cls.left = wait_until(lambda: abandoned() <= before, 20) or abandoned() - before
+        cls.new_files = files_of_clone() - clone
+        cls.hand_in = hand_in
         with open(hand_in / "grades.csv", encoding="utf-8", newline="") as file:
             cls.rows = {Path(row["notebook"]).stem: row for row in csv.DictReader(file)}
-        cls.page = (hand_in / "grades.html").read_text(encoding="utf-8")
+        cls.count = len(notebooks) + 1
 
     def results(self, name):
         row = self.rows[name]
         return [row["exercise 1"], row["exercise 2"]]
 
+    def page(self, name):
+        [path] = (self.hand_in / "grades").glob(f"{name}-*.html")
+        return path.read_text(encoding="utf-8")
+
     def test_every_notebook_has_its_row(self):
         self.assertEqual(self.graded.returncode, 0, self.graded.stderr)
-        self.assertEqual(len(self.rows), 8 + len(MISBEHAVIOUR), self.rows)
-        self.assertEqual(self.page.count("<tr>"), 1 + len(self.rows))
+        self.assertEqual(len(self.rows), self.count, self.rows)
 
-    def test_good_and_poor_answers(self):
-        self.assertEqual(self.results("solved"), ["passed", "passed"], self.rows["solved"])
-        self.assertEqual(self.rows["solved"]["remarks"], "")
-        self.assertEqual(self.results("as_handed_out"), ["failed", "failed"])
+    def test_solutions_pass_here(self):
+        self.assertNotIn("does not pass here", self.graded.stdout)
+        if HAS_MPI:
+            self.assertEqual(self.rows["mpi"]["lesson"], "05_mpi")
 
-    def test_a_cell_that_does_not_compile_costs_its_own_exercise(self):
-        self.assertEqual(self.results("does_not_compile"), ["failed", "passed"])
+    def test_what_was_handed_in_beside_it_is_there(self):
+        self.assertEqual(self.results("files"), ["passed", "look at this one"], self.rows["files"])
+        self.assertIn(
+            "exercise 2: cell 7 is a text, not code; run as code it is right",
+            self.rows["files"]["remarks"],
+        )
+
+    def test_nothing_that_cells_write_is_left(self):
+        self.assertEqual(self.new_files, set())
+        self.assertEqual(list(self.temporary.iterdir()), [])
+        names = {path.name for path in self.hand_in.rglob("*")}
+        self.assertFalse(names & {"x", "y"}, names)
+
+    def test_cells_that_do_not_end_are_stopped_and_the_notebook_goes_on(self):
+        remarks = self.rows["many_faults"]["remarks"]
+        for place, words in zip([4, 3, 2], STOPPED.values(), strict=True):
+            self.assertIn(f"cell {place}: {words}", remarks)
+
+    def test_a_grade_says_why(self):
+        self.assertEqual(
+            self.results("many_faults"), ["failed", "partly"], self.rows["many_faults"]
+        )
+        self.assertEqual(self.rows["many_faults"]["points"], "0.5")
+        remarks = self.rows["many_faults"]["remarks"]
+        self.assertIn("exercise 1: cell 6: expected expression, found `}` (line 3)", remarks)
+        self.assertIn("exercise 2: called triple(2), expected 6, came 4, hint think of 0", remarks)
+        page = self.page("many_faults")
+        for words in ["1 of 2 checks passed", "<dt>expected<dd>6", "^ expected expression"]:
+            self.assertIn(words, page)
 
     def test_changed_checks_and_missing_cells_gain_nothing(self):
-        self.assertEqual(self.results("cheats"), ["failed", "missing"], self.rows["cheats"])
-
-    def test_a_notebook_cannot_say_that_it_passed(self):
-        self.assertEqual(self.results("tells"), ["failed", "failed"], self.rows["tells"])
-
-    def test_answers_in_cells_of_their_own(self):
-        self.assertEqual(self.results("elsewhere"), ["passed", "passed"], self.rows["elsewhere"])
+        self.assertEqual(self.results("cheats"), ["as handed out", "missing"], self.rows["cheats"])
 
     def test_what_is_no_notebook_is_said_to_be_none(self):
-        self.assertIn("broken", self.rows)
-        self.assertTrue(self.rows["broken"]["remarks"])
+        self.assertIn("not JSON", self.rows["broken"]["remarks"])
 
     def test_a_notebook_that_misbehaves_costs_its_own_row(self):
         for name, (_, words) in MISBEHAVIOUR.items():
@@ -428,9 +1029,3 @@ class Grades(unittest.TestCase):
 
     def test_nothing_is_left_on_disk(self):
         self.assertIs(self.left, True)
-
-    @unittest.skipUnless(HAS_MPI, "there is no MPI library")
-    def test_a_lesson_with_two_crates(self):
-        row = self.rows["mpi"]
-        self.assertEqual((row["lesson"], row["passed"], row["of"]), ("05_mpi", "5", "5"), row)
-        self.assertEqual(row["remarks"], "")

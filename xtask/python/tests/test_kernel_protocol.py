@@ -13,6 +13,10 @@ SHOWS = 'display(&plot::bars("Naps", "s", &[("one".to_string(), 1.0)])?);'
 CLEARS = r'''print!("\x1b_course {}\x1b\\", r#"{"do":"clear","wait":false}"#);'''
 
 
+# How long the suite waits for a reply. Only what hangs takes so long.
+jupyter_kernel_test.TIMEOUT = LIMIT
+
+
 class Conformance(jupyter_kernel_test.KernelTests):
     """The suite waits for seconds only, so what takes longest is done before it begins."""
 

@@ -12,11 +12,16 @@ from queue import Empty
 import psutil
 
 import cells
-from clone import course_kernel, is_kernel_program, wait_until
+from clone import is_kernel_program, wait_until
+from session import LIMIT
+from tests import lent
 
 # How long a process may be there after whoever needed it is gone. Meant are two seconds; the rest
 # is for machines that stand still at times. What is left for ever is found all the same.
 LEFTOVER_SECONDS = 30
+# What takes longer has waited for something that never comes. A second or two is meant; compiling the cell is
+# most of it, and on a machine that has much else to do that takes long.
+SOON = 60
 POOL = "let processes = ProcessPool::new(2)?;"
 
 
@@ -67,7 +72,7 @@ class Session:
     def __init__(self, kernel):
         self.kernel = kernel
 
-    def show(self, code, timeout=120):
+    def show(self, code, timeout=LIMIT):
         """Runs a cell; gives all messages of it as pairs of kind and content."""
         shown = []
 
@@ -101,11 +106,9 @@ def plain(shown):
 
 
 def setUpModule():
-    """Starts one kernel for all tests, since starting one takes long."""
+    """One kernel for all tests, since starting one takes long."""
     global KERNEL
-    KERNEL = course_kernel()
-    KERNEL.__enter__()
-    unittest.addModuleCleanup(KERNEL.__exit__)
+    KERNEL = lent.kernel(__name__)
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
@@ -123,7 +126,7 @@ class Faults(unittest.TestCase):
         """The pool goes on."""
         start = time.monotonic()
         self.assertEqual(self.kernel.run("processes.map(|x: u64| x * x, 1..6)?"), "[1, 4, 9, 16, 25]")
-        self.assertLess(time.monotonic() - start, 20)
+        self.assertLess(time.monotonic() - start, SOON)
 
     def fault(self, body, *words):
         """A task that goes wrong at item 3 is an error that names it, and says why."""
@@ -135,8 +138,7 @@ class Faults(unittest.TestCase):
         self.assertRegex(shown, r"worker \d")
         for word in words:
             self.assertIn(word, shown)
-        # Compiling the cell is most of it.
-        self.assertLess(time.monotonic() - start, 20)
+        self.assertLess(time.monotonic() - start, SOON)
 
     def test_panic(self):
         self.fault('panic!("three is ill");', "panicked", "three is ill")
@@ -175,10 +177,10 @@ class Faults(unittest.TestCase):
 
     def test_time_limit(self):
         shown = self.session.text(
-            "processes.time_limit(std::time::Duration::from_millis(300))?\n"
+            "processes.time_limit(std::time::Duration::from_secs(3))?\n"
             "    .map(|x: u64| while x == 3 { std::hint::black_box(x); }, 0..8)?"
         )
-        self.assertIn("item 3 took longer than its limit of 300ms", shown)
+        self.assertIn("item 3 took longer than its limit of 3s", shown)
 
     def test_nested_pool(self):
         shown = self.kernel.run(
@@ -289,15 +291,15 @@ class WhatIsLeft(unittest.TestCase):
         )
         busy = lambda: len(workers(self.kernel)) == 2 and all(map(is_busy, workers(self.kernel)))
         # The cell has to be compiled first.
-        self.assertTrue(wait_until(busy, 120))
+        self.assertTrue(wait_until(busy, LIMIT))
         return workers(self.kernel)
 
     def wait_until_idle(self):
-        while self.kernel.client.get_iopub_msg(timeout=30)["content"].get("execution_state") != "idle":
+        while self.kernel.client.get_iopub_msg(timeout=LIMIT)["content"].get("execution_state") != "idle":
             pass
 
     def assert_answers(self):
-        answer = self.kernel.client.execute_interactive("1 + 1", timeout=120)
+        answer = self.kernel.client.execute_interactive("1 + 1", timeout=LIMIT)
         self.assertEqual(answer["content"]["status"], "ok")
 
     def test_1_interrupt(self):
@@ -306,7 +308,7 @@ class WhatIsLeft(unittest.TestCase):
         self.kernel.manager.interrupt_kernel()
         self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
         self.wait_until_idle()
-        self.assertLess(time.monotonic() - start, 2 + LEFTOVER_SECONDS)
+        self.assertLess(time.monotonic() - start, SOON)
         self.assert_answers()
 
     def test_2_end_of_the_cells_process(self):
@@ -321,7 +323,7 @@ class WhatIsLeft(unittest.TestCase):
         at_work = self.start_long_map()
         self.kernel.manager.restart_kernel(now=True)
         self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
-        self.kernel.client.wait_for_ready(timeout=120)
+        self.kernel.client.wait_for_ready(timeout=LIMIT)
 
     def test_4_kill(self):
         at_work = self.start_long_map()

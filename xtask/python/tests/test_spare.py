@@ -25,11 +25,11 @@ from course_kernel.memory import left_in_groups
 from course_kernel.provisioner import CourseProvisioner
 from course_kernel.spare import Spare, SpareFailed
 from jupyter_client import BlockingKernelClient
-from jupyter_client.connect import LocalPortCache
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
 import cells
+import ports
 from clone import (
     CLONE,
     copy_of_clone,
@@ -38,7 +38,7 @@ from clone import (
     small_copy,
     wait_until,
 )
-from server import READY, Server, ServersKernel
+from server import LIMIT, READY, Server, ServersKernel
 
 # Spares are prepared as soon as they may, so that the tests need not wait.
 AT_ONCE = [
@@ -105,7 +105,7 @@ def gone(process):
 def number(kernel, code):
     """The number that a cell gets."""
     reply = kernel.client.execute_interactive(
-        code, allow_stdin=False, timeout=60, output_hook=lambda _: None
+        code, allow_stdin=False, timeout=LIMIT, output_hook=lambda _: None
     )
     return reply["content"]["execution_count"]
 
@@ -126,18 +126,18 @@ class Life(unittest.TestCase):
     def test_2_neither_another_folder_nor_a_spare_that_hangs(self):
         """These kernels start the ordinary way."""
         elsewhere = self.other.open_notebook("elsewhere.ipynb", folder="assets")
-        self.other.wait_for("starts the ordinary way: it runs in another folder", 5)
+        self.other.wait_for("starts the ordinary way: it runs in another folder")
         elsewhere.end()
         os.kill(spare_of(self.other).pid, signal.SIGSTOP)
         type(self).fresh = self.other.open_notebook("fresh.ipynb")
-        self.other.wait_for("starts the ordinary way: the spare does not answer", 10)
+        self.other.wait_for("starts the ordinary way: the spare does not answer")
         self.fresh.wait_until_ready()
         self.assertEqual(len(kernels_of(self.other)), 1)
 
     def test_3_the_spare_is_like_a_fresh_kernel(self):
         type(self).running = spare_of(self.server)
         type(self).kernel = kernel = self.server.open_notebook("one.ipynb")
-        self.server.wait_for("is the spare, which was ready", 5)
+        self.server.wait_for("is the spare, which was ready")
         kernel.wait_until_ready()
         self.assertEqual(number(kernel, "1"), number(self.fresh, "1"))
         here, there = kernel.run(ENVIRONMENT), self.fresh.run(ENVIRONMENT)
@@ -154,10 +154,13 @@ class Life(unittest.TestCase):
         kernel.run(cells.LOAD)
         self.assertEqual(kernel.run(cells.FIRST_POOL), cells.FIRST_RESULT)
         self.assertIn("<img", kernel.outputs(PLOT)["text/html"])
-        asked = kernel.client.execute("std::thread::sleep(std::time::Duration::from_secs(600));")
-        time.sleep(2)
+        asked = kernel.client.execute(
+            'println!("begun");\nstd::thread::sleep(std::time::Duration::from_secs(600));'
+        )
+        while "begun" not in kernel.client.get_iopub_msg(timeout=LIMIT)["content"].get("text", ""):
+            pass
         kernel.interrupt()
-        while kernel.client.get_shell_msg(timeout=30)["parent_header"]["msg_id"] != asked:
+        while kernel.client.get_shell_msg(timeout=LIMIT)["parent_header"]["msg_id"] != asked:
             pass
         self.assertEqual(kernel.run("6 * 7"), "42")
 
@@ -167,7 +170,7 @@ class Life(unittest.TestCase):
         page = websocket.create_connection(
             f"{server.url.replace('http', 'ws')}/api/kernels/{kernel.id}/channels",
             header=[f"Authorization: token {server.token}"],
-            timeout=60,
+            timeout=LIMIT,
         )
         self.addCleanup(page.close)
         for times in (2, 3):
@@ -179,8 +182,8 @@ class Life(unittest.TestCase):
             else:
                 # Killed, say by the system for want of memory: Jupyter starts another by itself.
                 os.killpg(running.pid, signal.SIGKILL)
-            server.wait_for("is the spare, which was ready", 10, times=times)
-            kernel.wait_for_answer(20)
+            server.wait_for("is the spare, which was ready", times=times)
+            kernel.wait_for_answer(LIMIT)
             self.assertIn("kept", kernel.problems("kept"))
             self.assertEqual(kernel.run("1 + 1"), "2")
             self.assertEqual(ask_page(page, f"40 + {times}"), str(40 + times))
@@ -188,7 +191,7 @@ class Life(unittest.TestCase):
             running = spare
         # No spare is ready yet, or just is; then a kernel comes to where the spare was.
         kernel.restart()
-        kernel.wait_for_answer(60)
+        kernel.wait_for_answer(LIMIT)
         self.assertEqual(kernel.run("1 + 2"), "3")
         self.assertEqual(ask_page(page, "2 + 2"), "4")
 
@@ -274,18 +277,18 @@ class Faults(unittest.TestCase):
         before = set(kernels.iterdir())
         limit = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (100_000, limit[1]))
-        server.wait_for("No spare kernel could be made", 60)
+        server.wait_for("No spare kernel could be made")
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limit)
         self.assertTrue(wait_until(lambda: set(kernels.iterdir()) <= before))
         with server.open_notebook("full.ipynb") as kernel:
-            server.wait_for("starts the ordinary way: no spare could be made", 5)
+            server.wait_for("starts the ordinary way: no spare could be made")
             self.assertEqual(kernel.run("1 + 1"), "2")
 
     def test_2_opened_before_the_spare_is_warm(self):
         server = self.server
         self.assertTrue(wait_until(lambda: kernels_of(server)), "it is never tried again")
         early = server.open_notebook("early.ipynb")
-        server.wait_for("is the spare, which is almost ready", 20)
+        server.wait_for("is the spare, which is almost ready")
         # The next one, which is not warm either.
         self.assertTrue(wait_until(lambda: len(kernels_of(server)) == 2))
         self.hold.unlink()
@@ -298,15 +301,15 @@ class Faults(unittest.TestCase):
         server = self.server
         self.hold.touch()
         os.killpg(spare_of(server).pid, signal.SIGKILL)
-        server.wait_for("thrown away: the spare has died", 10)
+        server.wait_for("thrown away: the spare has died")
         self.assertTrue(wait_until(lambda: kernels_of(server)))
         spare = spare_of(server)
         kernel = server.open_notebook("killed.ipynb")
-        server.wait_for("is the spare, which is almost ready", 20, times=2)
+        server.wait_for("is the spare, which is almost ready", times=2)
         self.hold.unlink()
         os.killpg(spare.pid, signal.SIGKILL)
         # Jupyter starts another, at other ports, since this one has never answered.
-        server.wait_for(f"Kernel {kernel.id} (is the spare|starts the ordinary way)", 20, times=2)
+        server.wait_for(f"Kernel {kernel.id} (is the spare|starts the ordinary way)", times=2)
         kernel.close()
         with ServersKernel(server, kernel.id) as kernel:
             self.assert_first_cells_run(kernel)
@@ -326,9 +329,11 @@ class Faults(unittest.TestCase):
             results = list(threads.map(use, kernels))
         self.assertEqual(results, ["2"] * 10)
         said = server.said()[len(before) :]
-        self.assertEqual(said.count("is the spare, which was ready"), 1, said)
+        # One is there. How many more are made meanwhile depends on the machine.
+        spares = said.count("is the spare, which was ready")
+        self.assertGreaterEqual(spares, 1, said)
         others = said.count("is almost ready") + said.count("starts the ordinary way")
-        self.assertEqual(others, 9, said)
+        self.assertEqual(spares + others, 10, said)
 
     def test_5_nothing_is_left_but_the_next_spare(self):
         server = self.server
@@ -342,9 +347,9 @@ class Faults(unittest.TestCase):
         spare, ready = spare_of(server), server.said().count(READY)
         whole = lib.read_text(encoding="utf-8")
         lib.write_text(whole + "fn broken_by_an_edit() -> u8 { true }\n", encoding="utf-8")
-        server.wait_for("thrown away: the course has changed", 10)
+        server.wait_for("thrown away: the course has changed")
         self.assertTrue(wait_until(lambda: gone(spare)))
-        server.wait_for("No spare kernel could be made: the crates could not", 120)
+        server.wait_for("No spare kernel could be made: the crates could not")
         with server.open_notebook("broken.ipynb") as kernel:
             self.assertIn("mismatched types", kernel.problems(cells.LOAD))
             # The kernel lives, and the crate can be mended.
@@ -352,7 +357,7 @@ class Faults(unittest.TestCase):
         lib.write_text(whole, encoding="utf-8")
         server.wait_for_spare(times=ready + 1)
         with server.open_notebook("mended.ipynb") as kernel:
-            server.wait_for(f"{kernel.id} is the spare, which was ready", 5)
+            server.wait_for(f"{kernel.id} is the spare, which was ready")
             self.assert_first_cells_run(kernel)
 
     def test_7_ports_that_are_taken(self):
@@ -373,7 +378,7 @@ class Faults(unittest.TestCase):
                 client.load_connection_info({**info, "key": "key"})
                 client.start_channels()
                 try:
-                    await asyncio.to_thread(client.wait_for_ready, timeout=60)
+                    await asyncio.to_thread(client.wait_for_ready, timeout=LIMIT)
                 finally:
                     client.stop_channels()
             finally:
@@ -386,7 +391,7 @@ class Faults(unittest.TestCase):
         self.assertTrue(wait_until(lambda: is_ready(server)))
         spare = spare_of(server)
         self.clone.rename(self.clone.with_name("moved"))
-        server.wait_for("thrown away: the course has changed", 10, times=2)
+        server.wait_for("thrown away: the course has changed", times=2)
         self.assertTrue(wait_until(lambda: gone(spare)))
         self.assertIsNone(server.process.poll())
 
@@ -401,9 +406,8 @@ def is_ready(server):
 def connection():
     """How to reach a kernel, at ports that are free."""
     names = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
-    ports = {name: LocalPortCache.instance().find_available_port("127.0.0.1") for name in names}
     about = {"ip": "127.0.0.1", "transport": "tcp", "signature_scheme": "hmac-sha256"}
-    return ports | about
+    return about | {name: ports.pick() for name in names}
 
 
 def has_cargo(process):
@@ -713,13 +717,13 @@ class Without(unittest.TestCase):
 
     def test_switched_off(self):
         with Server(*ONE, COURSE_SPARE_KERNEL="0") as server:
-            server.wait_for("No spare kernel is kept: COURSE_SPARE_KERNEL is 0", 10)
+            server.wait_for("No spare kernel is kept: COURSE_SPARE_KERNEL is 0")
             server.open_notebook()
             self.assertEqual(len(kernels_of(server)), 1)
 
     def test_too_little_memory(self):
         with Server(*ONE, "--SpareKeeper.must_remain=1000000") as server:
-            server.wait_for("less than 1000000.0 GiB of memory would remain", 10)
+            server.wait_for("less than 1000000.0 GiB of memory would remain")
             self.assertEqual(kernels_of(server), [])
 
     def test_client_without_provisioners(self):
@@ -736,7 +740,7 @@ class Without(unittest.TestCase):
         client = manager.client()
         client.start_channels()
         self.addCleanup(client.stop_channels)
-        client.wait_for_ready(timeout=120)
+        client.wait_for_ready(timeout=LIMIT)
 
     def test_program_that_is_killed_takes_its_kernel_along(self):
         """`cargo xtask notebooks` and the like: no server, but the provisioner."""
@@ -749,7 +753,7 @@ class Without(unittest.TestCase):
         )
         with process:
             kernel = psutil.Process(int(process.stdout.readline()))
-            self.assertTrue(wait_until(lambda: is_kernel_program(kernel), 20))
+            self.assertTrue(wait_until(lambda: is_kernel_program(kernel)))
             process.kill()
             self.assertTrue(wait_until(lambda: gone(kernel)))
 
@@ -768,9 +772,9 @@ class Without(unittest.TestCase):
             )
             os.close(far_end)
             process = psutil.Process(refresh.pid)
-            compiles = wait_until(lambda: has_cargo(process), 120)
+            compiles = wait_until(lambda: has_cargo(process), LIMIT)
             processes = process.children(recursive=True)
             os.close(end)
             self.assertTrue(compiles)
-            refresh.wait(20)
+            refresh.wait(LIMIT)
             self.assertTrue(wait_until(lambda: all(map(gone, processes))), processes)

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::runner;
+use super::runner;
 
 /// How long to wait at most without a look. If a cell has not ended 0.8 seconds after an interrupt,
 /// the kernel ends its process.
@@ -26,7 +26,7 @@ thread_local! {
 /// use helpers::prelude::*;
 /// use std::time::Duration;
 ///
-/// let timing = time!(sleep(Duration::from_millis(20)));
+/// let ((), timing) = measure(|| sleep(Duration::from_millis(20)));
 /// assert!(timing.wall >= Duration::from_millis(20));
 /// ```
 ///
@@ -134,11 +134,11 @@ pub(crate) fn check() {
 ///
 /// Elsewhere nobody is told: the cell will tell.
 pub(crate) fn interrupt() -> ! {
-    const MESSAGE: &str = "interrupted";
     if is_cell_thread() {
-        panic!("{MESSAGE}")
+        // Without anything to fill in: who catches the panic finds a `&str` here as well.
+        panic!("interrupted")
     }
-    resume_unwind(Box::new(MESSAGE))
+    resume_unwind(Box::new("interrupted"))
 }
 
 /// Whether this thread unwinds since its cell was interrupted.

@@ -1,0 +1,45 @@
+"""A kernel for several test modules, which is replaced where one of them has harmed it."""
+
+import atexit
+import sys
+
+from clone import course_kernel
+from session import LIMIT
+
+_kernel = None
+
+
+def kernel(who):
+    """The kernel; another one, and a word of it, if it does not answer any more."""
+    global _kernel
+    if _kernel is not None and not is_well(_kernel):
+        print(f"{who} finds a kernel that does not answer; here is another", file=sys.stderr)
+        end()
+    if _kernel is None:
+        _kernel = course_kernel()
+        # It ends the kernel if that does not start.
+        _kernel.wait_until_ready()
+    return _kernel
+
+
+def is_well(one):
+    if not one.manager.is_alive():
+        return False
+    try:
+        reply = one.client.execute_interactive(
+            "1 + 1", allow_stdin=False, timeout=LIMIT, output_hook=lambda _: None
+        )
+    # It hangs, or has ended by now.
+    except (RuntimeError, TimeoutError):
+        return False
+    return reply["content"]["status"] == "ok"
+
+
+def end():
+    global _kernel
+    if _kernel is not None:
+        _kernel.__exit__()
+    _kernel = None
+
+
+atexit.register(end)

@@ -1,0 +1,195 @@
+"""What pages must keep up with: the calls of the crates, the benches, and versions."""
+
+import ast
+import re
+import unittest
+
+import bench_report
+from notebooks import CLONE
+
+# Calls that are no word of the common vocabulary, with the reason.
+NOT_SHOWN = {
+    "workers": "asks a pool for what one has just told it",
+    "env": "a detail of worker processes that no lesson needs",
+    "build": "ends a builder",
+    "new": "is the type's own name in the page",
+}
+# What only one kind of pool has.
+OF_ONE_KIND = {
+    "env": "threads and ranks have the environment of their program",
+    "tasks_per_worker": "a rank cannot be replaced",
+    "host": "only ranks lie on other computers",
+    "hosts": "only ranks lie on other computers",
+    "time_limit": "a thread cannot be stopped",
+    "builder": "a pool of threads has nothing to set",
+    "initializer": "threads share what the program has made",
+    "build": "see builder",
+}
+POOLS = {
+    "Pool": "helpers/src/pool/threads.rs",
+    "ProcessPool": "helpers/src/pool/processes/mod.rs",
+    "MpiPool": "helpers-mpi/src/pool/mod.rs",
+}
+
+
+def read(name):
+    return (CLONE / name).read_text(encoding="utf-8")
+
+
+def calls_of(kind):
+    """The methods that the type, its views and its builder offer, by the blocks of their file."""
+    found = set()
+    for block in re.finditer(
+        r"^impl(?:<[^>]*>)? (?P<type>\w+)(?:<[^>]*>)? \{$(?P<body>.*?)^\}$",
+        read(POOLS[kind]),
+        re.MULTILINE | re.DOTALL,
+    ):
+        if block["type"] in {kind, "Chunked", "Builder", "MpiPoolBuilder"}:
+            found |= set(re.findall(r"^    pub fn (\w+)", block["body"], re.MULTILINE))
+    return found
+
+
+class Vocabulary(unittest.TestCase):
+    def test_every_call_of_a_pool_is_in_the_page_of_calls_side_by_side(self):
+        page = read("book/python_and_rust.md")
+        for kind in POOLS:
+            calls = calls_of(kind)
+            self.assertIn("map", calls, f"nothing was found in {POOLS[kind]}")
+            missing = [
+                c for c in sorted(calls - set(NOT_SHOWN)) if not re.search(rf"\b{c}\(", page)
+            ]
+            self.assertEqual(missing, [], f"{kind}: add them to book/python_and_rust.md")
+
+    def test_the_kinds_of_pools_share_one_vocabulary(self):
+        all_calls = {kind: calls_of(kind) for kind in POOLS}
+        for kind, calls in all_calls.items():
+            others = set().union(*(c for other, c in all_calls.items() if other != kind))
+            lacks = sorted(others - calls - set(OF_ONE_KIND))
+            self.assertEqual(lacks, [], f"{kind} lacks what other pools have")
+
+    def test_readme_names_the_calls(self):
+        readme = read("README.md")
+        for call in ["map", "starmap", "imap", "imap_unordered", "submit", "as_completed", "wait"]:
+            self.assertIn(call, readme)
+
+    def test_every_kind_of_plot_is_told_and_tried(self):
+        source = read("helpers/src/plot/mod.rs")
+        kinds = {
+            kind
+            for kind in re.findall(r"^pub use (\w+)::\1;$", source, re.MULTILINE)
+            if re.search(rf"^pub fn {kind}\b", read(f"helpers/src/plot/{kind}.rs"), re.MULTILINE)
+        }
+        self.assertIn("bars", kinds)
+        for kind in kinds:
+            self.assertIn(
+                f"//! | [`{kind}`] |", source, f"{kind} is not in the table of the module"
+            )
+            self.assertRegex(read("helpers/tests/plots.rs"), rf"plot::{kind}\(", kind)
+
+
+def patterns_of(node):
+    """The text of a literal as a pattern, in which what is computed may be anything."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.escape(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(patterns_of(part) or ".+" for part in node.values)
+    return None
+
+
+def literals(tree):
+    return {text for node in ast.walk(tree) if (text := patterns_of(node))}
+
+
+def is_telling(pattern):
+    return len(re.sub(r"\\.|\.\+|\W", "", pattern)) >= 3
+
+
+class Benchmarks(unittest.TestCase):
+    """BENCHMARKS.md and the code that writes it."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.page = read("BENCHMARKS.md")
+        sources = sorted((CLONE / "xtask/python").rglob("bench*.py"))
+        cls.trees = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sources}
+        cls.patterns = set().union(*map(literals, cls.trees.values()))
+
+    def test_its_sections_are_those_of_the_code(self):
+        fixed = {"How to read the tables", "The machine", "Who is compared"}
+        titles = set(re.findall(r"^## (.+)$", self.page, re.MULTILINE)) - fixed
+        in_code = {
+            node.value.value
+            for name, tree in self.trees.items()
+            for node in tree.body
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "TITLE"
+            # A part of the section on cells.
+            if name != "bench_kernel"
+        }
+        self.assertEqual(titles, in_code, "measure again: cargo xtask bench SUITE --write")
+
+    def titles_in_code(self):
+        for tree in self.trees.values():
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"Work", "Table"}:
+                    title = patterns_of(node.args[0]) if node.args else None
+                    skipped = any(keyword.arg == "skipped" for keyword in node.keywords)
+                    if title and is_telling(title) and not skipped:
+                        yield title
+
+    def test_its_tables_are_those_of_the_code(self):
+        tables = re.findall(r"^### (.+)$", self.page, re.MULTILINE)
+        titles = list(self.titles_in_code())
+        self.assertTrue(titles)
+        for title in titles:
+            found = any(re.fullmatch(title, table) for table in tables)
+            self.assertTrue(found, f"BENCHMARKS.md has no table {title}; it is older than the code")
+        for table in tables:
+            found = any(re.fullmatch(p, table) for p in self.patterns if is_telling(p))
+            self.assertTrue(found, f"no bench has the title {table!r} any more")
+
+    def test_one_section_can_be_renewed(self):
+        suite = {"name": "work", "title": "Work for the processor", "text": "New.", "tables": []}
+        machine = {"date": "2026-01-01", "load before": "0.10"}
+        page = bench_report.with_section(self.page, {"suites": [suite], "machine": machine})
+        head = (
+            "## Work for the processor\n\n*Measured in a run of its own, by `cargo xtask bench work"
+        )
+        self.assertIn(head, page)
+        sections = [text.split("\n", 1)[0] for text in page.split("\n## ")]
+        self.assertEqual(sections, [text.split("\n", 1)[0] for text in self.page.split("\n## ")])
+        unchanged = page.replace(page[page.index(head) : page.index("## More workers")], "")
+        for part in unchanged.split("\n## "):
+            self.assertIn(part, self.page)
+        again = bench_report.with_section(page, {"suites": [suite], "machine": machine})
+        self.assertEqual(again, page)
+        suite["title"] = "Nothing"
+        with self.assertRaisesRegex(ValueError, "no section 'Nothing'"):
+            bench_report.with_section(self.page, {"suites": [suite], "machine": machine})
+
+    def test_the_page_says_of_which_machine_it_is(self):
+        machine = bench_report.machine_of(self.page)
+        self.assertRegex(machine["processor"], r"\d+ of \d+ cores$")
+        self.assertIn("Rust", machine)
+
+
+class Versions(unittest.TestCase):
+    def test_the_oldest_rust_is_the_same_everywhere(self):
+        oldest = re.search(r'^rust-version = "(.+)"$', read("Cargo.toml"), re.MULTILINE)[1]
+        self.assertIn(f'rust-version = "{oldest}"', read("kernel/Cargo.toml"))
+        for page in ["README.md", "environment.md"]:
+            said = set(re.findall(r"Rust (\d+\.\d+) or later", read(page)))
+            said |= set(re.findall(r"with Rust (\d+\.\d+)", read(page)))
+            self.assertEqual(said, {oldest}, page)
+
+    def test_the_oldest_python_is_the_same_everywhere(self):
+        oldest = re.search(r'OLDEST_PYTHON: &str = "(.+)"', read("xtask/src/renew.rs"))[1]
+        for page in ["README.md", "environment.md", *map(str, CLONE.glob("requirements*.txt"))]:
+            said = set(re.findall(r"Python (\d+\.\d+)(?: \w+)* (?:or|and) later", read(page)))
+            self.assertLessEqual(said, {oldest}, page)
+
+    def test_ci_takes_the_rust_that_the_clone_names(self):
+        [workflow] = (CLONE / ".github/workflows").iterdir()
+        text = workflow.read_text(encoding="utf-8")
+        self.assertNotRegex(text, r"toolchain install \w")
+        self.assertIn("rustup toolchain install", text)
+        self.assertIn("components = ", read("rust-toolchain.toml"))

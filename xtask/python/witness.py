@@ -1,0 +1,52 @@
+"""What there is at this moment: told when a test fails, to somebody who cannot run it again."""
+
+import contextlib
+import weakref
+
+import psutil
+
+# What lives of all that can tell about itself: kernels, and servers.
+_living = weakref.WeakSet()
+# As much of a log as somebody reads.
+LOG = 4000
+
+
+def register(one):
+    """From now on, as long as it lives, its `state()` is told: texts by their titles."""
+    _living.add(one)
+
+
+def shorten(text, most=500):
+    return text if len(text) <= most else f"{text[: most * 3 // 5]} … {text[-most * 2 // 5 :]}"
+
+
+def processes_of(ancestor):
+    """A line for a process and for each below it."""
+    lines = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = [psutil.Process(ancestor)]
+        family += family[0].children(recursive=True)
+        for process in family:
+            # Any of them may end meanwhile.
+            with contextlib.suppress(psutil.Error):
+                used = sum(process.cpu_times()[:2])
+                command = shorten(" ".join(process.cmdline()) or process.name(), 200)
+                lines.append(f"{process.pid} {process.status()} {used:.1f} s {command}")
+    return "\n".join(lines) or "none"
+
+
+def report():
+    """All that is told now."""
+    parts = []
+    for one in sorted(_living, key=id):
+        title = f"{type(one).__name__} {id(one):x}"
+        # What is harmed may be unable to tell.
+        try:
+            state = one.state()
+        except Exception as error:
+            state = {"cannot be told": repr(error)}
+        parts += [f"-- {title}: {name}:\n{text.strip()}" for name, text in state.items()]
+    load = " ".join(f"{number:.1f}" for number in psutil.getloadavg())
+    memory = psutil.virtual_memory()
+    parts.append(f"-- machine: load {load}; {memory.available >> 20} MiB of memory are free")
+    return "\n".join(parts)
