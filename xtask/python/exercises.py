@@ -71,6 +71,7 @@ def parse(arguments):
     parser.add_argument("--timeout", type=int, default=120, help="seconds that a cell may take")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=argparse.SUPPRESS)
     parser.add_argument("--known", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--text-only", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
 
@@ -187,7 +188,7 @@ def prove(path, options, report=report):
         notebook, exercises = load(path)
     except Malformed as error:
         return report(path, str(error))
-    ran = executed.known(options.known, path, notebook)
+    ran = executed.known(options.known, path, notebook, options.text_only)
     if ran:
         print(f"{path.stem}: ok, its exercises have run {ran}", flush=True)
         return True
