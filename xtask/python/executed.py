@@ -23,35 +23,45 @@ PARTS = [
 
 def remember(folder, path, notebook, where, others=""):
     """Writes down that the notebook has run to its end, as it should. Without a folder nothing is written."""
-    key = key_of(notebook, others) if folder else None
-    if key is None:
+    basis = digest_of_basis()
+    if folder is None or basis is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     run = {"where": where, "when": time.time()}
-    new = folder / f"{path.stem}-{key}.new"
+    written = folder / f"{path.stem}-{digest_of_text(notebook, others)}-{basis}.json"
+    new = written.with_suffix(".new")
     new.write_text(json.dumps(run), encoding="utf-8")
-    new.rename(file_of(folder, path, key))
+    new.rename(written)
 
 
-def known(folder, path, notebook, others=""):
-    """Says where and when the notebook has run, as it is and on what there is; nothing if it has not."""
-    key = key_of(notebook, others) if folder else None
-    if key is None:
+def known(folder, path, notebook, others="", text_only=False):
+    """Says where and when the notebook has run, as it is and on what there is; nothing if it has not.
+
+    With `text_only`, it may have run on other crates and with other programs.
+    """
+    basis = "*" if text_only else digest_of_basis()
+    if folder is None or basis is None:
         return None
-    try:
-        run = json.loads(file_of(folder, path, key).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    runs = [
+        json.loads(file.read_text(encoding="utf-8"))
+        for file in folder.glob(f"{path.stem}-{digest_of_text(notebook, others)}-{basis}.json")
+    ]
+    if not runs:
         return None
-    minutes = (time.time() - run["when"]) / 60
-    return f"{run['where']}, {minutes:.0f} minutes ago, and nothing has changed"
+    last = max(runs, key=lambda run: run["when"])
+    minutes = (time.time() - last["when"]) / 60
+    unchanged = "it has not changed" if text_only else "nothing has changed"
+    return f"{last['where']}, {minutes:.0f} minutes ago, and {unchanged}"
 
 
-def file_of(folder, path, key):
-    return folder / f"{path.stem}-{key}.json"
+def digest_of_text(notebook, others):
+    """A digest of what stands in a notebook besides its outputs, and of other texts that decide."""
+    cells = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+    return hashlib.sha256(json.dumps([cells, others]).encode()).hexdigest()[:16]
 
 
-def key_of(notebook, others=""):
-    """A digest of all that decides about a run, of other texts too; nothing if that cannot be told."""
+def digest_of_basis():
+    """A digest of all that notebooks run on; nothing if that cannot be told."""
     digest = hashlib.sha256()
     scripts = sorted(Path(__file__).parent.glob("*.py"))
     try:
@@ -59,6 +69,4 @@ def key_of(notebook, others=""):
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     except FileNotFoundError:
         return None
-    cells = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
-    digest.update(json.dumps([cells, others]).encode())
     return digest.hexdigest()[:16]

@@ -71,6 +71,7 @@ def parse(arguments):
     parser.add_argument("--timeout", type=int, default=120, help="seconds that a cell may take")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=argparse.SUPPRESS)
     parser.add_argument("--known", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--text-only", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
 
@@ -203,7 +204,7 @@ def prove(path, options, report=report):
         return report(path, str(error))
     # The solutions and the wrong answers decide as well.
     others = repr(([exercise.solution for exercise in exercises], wrong))
-    ran = executed.known(options.known, path, notebook, others)
+    ran = executed.known(options.known, path, notebook, others, options.text_only)
     if ran:
         print(f"{path.stem}: ok, its exercises have run {ran}", flush=True)
         return True

@@ -50,7 +50,8 @@ Usage: cargo xtask <command>
                       notebooks/exercises/solved/
             --tidy   clear the outputs of exercises and write them in the course's form instead
   test [checks]       set up, then run every check there is, or those named
-            --quick      what a change of a lesson or of the crate needs before a commit
+            --quick      what a change of a lesson or of the crate needs before a commit; lessons run
+                         if they have changed or what they run on, exercises if they have changed
             --repeat N   run them N times, and say which of them failed how often
   test exercises NAMES   the exercises of the lessons that are named only
   screenshots         make the pictures of README.md anew, in a browser

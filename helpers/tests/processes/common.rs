@@ -15,12 +15,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// What takes longer hangs.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_secs(300);
 /// What takes less happens at once, even on a machine that has much else to do.
 pub const AT_ONCE: Duration = Duration::from_secs(5);
 /// How long a process may be there after whoever needed it is gone. Meant are two seconds; the rest
 /// is for machines that stand still at times. What is left for ever is found all the same.
-const LEFTOVER: Duration = Duration::from_secs(10);
+const LEFTOVER: Duration = Duration::from_secs(60);
 
 /// Runs a test, and fails if it hangs.
 pub fn guarded(test: impl FnOnce() + Send + 'static) {
@@ -43,7 +43,7 @@ pub fn guarded(test: impl FnOnce() + Send + 'static) {
 /// Runs an ignored test of this program in a process of its own, where it is alone with its open
 /// files, children and threads; gives what it has printed. Fails if it does.
 pub fn alone(test: &str) -> String {
-    let output = run_alone(test, Duration::from_secs(30), Stdio::piped());
+    let output = run_alone(test, HANG / 2, Stdio::piped());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let problem = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{test}:\n{text}\n{problem}");

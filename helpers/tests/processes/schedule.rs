@@ -35,12 +35,14 @@ fn the_lessons_items_take_25_units_on_4_workers_and_20_on_8() {
 
 #[test]
 fn long_tasks_behind_many_tiny_ones_are_shared() {
+    // In milliseconds. A worker may be kept waiting for less than that by what else the machine does.
+    const LONG: u64 = 800;
     guarded(|| {
         let pool = ProcessPool::new(2).unwrap();
         ids(&pool);
         for _ in 0..3 {
             let mut items = vec![0; 200];
-            items.extend([300; 4]);
+            items.extend([LONG; 4]);
             let task = |ms: u64| {
                 if ms > 0 {
                     sleep(Duration::from_millis(ms));
@@ -55,8 +57,12 @@ fn long_tasks_behind_many_tiny_ones_are_shared() {
                 *busy.entry(id).or_default() += ms;
             }
             let longest = busy.values().max().unwrap();
-            assert_eq!(*longest, 600, "{busy:?}");
-            assert!(elapsed < Duration::from_millis(1100), "{elapsed:?}");
+            assert_eq!(*longest, 2 * LONG, "{busy:?}");
+            // One after the other they would take four times as long as one.
+            assert!(
+                elapsed < Duration::from_millis(4 * LONG - 200),
+                "{elapsed:?}"
+            );
         }
     });
 }

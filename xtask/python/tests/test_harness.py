@@ -273,6 +273,18 @@ class Files(unittest.TestCase):
                 runs, said = self.check_twice(change)
                 self.assertEqual(runs, 2, said)
 
+    def test_what_it_ran_on_may_be_of_no_matter(self):
+        stamp, known, path = (self.folder / name for name in ["stamp", "known", "lesson.ipynb"])
+        one, other = (v4.new_notebook(cells=[v4.new_code_cell(code)]) for code in ["1", "2"])
+        with mock.patch.object(executed, "STAMP", stamp):
+            stamp.write_text("crates")
+            executed.remember(known, path, one, "here")
+            stamp.write_text("other crates")
+            self.assertIsNone(executed.known(known, path, one))
+            said = executed.known(known, path, one, text_only=True)
+            self.assertEqual(said, "here, 0 minutes ago, and it has not changed")
+            self.assertIsNone(executed.known(known, path, other, text_only=True))
+
     def test_other_outputs_are_no_change(self):
         def output(path, _):
             notebook = nbformat.read(path, 4)
