@@ -3,8 +3,10 @@
 import ast
 import re
 import unittest
+from unittest import mock
 
 import bench_report
+from browser import shown
 from notebooks import CLONE
 
 # Calls that are no word of the common vocabulary, with the reason.
@@ -170,6 +172,15 @@ class Benchmarks(unittest.TestCase):
         machine = bench_report.machine_of(self.page)
         self.assertRegex(machine["processor"], r"\d+ of \d+ cores$")
         self.assertIn("Rust", machine)
+
+
+class Pictures(unittest.TestCase):
+    def test_those_of_readme_are_not_old(self):
+        self.assertEqual(shown.old(), [], "make them anew: cargo xtask screenshots")
+
+    def test_an_old_one_is_named(self):
+        with mock.patch.object(shown, "documentation", return_value="changed"):
+            self.assertIn("documentation", shown.old())
 
 
 class Versions(unittest.TestCase):
