@@ -19,7 +19,7 @@ use crate::closing::Closing;
 use crate::end::{self, End};
 use crate::error::MpiError;
 use crate::job::{Shared, set_nonblocking};
-use crate::launcher::Launcher;
+use crate::launcher::{Family, Launcher};
 use crate::link::{
     Arrival, Channel, Errand, Hello, Inbox, Listener, Order, Report, read_available, send,
 };
@@ -30,9 +30,12 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How long a launcher may take to give its own account of a rank's end, and to end the others.
 const TIME_FOR_ACCOUNT: Duration = Duration::from_millis(1500);
+const TIME_FOR_ACCOUNT_ELSEWHERE: Duration = Duration::from_secs(5);
 
-/// How long a launcher that is told to end may take to do it.
+/// How long a launcher that is told to end may take to do it: on this host, and on others, where it
+/// tidies up as well.
 const TIME_TO_END: Duration = Duration::from_millis(500);
+const TIME_TO_END_ELSEWHERE: Duration = Duration::from_secs(3);
 
 /// How long what is left of the output may take to arrive when the launcher has ended.
 const TIME_TO_ARRIVE: Duration = Duration::from_millis(100);
@@ -181,7 +184,11 @@ impl Attendant {
                 let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
                 told_to_end = Some(now);
             }
-            if told_to_end.is_some_and(|then| now > then + TIME_TO_END) {
+            let patience = match self.is_far() {
+                false => TIME_TO_END,
+                true => TIME_TO_END_ELSEWHERE,
+            };
+            if told_to_end.is_some_and(|then| now > then + patience) {
                 let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
                 return child.wait().ok();
             }
@@ -389,21 +396,37 @@ impl Attendant {
     fn lose(&mut self, rank: Option<usize>, how: Option<String>) {
         if self.loss.is_none() {
             self.loss = Some(Loss { rank, how });
-            self.force_by(Instant::now() + TIME_FOR_ACCOUNT);
+            let patience = match self.is_far() {
+                false => TIME_FOR_ACCOUNT,
+                true => TIME_FOR_ACCOUNT_ELSEWHERE,
+            };
+            self.force_by(Instant::now() + patience);
         }
+    }
+
+    fn is_far(&self) -> bool {
+        matches!(self.listener, Listener::Tcp(_))
     }
 
     fn mismatch(&self, size: u32, library: &str) -> String {
         format!(
             "{} started {} processes, but to the MPI library that this program is built with \
-             ({library}) each is one of {size}: the two do not belong together. Put the `mpiexec` \
-             of that library first on PATH, or build the program anew with the `mpicc` of the \
-             other",
-            self.launcher.name, self.errand.ranks
+             ({library}) each is one of {size}: the two do not belong together. {}",
+            self.launcher.name,
+            self.errand.ranks,
+            match self.launcher.family {
+                Family::Slurm =>
+                    "`srun --mpi=list` shows by which interfaces Slurm can tell ranks who they \
+                     are: name one that the library knows by `launcher_args`, or use `mpiexec`",
+                _ =>
+                    "Put the `mpiexec` of that library first on PATH, or build the program anew \
+                     with the `mpicc` of the other",
+            }
         )
     }
 
     fn hear_launcher(&mut self) {
+        let before = self.words.len();
         let words = &mut self.words;
         self.pipes.retain(|pipe| {
             loop {
@@ -414,6 +437,19 @@ impl Attendant {
                 }
             }
         });
+        if self.words.len() > before {
+            let words = String::from_utf8_lossy(&self.words);
+            let mut state = self.shared.lock();
+            state.words = end::without_frames(&words);
+            // Some launchers do not end by themselves when a rank has not even begun.
+            let is_up = state.hosts.iter().all(Option::is_some);
+            drop(state);
+            if !is_up
+                && (end::missing_program(&words).is_some() || end::account(&words).how.is_some())
+            {
+                self.lose(None, None);
+            }
+        }
         // What came last counts.
         let surplus = self.words.len().saturating_sub(MOST_WORDS);
         self.words.drain(..surplus);
@@ -441,6 +477,9 @@ impl Attendant {
     /// How the job ended, from what everybody says.
     fn tell_end(&self, status: Option<ExitStatus>) -> End {
         let words = String::from_utf8_lossy(&self.words);
+        if let Some(how) = end::missing_program(&words) {
+            return self.of(None, how);
+        }
         let account = end::account(&words);
         let is_well = status.is_some_and(|status| status.success());
         let Some(loss) = &self.loss else {

@@ -1,5 +1,7 @@
 //! How a job ended, as its ranks and its launcher tell it.
 
+use nix::sys::signal::Signal;
+
 /// The end of a job that did not come to its good end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct End {
@@ -24,7 +26,14 @@ pub(crate) fn account(words: &str) -> Account {
     let fatal = fatal_error(&lines);
     // It breaks its own lines anywhere.
     let words = &words.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let (None, Some((_, task, how))) = (&fatal, by_srun(&lines)) {
+        return Account {
+            rank: Some(task),
+            how: Some(how),
+        };
+    }
     let how = fatal
+        .or_else(|| cannot_begin(&lines))
         .or_else(|| signal(words).map(signal_in_words))
         .or_else(|| exit_code(words).map(exit_in_words));
     Account {
@@ -68,6 +77,77 @@ fn exit_code(words: &str) -> Option<i32> {
     None
 }
 
+/// `srun: error: n2: task 2: Aborted` says Slurm of the first, and of others that it has ended, by
+/// `tasks 0-1: Killed`, at the same time.
+fn by_srun(lines: &[String]) -> Option<(String, usize, String)> {
+    let told = |line: &String| {
+        let (_, rest) = line.split_once("srun: error: ")?;
+        let (host, rest) = rest.split_once(": task ")?;
+        let (task, what) = rest.split_once(": ")?;
+        let what = what.trim_end_matches(" (core dumped)");
+        let how = match what.strip_prefix("Exited with exit code ") {
+            Some(code) => exit_in_words(code.parse().ok()?),
+            None => {
+                let (_, signal) = SIGNALS.iter().find(|(name, _)| *name == what)?;
+                signal_in_words(*signal as i32)
+            }
+        };
+        Some((host.to_owned(), task.parse().ok()?, how))
+    };
+    lines.iter().find_map(told)
+}
+
+/// What the C library calls signals that end a program.
+const SIGNALS: &[(&str, Signal)] = &[
+    ("Aborted", Signal::SIGABRT),
+    ("Killed", Signal::SIGKILL),
+    ("Segmentation fault", Signal::SIGSEGV),
+    ("Bus error", Signal::SIGBUS),
+    ("Illegal instruction", Signal::SIGILL),
+    ("Floating point exception", Signal::SIGFPE),
+    ("Terminated", Signal::SIGTERM),
+];
+
+/// What a rank says that ends before it is one.
+fn cannot_begin(lines: &[String]) -> Option<String> {
+    let told = |line: &String| Some(line.split_once(CANNOT_BEGIN)?.1.trim().to_owned());
+    let why = lines.iter().find_map(told)?;
+    Some(format!("it cannot begin: {why}"))
+}
+
+pub(crate) const CANNOT_BEGIN: &str = "a rank cannot begin: ";
+
+/// On which host a rank finds no program: the first process of the rank says it, see `program`. Slurm
+/// may lose those words, but not the status that tells the same.
+pub(crate) fn missing_program(words: &str) -> Option<String> {
+    let said = |line: &str| {
+        // A launcher may put something before it.
+        let start = line.find(NO_PROGRAM)?;
+        let host = line[..start].rsplit_once("on ")?.1;
+        Some((
+            host.to_owned(),
+            line[start + NO_PROGRAM.len()..].trim().to_owned(),
+        ))
+    };
+    let by_status = || {
+        let lines: Vec<_> = words.lines().map(str::to_owned).collect();
+        let (host, _, how) = by_srun(&lines)?;
+        let file = std::env::current_exe().ok()?.display().to_string();
+        (how == exit_in_words(NOT_FOUND)).then_some((host, file))
+    };
+    let (host, file) = words.lines().find_map(said).or_else(by_status)?;
+    Some(format!(
+        "on {host} there is no program {file}. All nodes must see it under this path: put it into a folder that they share, or copy \
+         it to each, in a batch script by `sbcast`"
+    ))
+}
+
+/// The status of a shell that finds no program.
+const NOT_FOUND: i32 = 127;
+
+/// Behind "on HOST", before the path.
+pub(crate) const NO_PROGRAM: &str = " there is no program ";
+
 fn leading_number(text: &str) -> Option<i32> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
@@ -76,7 +156,6 @@ fn leading_number(text: &str) -> Option<i32> {
 }
 
 fn signal_in_words(number: i32) -> String {
-    use nix::sys::signal::Signal;
     let Ok(signal) = Signal::try_from(number) else {
         return format!("its process was ended by signal {number}");
     };
@@ -150,6 +229,32 @@ mod tests {
         assert_eq!(told.rank, Some(1));
         assert!(told.how.clone().unwrap().contains("SIGKILL"), "{told:?}");
         assert_eq!(account("all is well"), Account::default());
+        let begins = "a rank cannot begin: no way\n   Process name: [x,1]\n   Exit code: 1\n";
+        let told = account(begins);
+        assert_eq!(told.how.unwrap(), "it cannot begin: no way");
+    }
+
+    #[test]
+    fn an_account_of_slurm_is_understood() {
+        let words = "slurmstepd-n1: error: *** STEP 14.0 ON n1 CANCELLED ***\n\
+                     srun: error: n1: tasks 0-1: Killed\n\
+                     srun: error: n2: task 2: Aborted (core dumped)\n";
+        let told = account(words);
+        assert_eq!(told.rank, Some(2));
+        assert!(told.how.unwrap().contains("SIGABRT"));
+        let told = account("srun: error: n2: task 3: Exited with exit code 16");
+        assert_eq!(told.rank, Some(3));
+        assert!(told.how.unwrap().contains("status 16"));
+    }
+
+    #[test]
+    fn a_missing_program_is_told_with_its_host() {
+        let words = "srun: something\n[1,3]<stderr>: on n2 there is no program /home/me/primes\n";
+        let told = missing_program(words).unwrap();
+        assert!(told.starts_with("on n2 there is no program /home/me/primes. "));
+        let told = missing_program("srun: error: n2: task 1: Exited with exit code 127").unwrap();
+        assert!(told.starts_with("on n2 there is no program /"));
+        assert_eq!(missing_program("all is well"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::io;
 
-use helpers::internals::{assert_captures_nothing, conjure, file_length, of_address};
+use helpers::internals::{captures_nothing, conjure, file_length, of_address};
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
@@ -19,7 +19,7 @@ where
     F: Fn(&SimpleCommunicator) -> R,
     R: Portable,
 {
-    const { assert_captures_nothing::<F>(CAPTURES) }
+    const { assert_captures_nothing::<F>() }
     |world| {
         // SAFETY: it captures nothing, and the caller of `entry` had one.
         let f = unsafe { conjure::<F>() };
@@ -29,10 +29,15 @@ where
     }
 }
 
-/// Why a function for ranks does not compile.
-const CAPTURES: &str = "a function for ranks cannot capture variables, since a rank is another \
-    process, perhaps on another host, and does not have them: write constants into the function, \
-    have each rank make the value, or make it on one rank and broadcast it";
+/// Checks, when the program is compiled, that the type of a function says everything about it.
+const fn assert_captures_nothing<F>() {
+    assert!(
+        captures_nothing::<F>(),
+        "a function for ranks cannot capture variables, since a rank is another process, perhaps \
+         on another host, and does not have them: write constants into the function, have each \
+         rank make the value, or make it on one rank and broadcast it"
+    );
+}
 
 /// Where an entry is.
 pub(crate) fn find(entry: Entry) -> io::Result<Function> {

@@ -24,6 +24,9 @@ use crate::settings::Settings;
 /// How long whoever reads the output may hold up the owner.
 pub(crate) const TIME_TO_PRINT: Duration = Duration::from_millis(500);
 
+/// Said by Slurm's `srun` while it waits for CPUs.
+const NO_CPUS: &str = "step creation temporarily disabled";
+
 /// A job that runs. Dropping it ends it at once, and waits until nothing of it is left.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -58,6 +61,8 @@ pub(crate) struct State {
     pub(crate) orders: VecDeque<(Option<usize>, Order)>,
     /// When the owner will end the job by force.
     pub(crate) deadline: Option<Instant>,
+    /// What the launcher has said.
+    pub(crate) words: String,
     pub(crate) end: Option<End>,
     /// Whether nothing is left of it.
     pub(crate) is_over: bool,
@@ -89,9 +94,10 @@ impl Job {
     /// Starts the launcher; returns before the ranks are up.
     pub(crate) fn start(settings: &Settings, role: Role) -> Result<Job, MpiError> {
         settings.check()?;
+        settings.check_room(role)?;
         let launcher = Launcher::find(settings)?;
         let program = program::of_ranks()?;
-        let folder = Arc::new(Folder::new().map_err(MpiError::start)?);
+        let folder = Arc::new(Folder::new(settings.ranks).map_err(MpiError::start)?);
         let (listener, address) = if settings.is_local() {
             Listener::near(folder.path())
         } else {
@@ -230,6 +236,20 @@ impl Job {
     /// Shows what ranks have printed before now, and waits until it is shown, but not for long.
     pub(crate) fn pass_on_output(&self) {
         self.shared.outputs().catch_up();
+    }
+
+    /// What the launcher has said so far, as a sentence for an error that it may explain.
+    pub(crate) fn words_so_far(&self) -> String {
+        let words = self.shared.lock().words.clone();
+        let hint = if words.contains(NO_CPUS) {
+            "\nAnother step has the CPUs of this allocation: end it, or start it with --overlap"
+        } else {
+            ""
+        };
+        match words.as_str() {
+            "" => "The launcher has said nothing so far".to_owned(),
+            words => format!("The launcher has said so far:\n{words}{hint}"),
+        }
     }
 
     /// Whether the job has ended, or is about to.

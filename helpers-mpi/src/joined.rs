@@ -22,6 +22,7 @@ use self::last_words::{Watchdog, fail, stop_at_once, tell};
 use crate::calls;
 use crate::error::{MpiError, Who};
 use crate::link::{Function, JOB, Report};
+use crate::program::SIGNALS;
 use crate::rank;
 
 /// Set by launchers in each rank: by Open MPI's, by Hydra, and by any that speaks PMIx.
@@ -54,13 +55,23 @@ static SIZE: OnceLock<usize> = OnceLock::new();
 /// Makes this process a part of the job that it was started in, if it was. Returns on rank 0
 /// only.
 pub(crate) fn join() {
+    if env::var_os(JOB).is_some() {
+        return;
+    }
     let is_started = STARTED.iter().any(|name| env::var_os(name).is_some());
-    if !is_started || env::var_os(JOB).is_some() {
+    if !is_started {
+        if let Some(tasks) = unknown_tasks() {
+            refuse(tasks);
+        }
         return;
     }
     // SAFETY: this is the first thing that the program does, so no other thread reads variables.
     // A program that a rank starts inherits this one, and does not take itself for a rank.
     unsafe { env::set_var(JOB, "joined") };
+    if env::var_os(SIGNALS).is_none() {
+        // SAFETY: as before.
+        unsafe { env::set_var(SIGNALS, "") };
+    }
     let universe = match rank::initialize() {
         Ok(universe) => universe,
         Err(error) => {
@@ -69,6 +80,12 @@ pub(crate) fn join() {
         }
     };
     let world = universe.world();
+    let is_alone = world.size() == 1 && env::var_os("OMPI_COMM_WORLD_SIZE").is_none();
+    if let Some(tasks) = unknown_tasks().filter(|_| is_alone) {
+        // Its files go as well.
+        drop(universe);
+        refuse(tasks);
+    }
     let _ = SIZE.set(world.size() as usize);
     let orders = world.duplicate();
     if world.rank() > 0 {
@@ -80,6 +97,27 @@ pub(crate) fn join() {
     }
     // SAFETY: the function takes no argument and does not unwind.
     unsafe { nix::libc::atexit(at_exit) };
+}
+
+/// As how many tasks `srun` has started this program, where they are several.
+fn unknown_tasks() -> Option<usize> {
+    number_of("SLURM_STEP_NUM_TASKS").filter(|&tasks| tasks > 1)
+}
+
+fn number_of(variable: &str) -> Option<usize> {
+    env::var(variable).ok()?.parse().ok()
+}
+
+/// Ends a program whose tasks do not know of each other: each would take itself for the only one.
+fn refuse(tasks: usize) -> ! {
+    if number_of("SLURM_PROCID") == Some(0) {
+        eprintln!(
+            "srun has started this program {tasks} times, but the MPI library was not told that \
+             they belong together. Start it by `srun --mpi=pmix` (`srun --mpi=list` shows what \
+             there is), or by mpiexec. If each is to work alone, unset SLURM_STEP_NUM_TASKS"
+        );
+    }
+    process::exit(1)
 }
 
 /// What ranks other than 0 do until rank 0 has come to its end.

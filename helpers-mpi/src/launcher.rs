@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
+use crate::allocation::Allocation;
 use crate::error::MpiError;
 use crate::settings::{Host, Settings};
 
@@ -32,6 +33,9 @@ pub(crate) enum Family {
 
 /// What was found out about launchers, so that it is asked once.
 static KNOWN: Mutex<Option<HashMap<PathBuf, Launcher>>> = Mutex::new(None);
+
+/// The variable for the folder of Open MPI's launcher on this host only.
+const FOLDER_HERE: &str = "PRTE_MCA_prte_local_tmpdir_base";
 
 impl Launcher {
     /// The launcher of a job: the one that was asked for, else `mpiexec`.
@@ -89,20 +93,40 @@ impl Launcher {
         let mut command = Command::new(&self.program);
         let ranks = settings.ranks.to_string();
         let mut args: Vec<OsString> = vec!["-n".into(), ranks.into()];
-        // The launcher's own files. Ranks get their usual folder back; see `job`.
-        command.env("TMPDIR", folder);
+        if settings.is_local() {
+            // The launcher's own files. Ranks get their usual folder back; see `program`.
+            command.env("TMPDIR", folder);
+        } else {
+            // On other hosts nobody would delete it. Versions before 5 tidy up by themselves.
+            command.env(FOLDER_HERE, folder);
+        }
+        let granted = Allocation::of_slurm();
+        if granted.is_some() {
+            // Or what starts its ranks by a step of Slurm's waits for the end of all other steps: of
+            // a pool that lives, or of the one that this program is in.
+            command.env("SLURM_OVERLAP", "1");
+        }
+        let is_crowded = granted.is_some_and(|granted| settings.ranks > granted.tasks);
         let mut option = |words: &[&str]| args.extend(words.iter().map(OsString::from));
         let per_node = settings.ranks_per_node.map(|ranks| ranks.to_string());
         match self.family {
             Family::OpenMpi => {
                 // Waiting ranks let others have their core: there may be more ranks than cores.
                 option(&["--mca", "mpi_yield_when_idle", "1", "--bind-to", "none"]);
-                if settings.is_local() {
+                if settings.is_local() || is_crowded {
                     option(&["--oversubscribe"]);
+                }
+                if settings.is_local() {
                     // With TCP, which ranks of one host do not need, the end takes a second.
-                    option(&["--mca", "btl", "self,sm"]);
+                    let memory = if self.name.contains("OpenRTE") {
+                        "vader" // as version 4 has it
+                    } else {
+                        "sm"
+                    };
+                    option(&["--mca", "btl", &format!("self,{memory}")]);
                     let shared = folder.to_string_lossy();
-                    option(&["--mca", "btl_sm_backing_directory", &shared]);
+                    let name = format!("btl_{memory}_backing_directory");
+                    option(&["--mca", &name, &shared]);
                 }
                 if let Some(ranks) = &per_node {
                     option(&["--map-by", &format!("ppr:{ranks}:node")]);
@@ -124,8 +148,16 @@ impl Launcher {
                 }
             }
             Family::Slurm => {
+                // As all other launchers do.
+                option(&["--kill-on-bad-exit=1"]);
                 if let Some(ranks) = &per_node {
                     option(&["--ntasks-per-node", ranks]);
+                }
+                if is_crowded {
+                    option(&["--overcommit", "--cpus-per-task", "1"]);
+                }
+                if let Some(interface) = self.interface(settings)? {
+                    option(&[&format!("--mpi={interface}")]);
                 }
             }
             Family::Unknown => {}
@@ -150,6 +182,39 @@ impl Launcher {
         command.args(args).args(&settings.launcher_args);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         Ok(command)
+    }
+}
+
+impl Launcher {
+    /// By which interface `srun` is to tell ranks who they are; `None` if somebody has said it.
+    fn interface(&self, settings: &Settings) -> io::Result<Option<&'static str>> {
+        let is_told = |arg: &OsString| arg.to_string_lossy().starts_with("--mpi");
+        if settings.launcher_args.iter().any(is_told) || env::var_os("SLURM_MPI_TYPE").is_some() {
+            return Ok(None);
+        }
+        let library = mpi::environment::library_version().unwrap_or_default();
+        let wanted = if library.contains("Open MPI") {
+            "pmix"
+        } else {
+            "pmi2"
+        };
+        let output = Command::new(&self.program)
+            .arg("--mpi=list")
+            .stdin(Stdio::null())
+            .output()?;
+        // Some versions write the list to stderr.
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        if text.split_whitespace().any(|word| word == wanted) {
+            return Ok(Some(wanted));
+        }
+        let offered = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        Err(io::Error::other(format!(
+            "{} cannot start ranks of this MPI library: they need `--mpi={wanted}`, and \
+             `srun --mpi=list` says: {offered}. Use mpiexec, or name another interface by \
+             `launcher_args`",
+            self.program.display(),
+        )))
     }
 }
 

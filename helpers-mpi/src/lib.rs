@@ -43,6 +43,7 @@
 //! knows its hosts, and `MpiRun::new(8).launcher("srun")` has Slurm start the ranks. Slurm itself is
 //! no part of the tests, which have a script in the place of `srun`.
 
+mod allocation;
 mod attendant;
 mod calls;
 mod closing;

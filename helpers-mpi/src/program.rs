@@ -21,10 +21,12 @@ pub(crate) const RANK: &str = "helpers-mpi-rank";
 
 /// Gives a rank its usual folder for temporary files back, then becomes the rank.
 const START: &str = r#"if [ -n "$1" ]; then TMPDIR=$1; export TMPDIR; else unset TMPDIR; fi
+[ -x "$0" ] || { echo "on $(uname -n) there is no program $0" >&2; exit 127; }
 exec "$0" "$2""#;
 
 /// The same for a notebook's rank: the kernel's program takes its orders from its input.
 const START_IN_NOTEBOOK: &str = r#"if [ -n "$1" ]; then TMPDIR=$1; export TMPDIR; else unset TMPDIR; fi
+[ -x "$0" ] || { echo "on $(uname -n) there is no program $0" >&2; exit 127; }
 exec "$0" <<END
 $2
 END"#;
@@ -36,6 +38,9 @@ const NEEDED: &[&str] = &["LD_LIBRARY_PATH", "EVCXR_IS_RUNTIME", "RUST_BACKTRACE
 /// other page by page, and a third of the time goes into that.
 const TUNABLES: &str = "GLIBC_TUNABLES";
 const LARGE_PAGES: &str = "glibc.malloc.hugetlb=1";
+
+/// Of Open MPI: the signals of which it tells with a backtrace, before they end a rank.
+pub(crate) const SIGNALS: &str = "OMPI_MCA_opal_signal";
 
 static IS_PREPARED: AtomicBool = AtomicBool::new(false);
 
@@ -171,6 +176,8 @@ pub(crate) fn variables(errand: &Errand, settings: &Settings) -> Vec<(OsString, 
     if env::var_os(TUNABLES).is_none() {
         variables.push((TUNABLES.into(), LARGE_PAGES.into()));
     }
+    // A rank that aborts is told in an error, without Open MPI's own backtrace.
+    variables.push((SIGNALS.into(), "".into()));
     if is_stock_kernel() {
         // Keeps the kernel's program from clearing memory for work that a rank never does.
         variables.push(("MIMALLOC_ARENA_EAGER_COMMIT".into(), "0".into()));

@@ -14,7 +14,9 @@ use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 use nix::sys::signal::SigSet;
 
+use crate::end::CANNOT_BEGIN;
 use crate::error::MpiError;
+use crate::folder::Folder;
 use crate::function;
 use crate::link::{Channel, Errand, Function, JOB, Report, Role};
 use crate::pool::RING;
@@ -60,7 +62,7 @@ pub(crate) fn serve() -> ! {
         Ok(()) => process::exit(0),
         Err(error) => {
             // The launcher passes it on.
-            eprintln!("a rank cannot begin: {error}");
+            eprintln!("{CANNOT_BEGIN}{error}");
             process::exit(1)
         }
     }
@@ -111,10 +113,41 @@ pub(crate) fn initialize() -> io::Result<Universe> {
     let mut signals = SigSet::empty();
     signals.add(RING);
     signals.thread_block()?;
+    let tidies_up = must_tidy_up();
+    let folder = tidies_up.then(keep_files_together).flatten();
     let initialized = mpi::initialize_with_threading(Threading::Serialized);
     let (universe, _) =
         initialized.ok_or_else(|| io::Error::other("MPI is initialised already"))?;
+    if tidies_up {
+        // Each rank opens the files of all others when it initialises MPI.
+        universe.world().barrier();
+        drop(folder);
+    }
     Ok(universe)
+}
+
+/// The places of files by which Open MPI's ranks of one host exchange messages, in version 5 and 4.
+const PLACES: &[&str] = &[
+    "OMPI_MCA_btl_sm_backing_directory",
+    "OMPI_MCA_btl_vader_backing_directory",
+];
+
+/// Whether no launcher cares for those files: ranks that are killed would leave them behind.
+fn must_tidy_up() -> bool {
+    let library = mpi::environment::library_version();
+    library.is_ok_and(|library| library.contains("Open MPI"))
+        && PLACES.iter().all(|name| env::var_os(name).is_none())
+}
+
+/// Has those files be where they can be deleted as soon as all ranks have opened them.
+fn keep_files_together() -> Option<Folder> {
+    // Where no folder can be made, the library finds a place of its own.
+    let folder = Folder::for_a_moment(1).ok()?;
+    for name in PLACES {
+        // SAFETY: this process has only begun, and no other thread of it reads variables.
+        unsafe { env::set_var(name, folder.path()) };
+    }
+    Some(folder)
 }
 
 pub(crate) fn host() -> String {

@@ -192,9 +192,10 @@ impl<'j> Run<'j> {
                 }
                 Next::Late => {
                     return Err(MpiError::start(format!(
-                        "only {} of {} ranks were there after {TIME_TO_START:?}",
+                        "only {} of {} ranks were there after {TIME_TO_START:?}. {}",
                         self.up,
-                        self.ranks()
+                        self.ranks(),
+                        self.job.words_so_far()
                     )));
                 }
             }

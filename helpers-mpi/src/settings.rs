@@ -2,10 +2,12 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
+use crate::allocation::{self, Allocation};
 use crate::error::MpiError;
+use crate::link::Role;
 
 /// More ranks than this are a typing mistake.
 const MOST_RANKS: usize = 1 << 14;
@@ -90,15 +92,55 @@ impl Settings {
 
     /// Whether all ranks run on this host, as far as the settings say.
     pub(crate) fn is_local(&self) -> bool {
-        self.hosts.is_empty() && !in_allocation()
+        self.hosts.is_empty() && !allocation::may_be_elsewhere()
+    }
+
+    /// Fails if Slurm has granted less room than the ranks need.
+    pub(crate) fn check_room(&self, role: Role) -> Result<(), MpiError> {
+        let granted = Allocation::of_slurm().filter(|_| self.hosts.is_empty() && !self.is_local());
+        let Some(granted) = granted else {
+            return Ok(());
+        };
+        let Allocation {
+            nodes, tasks, cpus, ..
+        } = granted;
+        // A manager needs no CPU of its own.
+        let manager = usize::from(role == Role::Pool && cpus > tasks);
+        let ranks = self.ranks;
+        if ranks <= tasks.max(cpus + manager) {
+            return Ok(());
+        }
+        let (wanted, less) = match role {
+            Role::Pool => (
+                format!("{} workers and 1 manager were asked for", ranks - 1),
+                format!(
+                    "a pool of {}",
+                    tasks.max(cpus + manager).saturating_sub(1).max(1)
+                ),
+            ),
+            Role::Run => (
+                format!("{ranks} ranks were asked for"),
+                format!("a job of {}", tasks.max(cpus)),
+            ),
+        };
+        Err(MpiError::invalid_input(format!(
+            "{wanted}; the allocation has {}{} on {}. Ask Slurm for --ntasks={ranks}, or start {less}",
+            counted(tasks, "task"),
+            if cpus > tasks {
+                format!(" with {}", counted(cpus, "CPU"))
+            } else {
+                String::new()
+            },
+            counted(nodes, "node"),
+        )))
     }
 }
 
-/// Whether this program runs in what a batch system has given to it, perhaps on several hosts.
-pub(crate) fn in_allocation() -> bool {
-    ["SLURM_JOB_ID", "PBS_NODEFILE", "LSB_HOSTS", "PE_HOSTFILE"]
-        .iter()
-        .any(|name| env::var_os(name).is_some())
+fn counted(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
 }
 
 impl Host {
@@ -185,7 +227,8 @@ macro_rules! settings_methods {
         }
 
         /// Starts ranks with this program instead of `mpiexec`. Inside a Slurm allocation it may
-        /// be `srun`.
+        /// be `srun`, which is told by `--mpi` how the MPI library wants to be started, unless the
+        /// launcher's arguments or `SLURM_MPI_TYPE` say it.
         pub fn launcher(mut self, program: impl Into<std::path::PathBuf>) -> Self {
             self.settings.launcher = Some(program.into());
             self

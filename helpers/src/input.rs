@@ -3,9 +3,9 @@
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Write};
 
-use crate::interrupts;
+use crate::notebook::interrupts;
 use crate::notebook::is_notebook;
-use crate::runner::{self, Answer};
+use crate::notebook::runner::{self, Answer};
 
 /// Asks the reader for a line of text, and waits for it.
 ///

@@ -1,15 +1,15 @@
 //! For the crate `helpers-mpi` alone, whose ranks are workers of the same engine, and for tests: what
 //! it is made of. Nothing here is meant for users, and all of it may change.
 
-pub use crate::interrupts::Interrupts;
+pub use crate::notebook::interrupts::Interrupts;
+pub use crate::notebook::runner::{Runner, pretend as pretend_to_run_cells};
 pub use crate::notebook::{is_notebook, is_stock_kernel};
 pub use crate::pool::chunk::checked_workers;
 pub use crate::pool::error::WorkerKind;
 pub use crate::pool::processes::thread_settings;
 pub use crate::pool::remote::chunk_run::caught;
 pub use crate::pool::remote::code_ref::{
-    CodeRef, assert_captures_nothing, conjure, file_length, initializer_entry, load, of_address,
-    of_entry,
+    CodeRef, captures_nothing, conjure, file_length, initializer_entry, load, of_address, of_entry,
 };
 pub use crate::pool::remote::code_ref::{CodeRef as Place, of_address as place_of};
 pub use crate::pool::remote::codec::{Body, Bytes, Writer};
@@ -24,11 +24,10 @@ pub use crate::pool::remote::transport::{Ended, LIVENESS, LOOKING, Profile, Tran
 pub use crate::pool::remote::view::PoolCore;
 pub use crate::pool::remote::wire::{Arrival, Connection};
 pub use crate::pool::remote::worker::{PoolLink, prepare, work};
-pub use crate::runner::{Runner, pretend as pretend_to_run_cells};
 
 /// What workers print, on its way to who reads it.
 pub mod output {
-    pub use crate::pool::remote::output::harmless;
+    pub use crate::notebook::evcxr::harmless;
     pub use crate::pool::remote::printer::{Stream, catch_up, is_full, print};
 }
 

@@ -71,6 +71,15 @@
 //! }
 //! # Ok::<(), plot::PlotError>(())
 //! ```
+//! Compare numbers of workers, in turns:
+//! ```
+//! use helpers::prelude::*;
+//!
+//! let times = times_of(|pool| pool.map(|x: u64| x * x, 0..1000), &[1, 2])?;
+//! let figure = plot::lines("Squares", "workers", "speedup", &[("measured", &speedups(&times))])?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Ask the reader:
 //! ```no_run
 //! use helpers::prelude::*;
@@ -95,7 +104,7 @@
 //! ```
 //!
 //! # Modules
-//! Each holds one concept and can be read in ten minutes: [`timing`] and [`stats`], [`pool`],
+//! Each holds one concept and can be read in ten minutes: [`timing`] and [`stats`], [`compare`], [`pool`],
 //! [`reduce`], [`timeline`], [`plot`], [`environment`](mod@environment), [`progress`](mod@progress),
 //! [`show`], [`input`](mod@input), and [`check`](mod@check) for exercises.
 //!
@@ -112,26 +121,26 @@
 //! the kernel ends the process and variables are lost, as they always are in a stock kernel.
 
 pub mod check;
+pub mod compare;
 pub mod environment;
 pub mod input;
 #[doc(hidden)]
 pub mod internals;
-mod interrupts;
 mod notebook;
 pub mod plot;
 pub mod pool;
 pub mod prelude;
 pub mod progress;
 pub mod reduce;
-mod runner;
 pub mod show;
 pub mod stats;
 pub mod timeline;
 pub mod timing;
 
+pub use compare::{fastest, in_turns, speedups, times_of};
 pub use environment::environment;
 pub use input::input;
-pub use interrupts::sleep;
+pub use notebook::interrupts::sleep;
 pub use plot::Figure;
 pub use pool::processes::program::init_process_pools;
 pub use pool::{

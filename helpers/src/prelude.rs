@@ -1,9 +1,10 @@
 //! What a lesson needs: `use helpers::prelude::*;`
 
 pub use crate::check;
+pub use crate::compare::{fastest, in_turns, speedups, times_of};
 pub use crate::environment::environment;
 pub use crate::input::input;
-pub use crate::interrupts::sleep;
+pub use crate::notebook::interrupts::sleep;
 pub use crate::plot::{self, Figure};
 pub use crate::pool::{
     JoinHandle, Pool, PoolError, ProcessPool, SharedArray, SharedSlice, SharedSliceMut, Until,

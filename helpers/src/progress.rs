@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{process, thread};
 
-use crate::interrupts;
+use crate::notebook::interrupts;
 use crate::notebook::is_notebook;
-use crate::runner;
+use crate::notebook::runner;
 use crate::show::{self, Order};
 
 /// Cells of a bar that is made of characters.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use crate::runner;
+use crate::notebook::runner;
 
 /// What [`display`] can show: everything that can be printed by `{}`, and figures.
 ///

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
-use crate::interrupts;
+use crate::notebook::interrupts;
 use crate::pool::remote::scoreboard::cpu_time_of_workers;
 use crate::stats::{Stats, format_seconds};
 

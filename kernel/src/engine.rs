@@ -23,6 +23,7 @@ use crate::processes;
 use crate::report::{Failure, shortened};
 use crate::show::{Screen, Stream, media};
 use crate::source::{self, Memory, Prepared};
+use crate::stale::Stale;
 
 /// Where messages of the engine go.
 #[derive(Clone)]
@@ -52,6 +53,7 @@ pub struct Engine {
     memory: Memory,
     /// Variables that a cell has taken over or lost, and the number of the cell.
     gone: Gone,
+    stale: Stale,
 }
 
 impl Engine {
@@ -80,6 +82,7 @@ impl Engine {
             history: Vec::new(),
             memory: Memory::default(),
             gone: Gone::new(),
+            stale: Stale::new(),
         };
         engine.prepare(CONFIGURE)?;
         if let Some(code) = warm_up {
@@ -250,6 +253,7 @@ impl Engine {
             && let Err(failure) = self.drop_variables_of(&cell, code)
         {
             self.cells.end();
+            self.stale.after(&cell.defined, Some(&failure.name));
             return Err(failure);
         }
         for name in &cell.statics {
@@ -265,6 +269,8 @@ impl Engine {
         let is_interrupted = is_interrupted || outcome.was_interrupted;
         let result = self.judge(ran, outcome, is_interrupted, &cell, code, &before);
         self.remember_gone(&before);
+        let failed = result.as_ref().err().map(|failure| failure.name.as_str());
+        self.stale.after(&cell.defined, failed);
         if result.is_ok() {
             self.memory.add(&cell);
             if let Some(call) = cell.idle_main {

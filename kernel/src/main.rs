@@ -24,6 +24,7 @@ mod report;
 mod server;
 mod show;
 mod source;
+mod stale;
 mod standby;
 mod toolchain;
 mod wire;

@@ -29,6 +29,8 @@ pub struct Prepared {
     pub redefined: BTreeSet<String>,
     /// How `main` would be called, if the cell defines it and nothing runs.
     pub idle_main: Option<&'static str>,
+    /// Items that it defines.
+    pub defined: BTreeSet<String>,
     news: Memory,
 }
 
@@ -171,6 +173,7 @@ pub fn prepare(code: &str, memory: &Memory) -> Result<Prepared, String> {
         .filter(|(name, text)| memory.types.get(*name).is_some_and(|old| old != *text));
     prepared.redefined = changed.map(|(name, _)| name.clone()).collect();
     prepared.idle_main = idle_main(&statements);
+    prepared.defined = defined;
     for (at, text) in insertions.into_iter().rev() {
         let line_start = code[..at].rfind('\n').map_or(0, |end| end + 1);
         let line = code[..at].matches('\n').count() + 1;

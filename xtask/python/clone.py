@@ -88,8 +88,8 @@ def manifest(name):
     return f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2024"\n'
 
 
-def wait_until(condition, seconds=60):
-    """Waits until the condition holds, if only for a moment; tells whether it did."""
+def wait_until(condition, seconds=180):
+    """Waits until the condition holds, if only for a moment; tells whether it did. Only what hangs takes so long."""
     deadline = time.monotonic() + seconds
     while not (holds := condition()) and time.monotonic() < deadline:
         time.sleep(0.1)

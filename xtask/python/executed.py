@@ -21,9 +21,9 @@ PARTS = [
 ]
 
 
-def remember(folder, path, notebook, where):
+def remember(folder, path, notebook, where, others=""):
     """Writes down that the notebook has run to its end, as it should. Without a folder nothing is written."""
-    key = key_of(notebook) if folder else None
+    key = key_of(notebook, others) if folder else None
     if key is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,9 +33,9 @@ def remember(folder, path, notebook, where):
     new.rename(file_of(folder, path, key))
 
 
-def known(folder, path, notebook):
+def known(folder, path, notebook, others=""):
     """Says where and when the notebook has run, as it is and on what there is; nothing if it has not."""
-    key = key_of(notebook) if folder else None
+    key = key_of(notebook, others) if folder else None
     if key is None:
         return None
     try:
@@ -50,8 +50,8 @@ def file_of(folder, path, key):
     return folder / f"{path.stem}-{key}.json"
 
 
-def key_of(notebook):
-    """A digest of all that decides about a run; nothing if that cannot be told."""
+def key_of(notebook, others=""):
+    """A digest of all that decides about a run, of other texts too; nothing if that cannot be told."""
     digest = hashlib.sha256()
     scripts = sorted(Path(__file__).parent.glob("*.py"))
     try:
@@ -60,5 +60,5 @@ def key_of(notebook):
     except FileNotFoundError:
         return None
     cells = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
-    digest.update(json.dumps(cells).encode())
+    digest.update(json.dumps([cells, others]).encode())
     return digest.hexdigest()[:16]

@@ -7,6 +7,9 @@
 An exercise is a code cell tagged `exercise`. Before it stands a text that begins with its title
 (`## 2 · Who is done when?`), and behind it its check, a code cell tagged `check`. Its solution is in
 a text at the end, under a `<summary>` with the same title. That is the only place for it.
+
+Wrong answers stand in a file of their own, out of the students' way: see `wrong_answers.py`. Each must
+fail its check, with a hint about its own mistake.
 """
 
 import argparse
@@ -14,13 +17,14 @@ import copy
 import re
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import executed
 from execute import execute, read
 from normalise import normalise, to_text
 from notebooks import CLONE, choose, failures, put, replace, report, take
+from wrong_answers import Malformed, wrong_answers
 
 FOLDER = CLONE / "notebooks/exercises"
 SOLVED = "solved"
@@ -35,10 +39,6 @@ SOLUTION = re.compile(
 CODE = re.compile(r"^```rust\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TIDY = "cargo xtask solutions --tidy"
 LOADS_THE_CRATE = 'path = "../../helpers'
-
-
-class Malformed(Exception):
-    """A notebook that is no notebook of exercises; the message says why."""
 
 
 @dataclass
@@ -179,42 +179,93 @@ def look(path, _options):
     return True
 
 
+@dataclass
+class Attempt:
+    """An answer that is tried out: its cell, and its check behind it, as often as it is asked."""
+
+    place: str
+    code: str
+    exercise: Exercise
+    # What the verdict must begin with.
+    verdict: str
+    # Words that the hint must contain, one text for each time that the check is run.
+    hints: list[str] = field(default_factory=lambda: [""])
+
+
 def prove(path, options, report=report):
-    """Runs a notebook as handed out, then each solution and its check; says how it went."""
+    """Runs a notebook as handed out, then all wrong answers and each solution; says how it went."""
     started = time.monotonic()
     print(f"{path.stem} …\n", end="", flush=True)
     try:
         notebook, exercises = load(path)
+        wrong = wrong_answers(path, [exercise.title for exercise in exercises])
     except Malformed as error:
         return report(path, str(error))
-    ran = executed.known(options.known, path, notebook)
+    # The solutions and the wrong answers decide as well.
+    others = repr(([exercise.solution for exercise in exercises], wrong))
+    ran = executed.known(options.known, path, notebook, others)
     if ran:
         print(f"{path.stem}: ok, its exercises have run {ran}", flush=True)
         return True
     as_handed_out = copy.deepcopy(notebook)
-    handed_out = len(notebook.cells)
-    for exercise in exercises:
-        for place in (exercise.cell, exercise.check):
-            notebook.cells.append(copy.deepcopy(notebook.cells[place]))
-        notebook.cells[-2].source = exercise.solution
+    attempts = attempts_at(exercises, wrong)
+    # Which attempt each cell behind the notebook is of, and the text that its hint must contain.
+    tried = []
+    for attempt in attempts:
+        cell = copy.deepcopy(notebook.cells[attempt.exercise.cell])
+        cell.source = attempt.code
+        notebook.cells.append(cell)
+        tried.append((attempt, None))
+        for hint in attempt.hints:
+            notebook.cells.append(copy.deepcopy(notebook.cells[attempt.exercise.check]))
+            tried.append((attempt, hint))
+    handed_out = len(notebook.cells) - len(tried)
     run = execute(notebook, path.parent, options.timeout)
     if run.problem:
-        problem = run.problem
-        solved = (problem.cell - 1 - handed_out) // 2
-        place = f"solution {exercises[solved].title!r}" if solved >= 0 else f"cell {problem.cell}"
+        problem, place = run.problem, f"cell {run.problem.cell}"
+        if problem.cell > handed_out:
+            place = tried[problem.cell - 1 - handed_out][0].place
         return report(path, f"{place} (`{problem.first_line}`): {problem.message}")
-    checks = notebook.cells[handed_out + 1 :: 2]
-    for exercise, solved in zip(exercises, checks, strict=True):
-        verdict = result_of(notebook.cells[exercise.check])
-        if not verdict.startswith(NOT_YET):
-            return report(path, f"{exercise.title!r} as handed out gives: {verdict}")
-        verdict = result_of(solved)
-        if not verdict.startswith(RIGHT):
-            return report(path, f"the solution of {exercise.title!r} gives: {verdict}")
-    executed.remember(options.known, path, as_handed_out, "by themselves")
+    wrongs = [
+        f"{exercise.title!r} as handed out gives: {verdict}"
+        for exercise in exercises
+        if not (verdict := result_of(notebook.cells[exercise.check])).startswith(NOT_YET)
+    ]
+    for cell, (attempt, hint) in zip(notebook.cells[handed_out:], tried, strict=True):
+        verdict = "" if hint is None else result_of(cell)
+        if hint is not None and not verdict.startswith(attempt.verdict):
+            wrongs.append(f"{attempt.place} gives: {verdict}")
+        elif hint is not None and hint not in hints_of(verdict):
+            wrongs.append(f"{attempt.place}: no word of {hint!r} in: {verdict}")
+    if wrongs:
+        return report(path, "\n".join(wrongs))
+    executed.remember(options.known, path, as_handed_out, "by themselves", others)
     seconds = time.monotonic() - started
-    print(f"{path.stem}: ok, {len(exercises)} exercises in {seconds:.1f} s", flush=True)
+    answers = sum(map(len, wrong.values()))
+    print(
+        f"{path.stem}: ok, {len(exercises)} exercises, {answers} wrong answers in {seconds:.1f} s",
+        flush=True,
+    )
     return True
+
+
+def attempts_at(exercises, wrong):
+    """All that is tried out in a notebook that was run as handed out."""
+    attempts = []
+    for exercise in exercises:
+        title = exercise.title
+        for answer in wrong[title]:
+            place = f"the wrong answer {answer.mistake!r} to {title!r}"
+            attempts.append(Attempt(place, answer.code, exercise, NOT_YET, answer.hints))
+        attempts.append(Attempt(f"the solution of {title!r}", exercise.solution, exercise, RIGHT))
+    return attempts
+
+
+def hints_of(verdict):
+    """The hint in a verdict, and what more it tells."""
+    lines = verdict.splitlines()
+    starts = [line.removeprefix("  hint").removeprefix("  more") for line in lines]
+    return "\n".join(start for start, line in zip(starts, lines, strict=True) if start != line)
 
 
 def result_of(cell):

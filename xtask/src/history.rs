@@ -109,8 +109,8 @@ fn grown(before: &[Vec<Entry>], now: &[Entry]) -> Vec<String> {
                 let name = &entry.name;
                 let runs = earlier.len();
                 told.push(format!(
-                    "`{name}` has grown by half or more: {what} {now:.0}{unit}; in the last {runs} \
-                     runs the median is {usual:.0}{unit}",
+                    "`{name}` has grown by half or more: {what} {now:.0}{unit}; before ({runs} \
+                     runs) the median was {usual:.0}{unit}",
                 ));
             }
         }
@@ -152,7 +152,7 @@ mod tests {
             "{told:?}"
         );
         assert!(
-            told[1].contains("kernels 6") && told[1].contains("is 4"),
+            told[1].contains("kernels 6") && told[1].contains("was 4"),
             "{told:?}"
         );
     }

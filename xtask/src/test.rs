@@ -85,6 +85,7 @@ const CHECKS: &[(&str, Company, Check)] = &[
     }),
     ("mpi", Beside, test_mpi::run),
     ("mpich", Beside, test_mpi::run_mpich),
+    ("slurm", Beside, test_mpi::run_on_slurm),
     ("mpi-cells", Beside, test_mpi::run_cells),
     // Only that all can be measured: figures are for a machine with nothing else to do. The stock
     // kernel is tested here since it compiles where the bench's one does.
@@ -110,10 +111,15 @@ const CHECKS: &[(&str, Company, Check)] = &[
             &[
                 "tests.test_normalise",
                 "tests.test_browser",
+                "tests.test_lessons",
                 "tests.test_harness",
                 "tests.test_pages",
             ],
         )
+    }),
+    // That the stored outputs bear the prose out, which only a machine with nothing else to do gives.
+    ("claims", Beside, |paths| {
+        unittest(paths, &["tests.test_claims"])
     }),
     ("launcher", Beside, |paths| {
         unittest(paths, &["tests.test_setup", "tests.test_launcher"])
@@ -186,7 +192,7 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     if options
         .names
         .iter()
-        .any(|name| ["mpi", "mpich"].contains(name))
+        .any(|name| ["mpi", "mpich", "slurm"].contains(name))
     {
         test_mpi::prepare(paths)?;
     }

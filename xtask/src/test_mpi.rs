@@ -1,9 +1,11 @@
-//! The checks `mpi`, `mpich` and `mpi-cells`: `helpers-mpi` with each of two MPI libraries, and in cells.
+//! The checks `mpi`, `mpich`, `slurm` and `mpi-cells`: `helpers-mpi` with each of two MPI libraries, on a
+//! Slurm, and in cells.
 
 use std::fs;
 use std::process::Command;
 
 use crate::Result;
+use crate::command;
 use crate::mpi::{self, Mpi, Which};
 use crate::paths::Paths;
 use crate::test::{Outcome, passes, unittest};
@@ -11,10 +13,12 @@ use crate::test::{Outcome, passes, unittest};
 /// Tells the tests the launcher of the other library, which must be refused.
 const OTHER: &str = "HELPERS_MPI_OTHER_MPIEXEC";
 
-/// Installs the second library, unless there is no first one. Two checks need it, maybe at the same time.
+/// Installs the second library, and forgets what was built with another one, unless there is no first one.
+/// Several checks need that, maybe at the same time.
 pub fn prepare(paths: &Paths) -> Result<()> {
-    if mpi::find(paths, Which::Usual).is_ok() {
+    if let Ok(usual) = mpi::find(paths, Which::Usual) {
         mpi::install(paths, Which::Mpich)?;
+        forget_other_library(paths, &usual)?;
     }
     Ok(())
 }
@@ -25,8 +29,6 @@ pub fn run(paths: &Paths) -> Result<Outcome> {
         Ok(libraries) => libraries,
         Err(skipped) => return Ok(skipped),
     };
-    forget_other_library(paths, &usual)?;
-
     let package = ["-p", "helpers-mpi"];
     let clippy = ["--all-targets", "--", "-D", "warnings"];
     passes(
@@ -72,6 +74,30 @@ fn both(paths: &Paths) -> Result<Result<(Mpi, Mpi), Outcome>> {
     let mpich = mpi::find(paths, Which::Mpich)
         .map_err(|missing| format!("MPICH was installed, but {missing}"))?;
     Ok(Ok((usual, mpich)))
+}
+
+/// Runs programs and a notebook on a Slurm of the test's own.
+pub fn run_on_slurm(paths: &Paths) -> Result<Outcome> {
+    let mpi = match mpi::find(paths, Which::Usual) {
+        Ok(mpi) => mpi,
+        Err(missing) => return Ok(skipped(missing)),
+    };
+    let mut ask = command::python(paths);
+    let answer = ask.arg(paths.scripts().join("slurm.py")).output()?;
+    if !answer.status.success() {
+        let why = String::from_utf8_lossy(&answer.stderr).into_owned();
+        return Err(format!("slurm.py: {why}").into());
+    }
+    let missing = String::from_utf8_lossy(&answer.stdout);
+    if !missing.trim().is_empty() {
+        return Ok(Outcome::Skipped(missing.trim().to_owned()));
+    }
+    let mut build = cargo(paths, &mpi);
+    passes(build.args(["build", "-p", "helpers-mpi", "--examples"]))?;
+    let mut test = command::python(paths);
+    test.args(["-m", "unittest", "--verbose", "tests.test_slurm"]);
+    mpi.lend_to(test.current_dir(paths.scripts()));
+    passes(&mut test)
 }
 
 /// Runs all cells that need an MPI library.

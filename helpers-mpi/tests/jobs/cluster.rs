@@ -14,6 +14,7 @@ use crate::common::{guarded, passed};
 /// Stands in for Slurm's `srun`: notes each of its arguments, and has `mpiexec` start the ranks.
 const SRUN: &str = r#"#!/bin/sh
 if [ "$1" = --version ]; then echo slurm 24.05.4; exit; fi
+if [ "$1" = --mpi=list ]; then echo "MPI plugin types are... none pmi2 pmix"; exit; fi
 printf '%s\0' "$@" > "$0.told"
 ranks=$2
 while [ "$1" != sh ]; do shift; done
@@ -84,17 +85,30 @@ fn srun_starts_the_ranks_of_a_job_in_an_allocation() {
 fn in_an_allocation() {
     let job = MpiRun::new(2).launcher("srun");
     assert_eq!(job.run(|world| world.rank()).unwrap(), [0, 1]);
-    assert_eq!(told_srun(), ["-n", "2"]);
+    let told = told_srun();
+    // By the library that this is built with.
+    let interface = told.last().unwrap().clone();
+    assert!(interface == "--mpi=pmix" || interface == "--mpi=pmi2");
+    assert_eq!(
+        told.join(" "),
+        format!("-n 2 --kill-on-bad-exit=1 {interface}")
+    );
     let job = job
         .hosts(["node1:4", "node2"])
         .ranks_per_node(1)
         .launcher_args(["--mpi=pmix", "--time=00:05:00"]);
     assert_eq!(job.run(|world| world.size()).unwrap(), [2, 2]);
-    let wanted = "-n 2 --ntasks-per-node 1 --nodelist node1,node2 --mpi=pmix --time=00:05:00";
+    // What is said is not said twice.
+    let wanted = "-n 2 --kill-on-bad-exit=1 --ntasks-per-node 1 --nodelist node1,node2 \
+                  --mpi=pmix --time=00:05:00";
     assert_eq!(told_srun().join(" "), wanted);
     let pool = MpiPool::builder(2).launcher("srun").build().unwrap();
     assert_eq!(pool.map(|x: u64| x * x, [1, 2, 3]).unwrap(), [1, 4, 9]);
-    assert_eq!(told_srun(), ["-n", "3"], "two workers, and the manager");
+    // Two workers, and the manager.
+    assert_eq!(
+        told_srun().join(" "),
+        format!("-n 3 --kill-on-bad-exit=1 {interface}")
+    );
 }
 
 /// The options that the stand-in for `srun` got, in front of the program of the ranks.

@@ -4,11 +4,16 @@
 //! panics, never ends, ends its process, fills the memory or prints without end gets a [`Verdict`]
 //! like any other, and the notebook goes on.
 
+mod code;
+mod hint;
+mod judged;
+mod note;
 mod probe;
+mod stale;
 mod verdict;
 
 use std::error::Error;
-use std::fmt::{self, Debug, Display, Write as _};
+use std::fmt::{self, Debug, Display};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -20,8 +25,13 @@ use crate::pool::processes::{ProcessPool, SharedArray, SharedSliceMut};
 use crate::pool::remote::View;
 use crate::pool::{PoolError, panic::panic_message};
 
+pub use code::words_of_function;
+pub use hint::Hint;
+pub use judged::Judged;
 pub use probe::Probe;
 pub use verdict::Verdict;
+
+use note::{NOTE_BYTES, Note, short, short_hint};
 
 /// How long all that a check does may take.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -29,18 +39,15 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How much memory of its own a checked answer may have, in bytes.
 const MEMORY_LIMIT: u64 = 2 << 30;
 
-/// Of a longer text only so many characters are shown.
-const MOST_CHARACTERS: usize = 200;
-
-/// Room for the four texts of a [`Note`] in UTF-8.
-const NOTE_BYTES: usize = 4 * 4 * (MOST_CHARACTERS + 2);
-
 /// Checks the answer to an exercise, and gives a [`Verdict`](crate::check::Verdict).
 ///
 /// What stands in the braces runs in a worker process; it cannot use variables from outside, only
 /// functions and constants. It gets a [`Check`](crate::check::Check), and `?` may be used. Whatever
 /// goes wrong, the macro itself neither panics nor hangs: after 10 seconds the process is stopped. It
 /// may have 2 GiB of memory, and what it prints is not shown.
+///
+/// In the course's own kernel the verdict also says when a function that stands in the check did not compile
+/// when its cell last ran.
 ///
 /// ```
 /// use helpers::prelude::*;
@@ -52,10 +59,11 @@ const NOTE_BYTES: usize = 4 * 4 * (MOST_CHARACTERS + 2);
 /// helpers::init_process_pools(); // a program's first line; a notebook does not need it
 /// let verdict = check!(|check| {
 ///     let pool = Pool::new(2)?;
-///     check.hint("`pool.map(f, items)` calls `f` on each item");
+///     check.hint(("who doubles the numbers?", "`pool.map(f, items)` calls `f` on each item"));
 ///     check
 ///         .on("doubled(&pool, vec![1, 2, 3])")
-///         .equal(vec![2, 4, 6], || doubled(&pool, vec![1, 2, 3]));
+///         .equal(vec![2, 4, 6], || doubled(&pool, vec![1, 2, 3]))
+///         .when(|came| came.is_empty(), "one result for each number");
 /// });
 /// assert!(verdict.is_right(), "{verdict}");
 /// # Ok::<(), PoolError>(())
@@ -63,9 +71,10 @@ const NOTE_BYTES: usize = 4 * 4 * (MOST_CHARACTERS + 2);
 #[macro_export]
 macro_rules! check {
     (|$check:ident| $body:block) => {
-        $crate::check::run(
+        $crate::check::run_of(
+            ::std::stringify!($body),
             |$check: &mut $crate::check::Check<'_>| -> $crate::check::Outcome {
-                let () = $body;
+                $body;
                 ::std::result::Result::Ok(())
             },
         )
@@ -75,7 +84,15 @@ macro_rules! check {
 /// What a check's code gives: nothing, or the error of a `?`.
 pub type Outcome = Result<(), Box<dyn Error>>;
 
-/// Carries out a check, for [`check!`](macro@crate::check).
+/// Carries out the check with this code, for [`check!`](macro@crate::check).
+pub fn run_of<F>(code: &str, check: F) -> Verdict
+where
+    F: Fn(&mut Check<'_>) -> Outcome,
+{
+    run(check).about(stale::names_in(code))
+}
+
+/// Carries out a check.
 pub fn run<F>(check: F) -> Verdict
 where
     F: Fn(&mut Check<'_>) -> Outcome,
@@ -94,8 +111,8 @@ where
     in_worker(limit, Box::new(move |pool, note| pool.map(task, [note])))
 }
 
-/// How many checks passed, and what came in place of what was expected where one failed.
-type Account = (usize, Option<String>);
+/// How many checks passed, what came in place of what was expected where one failed, and remarks.
+type Account = (usize, Option<String>, Vec<String>);
 
 type Call<'c> =
     dyn FnOnce(View<'_>, SharedSliceMut<'_, u8>) -> Result<Vec<Account>, PoolError> + 'c;
@@ -110,12 +127,14 @@ fn in_worker(limit: Duration, call: Box<Call<'_>>) -> Verdict {
     };
     match attempt() {
         Ok((Ok(accounts), note)) => match accounts.into_iter().next() {
-            Some((0, None)) | None => Verdict::unknown("there is nothing in this check".to_owned()),
-            Some((checks, None)) => Verdict::right(checks),
-            Some((_, Some(came))) => Verdict::wrong(note, came),
+            Some((0, None, _)) | None => {
+                Verdict::unknown("there is nothing in this check".to_owned())
+            }
+            Some((checks, None, remarks)) => Verdict::right(checks, remarks),
+            Some((_, Some(came), _)) => Verdict::wrong(note, came),
         },
         Ok((Err(error), note)) => match what_happened(&error, limit) {
-            Some(came) => Verdict::wrong(note, came),
+            Some(came) => Verdict::wrong(note.of_no_end(), came),
             None => Verdict::unknown(error.to_string()),
         },
         Err(error) => Verdict::unknown(error.to_string()),
@@ -139,6 +158,7 @@ fn supervised(note: SharedSliceMut<'_, u8>, body: &dyn Fn(&mut Check<'_>) -> Out
         note: Note::default(),
         passed: 0,
         came: None,
+        remarks: Vec::new(),
     };
     let done = catch_unwind(AssertUnwindSafe(|| body(&mut check)));
     match done {
@@ -146,7 +166,7 @@ fn supervised(note: SharedSliceMut<'_, u8>, body: &dyn Fn(&mut Check<'_>) -> Out
         Ok(Err(error)) => check.fail(format_args!("an error: {error}")),
         Err(payload) => check.fail(format_args!("a panic: {}", panic_message(&*payload))),
     }
-    (check.passed, check.came)
+    (check.passed, check.came, check.remarks)
 }
 
 /// Keeps an answer from flooding the notebook and from taking all memory.
@@ -169,42 +189,86 @@ pub struct Check<'n> {
     note: Note,
     passed: usize,
     came: Option<String>,
+    remarks: Vec<String>,
 }
 
-impl Check<'_> {
+impl<'n> Check<'n> {
     /// Says what is called next, as the reader would write it: `squares(&pool, vec![1, 2])`.
     pub fn on(&mut self, call: impl Display) -> &mut Self {
-        self.write(|note| note.call = short(format_args!("{call}")))
+        self.write(|note| {
+            note.call = short(format_args!("{call}"));
+            note.expected.clear();
+        })
     }
 
-    /// Says what may help if one of the next checks fails. Empty: nothing.
-    pub fn hint(&mut self, hint: impl Display) -> &mut Self {
-        self.write(|note| note.hint = short(format_args!("{hint}")))
+    /// Says what may help if one of the next checks fails: a question, or a [pair](Hint) of a question and
+    /// the line that is told when the same check fails again. Empty: nothing.
+    ///
+    /// What [`Judged::when`] says of a mistake comes in its place.
+    pub fn hint(&mut self, hint: impl Into<Hint>) -> &mut Self {
+        let hint = hint.into();
+        self.write(|note| note.set_hint(&hint))
+    }
+
+    /// Says what may help if one of the next calls never ends, or is the end of its process.
+    pub fn hint_if_endless(&mut self, hint: &str) -> &mut Self {
+        self.write(|note| note.endless = short_hint(hint))
     }
 
     /// Calls the answer; its result must equal `expected`.
-    pub fn equal<R: Debug + PartialEq>(&mut self, expected: R, answer: impl FnOnce() -> R) {
+    pub fn equal<R: Debug + PartialEq>(
+        &mut self,
+        expected: R,
+        answer: impl FnOnce() -> R,
+    ) -> Judged<'_, 'n, R> {
+        if self.came.is_some() {
+            return Judged::right(self);
+        }
         self.write(|note| note.expected = short(format_args!("{expected:?}")));
-        if let Some(came) = self.run(answer) {
-            self.judge(came == expected, format_args!("{came:?}"));
+        match self.run(answer) {
+            Some(came) => {
+                let words = short(format_args!("{came:?}"));
+                self.judge(came == expected, &words, came)
+            }
+            None => Judged::wrong(self, None),
         }
     }
 
     /// Calls the answer; its result may differ from `expected` by a millionth of it, or by 1e-12.
-    pub fn close(&mut self, expected: f64, answer: impl FnOnce() -> f64) {
+    pub fn close(&mut self, expected: f64, answer: impl FnOnce() -> f64) -> Judged<'_, 'n, f64> {
+        if self.came.is_some() {
+            return Judged::right(self);
+        }
         self.write(|note| note.expected = short(format_args!("{expected:?}")));
-        if let Some(came) = self.run(answer) {
-            let is_close = (came - expected).abs() <= 1e-12 + 1e-6 * expected.abs();
-            self.judge(is_close || came == expected, format_args!("{came:?}"));
+        match self.run(answer) {
+            Some(came) => {
+                let is_close = (came - expected).abs() <= 1e-12 + 1e-6 * expected.abs();
+                let words = short(format_args!("{came:?}"));
+                self.judge(is_close || came == expected, &words, came)
+            }
+            None => Judged::wrong(self, None),
         }
     }
 
     /// Checks something else about the answer: `expected` and `came` are words for the reader.
-    pub fn that(&mut self, is_right: bool, expected: &str, came: impl Display) {
-        if self.came.is_none() {
-            self.write(|note| note.expected = short(format_args!("{expected}")));
-            self.judge(is_right, format_args!("{came}"));
+    pub fn that(
+        &mut self,
+        is_right: bool,
+        expected: &str,
+        came: impl Display,
+    ) -> Judged<'_, 'n, ()> {
+        if self.came.is_some() {
+            return Judged::right(self);
         }
+        self.write(|note| note.expected = short(format_args!("{expected}")));
+        let words = short(format_args!("{came}"));
+        self.judge(is_right, &words, ())
+    }
+
+    /// Says something about an answer that is right: what could be better.
+    pub fn remark(&mut self, remark: impl Display) -> &mut Self {
+        self.remarks.push(short_hint(&remark.to_string()));
+        self
     }
 
     /// Calls the answer and gives its result. `None` if it panicked, which is a failure, and after
@@ -222,14 +286,21 @@ impl Check<'_> {
         }
     }
 
-    fn judge(&mut self, is_right: bool, came: fmt::Arguments<'_>) {
+    fn judge<R>(&mut self, is_right: bool, words: &str, came: R) -> Judged<'_, 'n, R> {
         if is_right {
             self.passed += 1;
             let passed = self.passed;
             self.write(|note| note.passed = passed);
-        } else {
-            self.fail(came);
+            return Judged::right(self);
         }
+        self.fail(format_args!("{words}"));
+        Judged::wrong(self, Some(came))
+    }
+
+    /// Changes the hint after a failure.
+    fn change_hint(&mut self, hint: &Hint) {
+        self.note.set_hint(hint);
+        self.note.write(&mut self.memory);
     }
 
     fn fail(&mut self, came: fmt::Arguments<'_>) {
@@ -243,97 +314,5 @@ impl Check<'_> {
             self.note.write(&mut self.memory);
         }
         self
-    }
-}
-
-/// What is being checked. It lies in shared memory, so that it outlives the worker.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Note {
-    call: String,
-    expected: String,
-    hint: String,
-    /// How many checks have passed so far.
-    passed: usize,
-}
-
-/// Ends each text of a note; `short` leaves none in it.
-const END: char = '\0';
-
-impl Note {
-    fn write(&self, memory: &mut [u8]) {
-        let passed = self.passed.to_string();
-        let texts = [&*self.call, &self.expected, &self.hint, &passed];
-        let text = texts.map(|text| format!("{text}{END}"));
-        for (place, byte) in memory.iter_mut().zip(text.concat().bytes()) {
-            *place = byte;
-        }
-    }
-
-    fn read(memory: &[u8]) -> Note {
-        let text = String::from_utf8_lossy(memory);
-        let mut texts = text.split(END).map(str::to_owned);
-        let mut next = || texts.next().unwrap_or_default();
-        Note {
-            call: next(),
-            expected: next(),
-            hint: next(),
-            passed: next().parse().unwrap_or(0),
-        }
-    }
-}
-
-/// The beginning of a text. A value that shows itself without end is not asked any further.
-fn short(text: fmt::Arguments<'_>) -> String {
-    let mut short = Short::default();
-    // The error says that there is enough.
-    let _ = short.write_fmt(text);
-    short.text
-}
-
-#[derive(Default)]
-struct Short {
-    text: String,
-    characters: usize,
-}
-
-impl fmt::Write for Short {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for character in text.chars().filter(|&character| character != END) {
-            if self.characters == MOST_CHARACTERS {
-                self.text.push('…');
-                return Err(fmt::Error);
-            }
-            self.characters += 1;
-            self.text.push(character);
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_note_outlives_its_writer() {
-        let mut memory = [0; NOTE_BYTES];
-        let note = Note {
-            call: short(format_args!("{}", "\u{1f600}".repeat(1000))),
-            expected: String::new(),
-            hint: short(format_args!("a{END}b")),
-            passed: 12,
-        };
-        note.write(&mut memory);
-        assert_eq!(Note::read(&memory), note);
-        assert_eq!(
-            (note.call.chars().count(), &*note.hint),
-            (MOST_CHARACTERS + 1, "ab")
-        );
-        Note::default().write(&mut memory);
-        assert_eq!(
-            Note::read(&memory),
-            Note::default(),
-            "a shorter note hides a longer one"
-        );
     }
 }

@@ -84,6 +84,20 @@ impl Probe {
         item
     }
 
+    /// Waits until there were so many calls, or for a second in vain.
+    pub fn wait_for_calls(&self, wanted: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.lock();
+        while state.items.len() < wanted {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// How many calls there were.
     #[must_use]
     pub fn calls(&self) -> usize {

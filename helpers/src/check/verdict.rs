@@ -2,49 +2,69 @@
 
 use std::fmt;
 
-use super::Note;
+use super::hint::was_asked;
+use super::note::Note;
 
 /// What [`check!`](macro@crate::check) says of an answer. It shows itself as the last expression of a
 /// cell.
 ///
 /// Its text begins with `Right` if the answer is, with `Not yet` if something else came than what was
-/// expected, and with `Not checked` if the check could not be made.
+/// expected, and with `Not checked` if the check could not be made, or if the answer did not compile
+/// and this is about the version before.
 #[derive(Clone, PartialEq, Eq)]
 #[must_use = "a verdict shows itself only as a cell's last expression; else use `display(&verdict)`"]
-pub struct Verdict(Finding);
+pub struct Verdict {
+    finding: Finding,
+    /// Names whose newest code did not compile.
+    stale: Vec<String>,
+}
 
 #[derive(Clone, PartialEq, Eq)]
 enum Finding {
-    Right { checks: usize },
+    Right { checks: usize, remarks: Vec<String> },
     Wrong { note: Note, came: String },
     Unknown(String),
 }
 
 impl Verdict {
-    pub(super) fn right(checks: usize) -> Verdict {
-        Verdict(Finding::Right { checks })
+    fn new(finding: Finding) -> Verdict {
+        let stale = Vec::new();
+        Verdict { finding, stale }
     }
 
-    pub(super) fn wrong(note: Note, came: String) -> Verdict {
-        Verdict(Finding::Wrong { note, came })
+    pub(super) fn right(checks: usize, remarks: Vec<String>) -> Verdict {
+        Verdict::new(Finding::Right { checks, remarks })
+    }
+
+    /// The line that is missing is told to who was asked the question before.
+    pub(super) fn wrong(mut note: Note, came: String) -> Verdict {
+        if !was_asked(&note.call, &note.hint) {
+            note.line.clear();
+        }
+        Verdict::new(Finding::Wrong { note, came })
     }
 
     pub(super) fn unknown(why: String) -> Verdict {
-        Verdict(Finding::Unknown(why))
+        Verdict::new(Finding::Unknown(why))
     }
 
-    /// Whether the answer passed all that was checked.
+    /// The verdict, which is about older versions of what has these names.
+    pub(super) fn about(self, stale: Vec<String>) -> Verdict {
+        Verdict { stale, ..self }
+    }
+
+    /// Whether the answer passed all that was checked, and is what the reader has written last.
     #[must_use]
     pub fn is_right(&self) -> bool {
-        matches!(self.0, Finding::Right { .. })
+        matches!(self.finding, Finding::Right { .. }) && self.stale.is_empty()
     }
 
     /// How many checks passed: all of them, or those before the first that failed.
     #[must_use]
     pub fn passed(&self) -> usize {
-        match &self.0 {
-            Finding::Right { checks } => *checks,
-            Finding::Wrong { note, .. } => note.passed,
+        match self.finding {
+            Finding::Right { checks, .. } => checks,
+            Finding::Wrong { ref note, .. } => note.passed,
             Finding::Unknown(_) => 0,
         }
     }
@@ -57,9 +77,26 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Finding::Right { checks: 1 } => f.write_str("Right. The check passed."),
-            Finding::Right { checks } => write!(f, "Right. All {checks} checks passed."),
+        if !self.stale.is_empty() {
+            let names: Vec<_> = self.stale.iter().map(|name| format!("`{name}`")).collect();
+            write!(
+                f,
+                "Not checked: the cell with {} did not compile when it last ran. Mend it, and run it again.\n\
+                 What follows is about the version before.\n",
+                names.join(" and ")
+            )?;
+        }
+        match &self.finding {
+            Finding::Right { checks, remarks } => {
+                match checks {
+                    1 => f.write_str("Right. The check passed."),
+                    _ => write!(f, "Right. All {checks} checks passed."),
+                }?;
+                for remark in remarks {
+                    write!(f, "\n  {:8}  {remark}", "remark")?;
+                }
+                Ok(())
+            }
             Finding::Unknown(why) => write!(f, "Not checked: {why}"),
             Finding::Wrong { note, came } => {
                 f.write_str("Not yet.")?;
@@ -68,6 +105,7 @@ impl fmt::Display for Verdict {
                     ("expected", &note.expected),
                     ("came", came),
                     ("hint", &note.hint),
+                    ("more", &note.line),
                 ] {
                     if !text.is_empty() {
                         write!(f, "\n  {name:8}  {text}")?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::handle::{SharedState, is_worker};
 use super::{JoinHandle, PoolError};
-use crate::interrupts::Interrupts;
+use crate::notebook::interrupts::Interrupts;
 
 /// Gives the results of `handles` as they come in, the first to finish first.
 ///

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use std::{fmt, mem};
 
 use super::PoolError;
-use crate::interrupts::Interrupts;
 use crate::notebook;
+use crate::notebook::interrupts::Interrupts;
 
 /// A task that was submitted to a pool, and the way to its result.
 ///

@@ -14,8 +14,8 @@ use super::handle::{Job, Runner, task};
 use super::imap::Way;
 use super::panic::panic_message;
 use super::{Imap, JoinHandle, PoolError, StarFn};
-use crate::interrupts::{self, Interrupts};
 use crate::notebook;
+use crate::notebook::interrupts::{self, Interrupts};
 use crate::timeline::recorder::{self, Items, PoolTag};
 
 /// A pool of worker threads, with the vocabulary of Python's `multiprocessing.Pool`.

@@ -182,6 +182,87 @@ fn the_first_failure_decides_and_ends_the_calls() {
     });
 }
 
+/// What is said of an answer of 8 to this call.
+fn eight_from<const CALL: u32>() -> String {
+    let verdict = check::run(|check: &mut Check<'_>| {
+        check
+            .on(format!("answer({CALL})"))
+            .hint(("which number is it?", "it is seven"))
+            .equal(7, || 8);
+        Ok(())
+    });
+    verdict.to_string()
+}
+
+#[test]
+fn the_missing_line_is_told_to_who_fails_twice_at_a_place() {
+    guarded(|| {
+        let question = "  hint      which number is it?";
+        assert!(eight_from::<1>().ends_with(question));
+        let second = eight_from::<1>();
+        let both = format!("{question}\n  more      it is seven");
+        assert!(second.ends_with(&both), "{second}");
+        assert!(eight_from::<2>().ends_with(question));
+    });
+}
+
+/// The hint that is given for an answer.
+fn hint_for<F: Fn() -> u32 + 'static>(answer: F) -> String {
+    let verdict = check::run_within(Duration::from_secs(2), move |check: &mut Check<'_>| {
+        check
+            .on("answer()")
+            .hint("any")
+            .hint_if_endless("endless")
+            .equal(7, &answer)
+            .when(|&came| came == 8, "eight")
+            .when(|&came| came >= 8, "large")
+            .when_panic("divide", "zero");
+        check
+            .on("never")
+            .equal(1, || 2)
+            .when(|_| true, "a later check")
+            .when_panic("", "a panic before it");
+        Ok(())
+    });
+    let shown = verdict.to_string();
+    let hint = shown
+        .lines()
+        .find_map(|line| line.strip_prefix("  hint      "));
+    hint.unwrap_or(&shown).to_owned()
+}
+
+#[test]
+fn hints_are_about_the_mistake() {
+    guarded(|| {
+        assert_eq!(hint_for(|| 8), "eight");
+        assert_eq!(hint_for(|| 9), "large");
+        assert_eq!(hint_for(|| 6), "any");
+        assert_eq!(hint_for(|| panic!("divide by zero")), "zero");
+        assert_eq!(hint_for(|| panic!("something else")), "any");
+        assert_eq!(hint_for(|| std::process::exit(1)), "endless");
+        assert_eq!(hint_for(|| 7), "a later check");
+    });
+}
+
+/// What is said of an answer of 1 where something is to be said of it besides.
+fn slow_one<const EXPECTED: u32>() -> String {
+    let verdict = check::run(|check: &mut Check<'_>| {
+        check.equal(EXPECTED, || 1);
+        check.remark("it is slow");
+        Ok(())
+    });
+    verdict.to_string()
+}
+
+#[test]
+fn what_could_be_better_is_said_of_a_right_answer_only() {
+    guarded(|| {
+        let right = "Right. The check passed.\n  remark    it is slow";
+        assert_eq!(slow_one::<1>(), right);
+        assert!(!slow_one::<2>().contains("slow"));
+    });
+}
+
 #[test]
 fn errors_of_the_check_are_failures_and_no_check_is_none() {
     guarded(|| {
@@ -246,6 +327,7 @@ fn a_probe_tells_parallel_from_serial() {
 
         static SERIAL: Probe = Probe::new();
         let (_, timing) = measure(|| (0..50).map(|item| SERIAL.meet(2, item)).sum::<u32>());
+        SERIAL.wait_for_calls(50);
         assert_eq!(SERIAL.most_at_once(), 1);
         assert_eq!(SERIAL.items(), (0..50).collect::<Vec<_>>());
         assert!(

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,24 @@ from nbformat import v4
 import exercises
 from execute import Problem, Run
 from normalise import normalise, to_text
+from session import Session
 
 CHECK = 'check!(|check| { check.hint("add").on("sum(2, 3)").equal(5, || sum(2, 3)); })'
 UNSOLVED = "fn sum(a: u32, b: u32) -> u32 {\n    0 // TODO\n}"
 SOLVED = "fn sum(a: u32, b: u32) -> u32 {\n    a + b\n}"
 CHEAP = "fn sum(a: u32, b: u32) -> u32 {\n    a * b // TODO\n}"
+# Five wrong answers, each of which gives another number.
+NUMBERS = [6, 7, 8, 9, 10]
+
+
+def wrong(title="1 · Sums", numbers=NUMBERS, hint="add"):
+    """The file of wrong answers to one exercise."""
+    answers = [
+        f"### always {number}\nhint: {hint}\n\n"
+        f"```rust\nfn sum(a: u32, b: u32) -> u32 {{\n    {number}\n}}\n```\n"
+        for number in numbers
+    ]
+    return f"# Wrong answers\n\n## {title}\n\n" + "\n".join(answers)
 
 
 def solution(code, title="1 · Sums"):
@@ -54,7 +68,9 @@ class Files(unittest.TestCase):
         self.addCleanup(temporary.cleanup)
         self.folder = Path(temporary.name)
 
-    def write(self, cells, tidy=True):
+    def write(self, cells, tidy=True, answers=None):
+        (self.folder / "wrong").mkdir(exist_ok=True)
+        (self.folder / "wrong/sums.md").write_text(answers or wrong(), encoding="utf-8")
         notebook = v4.new_notebook(cells=cells)
         path = self.folder / "sums.ipynb"
         path.write_text(to_text(normalise(notebook) if tidy else notebook), encoding="utf-8")
@@ -66,8 +82,8 @@ class Files(unittest.TestCase):
             status = exercises.main(["--folder", str(self.folder), *arguments])
         return status, said.getvalue()
 
-    def assert_malformed(self, cells, *words, tidy=True, ways=([], ["--solve"])):
-        self.write(cells, tidy)
+    def assert_malformed(self, cells, *words, tidy=True, ways=([], ["--solve"]), answers=None):
+        self.write(cells, tidy, answers)
         for arguments in ways:
             with mock.patch.object(exercises, "execute", side_effect=AssertionError("was run")):
                 status, said = self.run_main(*arguments)
@@ -197,35 +213,76 @@ class Files(unittest.TestCase):
             self.assertIn(f"FAILED: {written} is another already; move or delete it", said)
             self.assertEqual(written.read_bytes(), other)
 
-    def assert_verdicts(self, handed_out, solved, status, *words, problem=None):
+    def test_wrong_answers_that_are_not_as_they_must_be(self):
+        three = wrong(numbers=[6, 7, 8])
+        for answers, words in {
+            "nothing": "'1 · Sums' has 0 wrong answers, and 5 are needed",
+            three: "'1 · Sums' has 3 wrong answers",
+            wrong("2 · Products"): "wrong answers to '2 · Products', which is no exercise",
+            wrong() + wrong(): "two sections '1 · Sums'",
+            wrong().replace("hint: add", "", 1): "'always 6' has 0 lines `hint: …`",
+            wrong().replace("```rust", "```python", 1): "'always 6' has 0 blocks",
+        }.items():
+            with self.subTest(words):
+                self.assert_malformed(exercise(), words, ways=[[]], answers=answers)
+        self.write(exercise())
+        (self.folder / "wrong/sums.md").unlink()
+        status, said = self.run_main()
+        self.assertEqual(status, 1)
+        self.assertIn("sums: FAILED: has no wrong answers", said)
+
+    def run_with(self, handed_out, solved, of_wrong, problem=None, answers=None):
         """What is said if the checks give these verdicts."""
 
         def execute(notebook, _folder, _timeout):
-            self.assertEqual(len(notebook.cells), 8)
             self.assertEqual(notebook.cells[3].source, UNSOLVED)
-            self.assertEqual(notebook.cells[6].source, SOLVED)
-            self.assertEqual(notebook.cells[7].source, CHECK)
+            self.assertEqual(notebook.cells[-2].source, SOLVED)
             notebook.cells[4].outputs = [output(handed_out)]
-            notebook.cells[7].outputs = [output(solved)]
+            checks = [cell for cell in notebook.cells[6:] if cell.source == CHECK]
+            for cell in checks:
+                cell.outputs = [output(of_wrong)]
+            checks[-1].outputs = [output(solved)]
             return Run(problem)
 
-        self.write(exercise())
+        self.write(exercise(), answers=answers)
         with mock.patch.object(exercises, "execute", side_effect=execute):
-            result, said = self.run_main()
+            return self.run_main()
+
+    def assert_verdicts(
+        self, handed_out, solved, status, *words, of_wrong="Not yet.\n  hint      add", **others
+    ):
+        result, said = self.run_with(handed_out, solved, of_wrong, **others)
         self.assertEqual(result, status, said)
         for word in words:
             self.assertIn(word, said)
 
     def test_verdicts(self):
-        self.assert_verdicts("Not yet.\n  came 0", "Right.", 0, "sums: ok, 1 exercises")
+        ok = "sums: ok, 1 exercises, 5 wrong answers"
+        self.assert_verdicts("Not yet.\n  came 0", "Right.", 0, ok)
         self.assert_verdicts("Right.", "Right.", 1, "'1 · Sums' as handed out gives: Right.")
         self.assert_verdicts("", "Right.", 1, "'1 · Sums' as handed out gives")
         self.assert_verdicts("Not checked: no", "Right.", 1, "as handed out gives: Not checked")
         self.assert_verdicts("Not yet.", "Not yet.\n  came 6", 1, "solution of '1 · Sums'", "came 6")
         self.assert_verdicts("Not yet.", "", 1, "solution of '1 · Sums' gives")
 
+    def test_verdicts_on_wrong_answers(self):
+        place = "the wrong answer 'always 10' to '1 · Sums'"
+        self.assert_verdicts("Not yet.", "Right.", 1, f"{place} gives: Right.", of_wrong="Right.")
+        # Words elsewhere in the verdict are no hint.
+        for verdict in ["Not yet.\n  called    add\n  hint      no", "Not yet.\n  came      add"]:
+            words = f"{place}: no word of 'add' in: {verdict}"
+            self.assert_verdicts("Not yet.", "Right.", 1, words, of_wrong=verdict)
+
+    def test_what_is_told_later(self):
+        later = re.sub(r"(always 10\nhint: add)", r"\1\nmore: both", wrong())
+        both = "Not yet.\n  hint      add\n  more      both of them"
+        self.assert_verdicts("Not yet.", "Right.", 0, of_wrong=both, answers=later)
+        self.assert_verdicts("Not yet.", "Right.", 1, "no word of 'both' in", answers=later)
+
     def test_cells_that_fail(self):
-        for cell, words in [(4, "cell 4 (`fn`)"), (7, "solution '1 · Sums' (`fn`)")]:
+        first = "the wrong answer 'always 6' to '1 · Sums' (`fn`)"
+        last = "the solution of '1 · Sums' (`fn`)"
+        for cell, words in [(4, "cell 4 (`fn`)"), (7, first), (8, first), (17, last)]:
             problem = Problem(cell, "fn", "mismatched types")
             self.assert_verdicts("", "", 1, words, "mismatched types", problem=problem)
 
@@ -234,9 +291,19 @@ class InTheKernel(unittest.TestCase):
     """The same with real verdicts."""
 
     def test_broken_exercises(self):
+        passes = wrong(numbers=[6, 7, 8, 9, "a + b"], hint="add")
+        misses = wrong(hint="subtract")
         broken = {
-            "wrong": (exercise(solved=CHEAP), "the solution of '1 · Sums' gives: Not yet."),
-            "solved": (exercise(given=SOLVED + " // TODO"), "as handed out gives: Right."),
+            "wrong": (
+                exercise(solved=CHEAP),
+                ["the solution of '1 · Sums' gives: Not yet.", "'always a + b'", "gives: Right."],
+                passes,
+            ),
+            "solved": (
+                exercise(given=SOLVED + " // TODO"),
+                ["as handed out gives: Right.", "'always 7'", "no word of 'subtract' in: Not yet."],
+                misses,
+            ),
         }
         said = {}
 
@@ -246,10 +313,32 @@ class InTheKernel(unittest.TestCase):
             cells[1].source = cells[1].source.replace("../../helpers", str(helpers))
             path = folder / f"{name}.ipynb"
             path.write_text(to_text(normalise(v4.new_notebook(cells=cells))), encoding="utf-8")
+            (folder / "wrong").mkdir(exist_ok=True)
+            (folder / f"wrong/{name}.md").write_text(broken[name][2], encoding="utf-8")
             report = mock.Mock(side_effect=lambda _path, message: said.update({name: message}))
             return exercises.prove(path, mock.Mock(timeout=120), report)
 
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as executor:
             list(executor.map(prove, broken, [Path(folder)] * 2))
-        for name, (_, words) in broken.items():
-            self.assertIn(words, said[name])
+        for name, (_, words, _) in broken.items():
+            for word in words:
+                self.assertIn(word, said[name])
+
+    def test_a_check_says_that_the_answer_did_not_compile(self):
+        check = CHECK.replace('hint("add")', 'hint(("what is a sum?", "a + b"))')
+        with Session(cwd=exercises.FOLDER) as kernel:
+            kernel.run(':dep helpers = { path = "../../helpers" }\nuse helpers::prelude::*;')
+            self.assertEqual(kernel.run(SOLVED).status, "ok")
+            self.assertTrue(kernel.run(check).result.startswith("Right."))
+            self.assertEqual(kernel.run(SOLVED.replace("a + b", "a + c")).status, "error")
+            verdict = kernel.run(check).result
+            self.assertTrue(verdict.startswith("Not checked: the cell with `sum` did not compile"))
+            self.assertIn("What follows is about the version before.\nRight.", verdict)
+            # A check of something else is not meant, and the next version is a new one.
+            other = "fn twice(a: u32) -> u32 { a + a }\ncheck!(|check| { check.equal(2, || twice(1)); })"
+            self.assertTrue(kernel.run(other).result.startswith("Right."))
+            self.assertEqual(kernel.run(CHEAP).status, "ok")
+            verdict = kernel.run(check).result
+            self.assertTrue(verdict.startswith("Not yet."), verdict)
+            self.assertNotIn("more", verdict)
+            self.assertIn("hint      what is a sum?\n  more      a + b", kernel.run(check).result)

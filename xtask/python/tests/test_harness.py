@@ -311,7 +311,7 @@ class WarmUp(unittest.TestCase):
                     self.assertTrue(wait_until(told.exists))
                     kernel_id = int(told.read_text())
                     warm_up.send_signal(number)
-                    left = not wait_until(lambda: not psutil.pid_exists(kernel_id), 20)
+                    left = not wait_until(lambda: not psutil.pid_exists(kernel_id))
                     if left:
                         os.kill(kernel_id, signal.SIGKILL)
                     self.assertFalse(left, number)

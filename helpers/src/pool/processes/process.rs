@@ -13,17 +13,13 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 
 use super::worker::{NOTEBOOK_ENTRY, WORKER_NAME, WORKER_OF, notebook_entry};
+use crate::environment;
+use crate::notebook::{self, evcxr};
 use crate::pool::remote::output::{self, Relay};
 use crate::pool::remote::printer::Stream;
 use crate::pool::remote::transport::{LIVENESS, Watched};
 use crate::pool::remote::wire::Connection;
 use crate::pool::remote::{code_ref, exit_words};
-use crate::{environment, notebook};
-
-/// Keeps a free_list kernel's own program, which brings mimalloc along, from clearing memory at its start
-/// for work that a worker never does: 0.8 of 3.3 ms. Cells and this crate use the system's
-/// allocator.
-const KERNEL_MEMORY: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
 
 /// One worker process.
 #[derive(Debug)]
@@ -49,13 +45,14 @@ impl WorkerProcess {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if notebook::is_stock_kernel() {
-            command.env(KERNEL_MEMORY.0, KERNEL_MEMORY.1);
+            let (name, value) = evcxr::SMALL_START;
+            command.env(name, value);
         }
         let mut process = Process(command.spawn()?);
         // Closes our copy of the worker's end: or its death would not be noticed.
         drop(command);
         if notebook::is_notebook() {
-            (&here).write_all(notebook_order()?.as_bytes())?;
+            (&here).write_all(notebook_order()?.as_encoded_bytes())?;
         }
         let missing = || io::Error::other("a pipe that was asked for is missing");
         let out = process.0.stdout.take().ok_or_else(missing)?;
@@ -155,11 +152,12 @@ fn own_program() -> io::Result<PathBuf> {
 }
 
 /// What the kernel's program obeys when it runs as the process of the cells.
-fn notebook_order() -> io::Result<String> {
+fn notebook_order() -> io::Result<OsString> {
     let entry = code_ref::of_address(notebook_entry())
         .ok_or_else(|| io::Error::other("the library of this crate cannot be found"))?;
-    let library = entry.library.to_string_lossy().into_owned();
-    Ok(format!("LOAD_AND_RUN {library} {NOTEBOOK_ENTRY}\n"))
+    let mut order = evcxr::load_and_run(&entry.library, NOTEBOOK_ENTRY);
+    order.push("\n");
+    Ok(order)
 }
 
 /// Variables for workers: the threads that libraries start in each of them together fill the

@@ -12,7 +12,7 @@ use super::code_ref::{self, Entry};
 use super::codec::{Body, ItemError, Reader, Writer};
 use super::engine::Engine;
 use super::task::{Finished, Sink, Task};
-use crate::interrupts::Interrupts;
+use crate::notebook::interrupts::Interrupts;
 use crate::pool::handle::{Completer, Remote, remote_task};
 use crate::pool::panic::panic_message;
 use crate::pool::{JoinHandle, PoolError, Portable};

@@ -36,7 +36,7 @@ where
     A: DeserializeOwned,
     R: Serialize,
 {
-    const { assert_captures_nothing::<F>(CAPTURES) }
+    const { assert_captures_nothing::<F>() }
     // SAFETY: it captures nothing, and the caller of `entry` had one.
     |run| run_chunk(unsafe { conjure::<F>() }, run)
 }
@@ -48,7 +48,7 @@ where
     A: DeserializeOwned,
     V: Any + Send + Sync,
 {
-    const { assert_captures_nothing::<F>(CAPTURES) }
+    const { assert_captures_nothing::<F>() }
     |run| {
         // SAFETY: as in `entry`.
         let f = unsafe { conjure::<F>() };
@@ -56,15 +56,19 @@ where
     }
 }
 
-/// Why a function for worker processes does not compile.
-const CAPTURES: &str = "a function for worker processes cannot capture variables, since another \
-    process does not have them: pass them as arguments (`starmap` with tuples), or hand them to \
-    every worker with the pool's `initializer`";
+/// Whether the type of a function says everything about it.
+pub const fn captures_nothing<F>() -> bool {
+    size_of::<F>() == 0 && !mem::needs_drop::<F>()
+}
 
-/// Checks, when the program is compiled, that the type of a function says everything about it;
-/// else tells why not.
-pub const fn assert_captures_nothing<F>(why: &str) {
-    assert!(size_of::<F>() == 0 && !mem::needs_drop::<F>(), "{}", why);
+/// Checks that when the program is compiled.
+const fn assert_captures_nothing<F>() {
+    assert!(
+        captures_nothing::<F>(),
+        "a function for worker processes cannot capture variables, since another process does not \
+         have them: pass them as arguments (`starmap` with tuples), or hand them to every worker \
+         with the pool's `initializer`"
+    );
 }
 
 /// A function out of nothing but its type.

@@ -22,7 +22,7 @@ use super::shm_buffer;
 use super::task::{Completed, Sink, Task};
 use super::transport::LIVENESS;
 use super::waker::Waker;
-use crate::interrupts::Interrupts;
+use crate::notebook::interrupts::Interrupts;
 use crate::pool::PoolError;
 
 /// How long tasks go unattended before the background thread leads.

@@ -102,5 +102,8 @@ pub(crate) mod wire;
 pub(crate) mod worker;
 pub(crate) mod worker_value;
 
+// For a branch that names it so.
+#[allow(unused_imports)]
+pub(crate) use scoreboard as board;
 pub use view::{RemoteImap, View};
 pub use worker_value::worker_value;

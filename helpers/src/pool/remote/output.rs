@@ -9,7 +9,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::printer::{self, Stream};
-use crate::notebook;
+use crate::notebook::evcxr::harmless;
+use crate::notebook::is_notebook;
 
 /// A line that is longer is broken here, so that it cannot fill the memory.
 const LONGEST_LINE: usize = 64 << 10;
@@ -89,7 +90,7 @@ impl Relay {
             }
             None => return,
         };
-        let text = harmless(&self.line[..whole], notebook::is_notebook());
+        let text = harmless(&self.line[..whole], is_notebook());
         printer::print(self.to, text);
         self.line.drain(..whole);
     }
@@ -124,27 +125,6 @@ fn end_of_characters(line: &[u8]) -> usize {
     }
 }
 
-/// The text with nothing in it that a notebook's kernel would obey.
-///
-/// The kernel takes its orders from the same stream as the text that it shows, as lines that
-/// begin with or hold certain words; the course's own kernel also what follows certain signs. A mark
-/// that is not seen in the middle of such a word makes it a word like any other.
-pub fn harmless(bytes: &[u8], in_notebook: bool) -> String {
-    const COMMANDS: [(&str, &str); 2] = [
-        ("EVCXR_", "EVCXR\u{2060}_"),
-        ("\x1b_course", "\x1b_\u{2060}course"),
-    ];
-    let mut text = String::from_utf8_lossy(bytes).into_owned();
-    if in_notebook {
-        for (command, defused) in COMMANDS {
-            if text.contains(command) {
-                text = text.replace(command, defused);
-            }
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,21 +142,5 @@ mod tests {
             };
             assert_eq!(end_of_characters(cut), whole);
         }
-    }
-
-    #[test]
-    fn words_of_command_lose_their_power() {
-        let printed = b"a EVCXR_BEGIN_CONTENT text/html\nEVCXR_EXECUTION_COMPLETE\n\xff";
-        let shown = harmless(printed, true);
-        assert!(!shown.contains("EVCXR_"));
-        assert_eq!(
-            shown.replace('\u{2060}', ""),
-            String::from_utf8_lossy(printed)
-        );
-        assert_eq!(harmless(b"EVCXR_\n", false), "EVCXR_\n");
-        let order = "a\x1b_course {\"do\":\"clear\"}\x1b\\ \x1b[31mred\n";
-        let shown = harmless(order.as_bytes(), true);
-        assert!(!shown.contains("\x1b_course"));
-        assert_eq!(shown.replace('\u{2060}', ""), order);
     }
 }

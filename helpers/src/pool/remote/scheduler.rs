@@ -9,7 +9,6 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::os::unix::process::parent_id;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use super::task::{Completed, Finished, Sink, Task, TaskRecorder};
 use super::transport::{LIVENESS, Profile, Transport, Watched};
 use super::waker::Waker;
 use super::wire::Arrival;
+use crate::notebook::evcxr::Kernel;
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
 
@@ -50,8 +50,7 @@ pub struct Scheduler {
     last_liveness: Instant,
     /// Why nothing goes on: every task ends with this error.
     broken: Option<PoolError>,
-    /// The process that started this one.
-    parent: u32,
+    kernel: Kernel,
     recorder: TaskRecorder,
     /// Calls the leader out of its sleep.
     waker: Arc<Waker>,
@@ -104,7 +103,7 @@ impl Scheduler {
             failed_starts: FAILED_STARTS - 1,
             last_liveness: Instant::now(),
             broken: None,
-            parent: parent_id(),
+            kernel: Kernel::here(),
             recorder: TaskRecorder::new(profile.workers),
             waker,
         };

@@ -1,12 +1,8 @@
 //! When workers are lost, or must be: what they were at fails, and fresh ones take their place.
 
-use std::os::unix::process::parent_id;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, raise};
-
 use super::{FAILED_STARTS, Loss, Scheduler};
-use crate::notebook;
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
 use crate::pool::remote::ledger::Ledger;
@@ -21,11 +17,8 @@ impl Scheduler {
     pub(super) fn check_liveness(&mut self, completed: &mut Completed) {
         if self.last_liveness.elapsed() >= LIVENESS {
             self.last_liveness = Instant::now();
-            // A kernel that was killed leaves the process of its cells behind, which would wait
-            // here for ever. The workers end with it.
-            if notebook::is_notebook() && parent_id() != self.parent {
-                let _ = raise(Signal::SIGKILL);
-            }
+            // Or the process of the cells would wait here for ever. The workers end with it.
+            self.kernel.end_with_it();
         }
         for domain in self.domains() {
             if self.transport.look_after(domain) {

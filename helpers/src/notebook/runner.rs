@@ -3,7 +3,6 @@
 //! It exports one structure, which tells whether the reader has interrupted the cell, and asks the
 //! reader. A stock kernel and a program have none.
 
-use std::env;
 use std::ffi::c_void;
 use std::fmt;
 use std::sync::OnceLock;
@@ -11,24 +10,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::libc;
 
-/// Set by the kernel in the process that runs the cells, and so in what that starts.
-const RUNNING_IN_A_CELL: &str = "EVCXR_IS_RUNTIME";
-
-/// Whether this code runs in a notebook's kernel.
-pub fn is_notebook() -> bool {
-    env::var_os(RUNNING_IN_A_CELL).is_some()
-}
-
-/// Whether this code runs in a kernel other than the course's own.
-pub fn is_stock_kernel() -> bool {
-    is_notebook() && get().is_none()
-}
+use super::evcxr::is_notebook;
 
 /// The version of the structure that this crate knows.
 const VERSION: u32 = 1;
 
 /// A longer answer of the reader's is cut.
 const LONGEST_ANSWER: usize = 1 << 20;
+
+/// Whether this code runs in a kernel other than the course's own.
+pub fn is_stock_kernel() -> bool {
+    is_notebook() && get().is_none()
+}
 
 /// What the program that runs cells exports as `COURSE_RUNNER`.
 #[repr(C)]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::runner;
+use super::runner;
 
 /// How long to wait at most without a look. If a cell has not ended 0.8 seconds after an interrupt,
 /// the kernel ends its process.

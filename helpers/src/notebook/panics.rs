@@ -4,14 +4,12 @@
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
 
-use crate::runner;
-
-pub use crate::runner::{is_notebook, is_stock_kernel};
+use super::evcxr::source_of_cell;
+use super::runner::{self, is_stock_kernel};
 
 /// Runs when the kernel loads this library, before the first cell that uses it.
 ///
@@ -104,14 +102,11 @@ fn report_panic(info: &PanicHookInfo<'_>) {
 }
 
 /// The place of a panic: the line of code itself where it is the cell's, else file and line.
-///
-/// A cell is compiled as `src/lib.rs` of a crate that the kernel writes, with lines of its own
-/// around the reader's: the line's number says nothing, its text does.
 fn place(file: &str, line: u32) -> String {
-    let path = Path::new(file);
-    let cell = env::var_os("EVCXR_TMPDIR")
-        .filter(|_| SOURCE_IS_KNOWN.get() && path.is_relative() && path.ends_with("src/lib.rs"))
-        .and_then(|folder| fs::read_to_string(Path::new(&folder).join("src/lib.rs")).ok());
+    let cell = SOURCE_IS_KNOWN
+        .get()
+        .then(|| source_of_cell(file))
+        .flatten();
     let code = cell
         .as_deref()
         .and_then(|text| text.lines().nth((line as usize).checked_sub(1)?));
