@@ -539,6 +539,11 @@ class Students(unittest.TestCase):
             person, why = students.person_of("Nobody.ipynb", student, known, roster)
             self.assertEqual((person, why[:23]), (None, "nobody in the roster ha"))
 
+    def test_names_are_known_without_their_accents(self):
+        roster = students.roster_from("name\nÉmilie du Châtelet\n".encode(), "roster.csv")
+        person, why = students.person_of("x/y.ipynb", "Emilie du Chatelet", {}, roster)
+        self.assertIs(person, roster[0], why)
+
     def test_a_roster_that_is_none(self):
         for text in ["", "a,b\n1,2\n", "name\n"]:
             with self.assertRaises(students.BadRoster):
