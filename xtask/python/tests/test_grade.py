@@ -585,6 +585,47 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(running.parts_of(""), {})
         self.assertEqual(running.not_checked("Not checked: no\nmore")[0], "Not checked: no")
 
+    def checked(self, *verdicts, word=row.NOT_REACHED, untouched=(), is_trial=False):
+        """What becomes of an exercise whose check says this, time by time."""
+        made = row.Row("a.ipynb", results=[row.Result(word)])
+        plan = matching.Plan([], {0: [1]}, set(untouched))
+        for verdict in verdicts:
+            session = mock.Mock(verdict=lambda _, verdict=verdict: verdict)
+            step = matching.Step("", 0, 7, is_trial=is_trial)
+            running.run_check(session, step, made, plan)
+        return made.results[0]
+
+    def test_the_better_of_two_places_counts(self):
+        poor = running.Verdict(False, 1, {"came": "poor"})
+        better = running.Verdict(False, 2, {"came": "better"})
+        for verdicts in [(poor, better), (better, poor)]:
+            result = self.checked(*verdicts)
+            self.assertEqual((result.word, result.checks, result.came), ("failed", 2, "better"))
+        right = running.Verdict(True, 3, {"remark": "shorter would do"})
+        result = self.checked(poor, right)
+        self.assertEqual(
+            (result.word, result.checks, result.why), ("passed", 3, "shorter would do")
+        )
+
+    def test_what_was_not_changed_is_said_to_be_so(self):
+        result = self.checked(running.Verdict(False, 1, {"came": "1"}), untouched=[0])
+        self.assertEqual((result.word, result.why), ("as handed out", "as handed out"))
+
+    def test_a_text_that_is_run_as_code_is_for_a_person_to_look_at(self):
+        right, wrong = running.Verdict(True, 1, {}), running.Verdict(False, 0, {})
+        for verdict, word, found in [
+            (right, "failed", "look at this one"),
+            (right, "missing", "look at this one"),
+            (wrong, "missing", "look at this one"),
+            (wrong, "failed", "failed"),
+        ]:
+            self.assertEqual(self.checked(verdict, word=word, is_trial=True).word, found)
+
+    def test_a_check_that_says_nothing_is_told(self):
+        result = self.checked(running.Verdict(False, 0, {}, "cannot find `double`", "all of it"))
+        self.assertEqual(result.why, "its check: cannot find `double`")
+        self.assertEqual(result.error, "all of it")
+
     def test_what_went_wrong_in_one_line(self):
         report = (
             "mismatched types\nerror[E0308]\n 1 │ fn a()\n   │ ---\n 2 │     b\n   │     ^ here"
