@@ -1036,7 +1036,7 @@ class Grades(unittest.TestCase):
 
     def test_nothing_that_cells_write_is_left(self):
         self.assertEqual(left_in_clone(), [])
-        self.assertEqual(list(self.temporary.iterdir()), [])
+        self.assertEqual(list(self.temporary.glob(f"{sandbox.NAME}*")), [])
         names = {path.name for path in self.hand_in.rglob("*")}
         self.assertFalse(names & {"x", "y"}, names)
 
