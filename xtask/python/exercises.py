@@ -174,7 +174,8 @@ def tidied(notebook):
 def look(path, _options):
     """Looks at the form of a notebook only; says what is wrong with it."""
     try:
-        load(path)
+        _, exercises = load(path)
+        wrong_answers(path, [exercise.title for exercise in exercises])
     except Malformed as error:
         return report(path, str(error))
     return True

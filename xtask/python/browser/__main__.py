@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import control, exercise, helping, lessons, own
+from . import control, exercise, helping, lessons, own, shown
 from .chromium import open_page
 from .lab import Lab
 from .server import Server
@@ -77,6 +77,7 @@ def main():
             file = CLONE / "assets" / f"{name}.png"
             shutil.copyfile(options.pictures / f"{picture}.png", file)
             print(f"{file}: {file.stat().st_size // 1000} kB")
+        shown.note()
 
 
 def notebooks():

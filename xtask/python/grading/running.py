@@ -111,7 +111,8 @@ def run_check(session: "Session", step: Step, row: Row, plan: Plan) -> None:
         return
     better = verdict.is_right or verdict.checks > result.checks or not result.came
     if verdict.is_right:
-        result.word, result.remark, result.error = PASSED, "", ""
+        result.word, result.error = PASSED, ""
+        result.remark = verdict.parts.get("remark", "")
     else:
         result.word = UNTOUCHED if step.exercise in plan.untouched else FAILED
     if better:

@@ -316,7 +316,7 @@ class InTheKernel(unittest.TestCase):
             (folder / "wrong").mkdir(exist_ok=True)
             (folder / f"wrong/{name}.md").write_text(broken[name][2], encoding="utf-8")
             report = mock.Mock(side_effect=lambda _path, message: said.update({name: message}))
-            return exercises.prove(path, mock.Mock(timeout=120), report)
+            return exercises.prove(path, mock.Mock(timeout=120, known=None), report)
 
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as executor:
             list(executor.map(prove, broken, [Path(folder)] * 2))

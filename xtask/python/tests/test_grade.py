@@ -159,9 +159,10 @@ def abandoned():
     return found
 
 
-def files_of_clone():
-    """The files of the notebooks' folders, and what the clone holds at its top."""
-    return {*(CLONE / "notebooks").rglob("*"), *CLONE.iterdir()}
+def left_in_clone():
+    """What the notebooks of these tests write, where it must not be. Others may be at work there."""
+    folders = [CLONE, CLONE / "notebooks", CLONE / "notebooks/exercises"]
+    return [folder / name for folder in folders for name in "xy" if (folder / name).exists()]
 
 
 def lesson(notebook=None):
@@ -539,6 +540,11 @@ class Students(unittest.TestCase):
             person, why = students.person_of("Nobody.ipynb", student, known, roster)
             self.assertEqual((person, why[:23]), (None, "nobody in the roster ha"))
 
+    def test_names_are_known_without_their_accents(self):
+        roster = students.roster_from("name\nÉmilie du Châtelet\n".encode(), "roster.csv")
+        person, why = students.person_of("x/y.ipynb", "Emilie du Chatelet", {}, roster)
+        self.assertIs(person, roster[0], why)
+
     def test_a_roster_that_is_none(self):
         for text in ["", "a,b\n1,2\n", "name\n"]:
             with self.assertRaises(students.BadRoster):
@@ -578,6 +584,47 @@ class Verdicts(unittest.TestCase):
         )
         self.assertEqual(running.parts_of(""), {})
         self.assertEqual(running.not_checked("Not checked: no\nmore")[0], "Not checked: no")
+
+    def checked(self, *verdicts, word=row.NOT_REACHED, untouched=(), is_trial=False):
+        """What becomes of an exercise whose check says this, time by time."""
+        made = row.Row("a.ipynb", results=[row.Result(word)])
+        plan = matching.Plan([], {0: [1]}, set(untouched))
+        for verdict in verdicts:
+            session = mock.Mock(verdict=lambda _, verdict=verdict: verdict)
+            step = matching.Step("", 0, 7, is_trial=is_trial)
+            running.run_check(session, step, made, plan)
+        return made.results[0]
+
+    def test_the_better_of_two_places_counts(self):
+        poor = running.Verdict(False, 1, {"came": "poor"})
+        better = running.Verdict(False, 2, {"came": "better"})
+        for verdicts in [(poor, better), (better, poor)]:
+            result = self.checked(*verdicts)
+            self.assertEqual((result.word, result.checks, result.came), ("failed", 2, "better"))
+        right = running.Verdict(True, 3, {"remark": "shorter would do"})
+        result = self.checked(poor, right)
+        self.assertEqual(
+            (result.word, result.checks, result.why), ("passed", 3, "shorter would do")
+        )
+
+    def test_what_was_not_changed_is_said_to_be_so(self):
+        result = self.checked(running.Verdict(False, 1, {"came": "1"}), untouched=[0])
+        self.assertEqual((result.word, result.why), ("as handed out", "as handed out"))
+
+    def test_a_text_that_is_run_as_code_is_for_a_person_to_look_at(self):
+        right, wrong = running.Verdict(True, 1, {}), running.Verdict(False, 0, {})
+        for verdict, word, found in [
+            (right, "failed", "look at this one"),
+            (right, "missing", "look at this one"),
+            (wrong, "missing", "look at this one"),
+            (wrong, "failed", "failed"),
+        ]:
+            self.assertEqual(self.checked(verdict, word=word, is_trial=True).word, found)
+
+    def test_a_check_that_says_nothing_is_told(self):
+        result = self.checked(running.Verdict(False, 0, {}, "cannot find `double`", "all of it"))
+        self.assertEqual(result.why, "its check: cannot find `double`")
+        self.assertEqual(result.error, "all of it")
 
     def test_what_went_wrong_in_one_line(self):
         report = (
@@ -954,11 +1001,10 @@ class Grades(unittest.TestCase):
         command = [sys.executable, str(CLONE / "xtask/python/grade.py"), str(hand_in)]
         command += ["--kernel", str(launcher()), "--course", str(lessons)]
         command += ["--seconds", "180", "--cell-seconds", "30", "--memory", "2.5", "--jobs", "3"]
-        before, clone = abandoned(), files_of_clone()
+        before = abandoned()
         environment = os.environ | {"TMPDIR": str(cls.temporary)}
         cls.graded = subprocess.run(command, capture_output=True, text=True, env=environment)
         cls.left = wait_until(lambda: abandoned() <= before, 20) or abandoned() - before
-        cls.new_files = files_of_clone() - clone
         cls.hand_in = hand_in
         with open(hand_in / "grades.csv", encoding="utf-8", newline="") as file:
             cls.rows = {Path(row["notebook"]).stem: row for row in csv.DictReader(file)}
@@ -989,8 +1035,8 @@ class Grades(unittest.TestCase):
         )
 
     def test_nothing_that_cells_write_is_left(self):
-        self.assertEqual(self.new_files, set())
-        self.assertEqual(list(self.temporary.iterdir()), [])
+        self.assertEqual(left_in_clone(), [])
+        self.assertEqual(list(self.temporary.glob(f"{sandbox.NAME}*")), [])
         names = {path.name for path in self.hand_in.rglob("*")}
         self.assertFalse(names & {"x", "y"}, names)
 

@@ -129,6 +129,7 @@ class Form(unittest.TestCase):
         self.addCleanup(temporary.cleanup)
         self.folder = Path(temporary.name)
         self.notebook = load(FOLDER / "01_multiprocessing.ipynb")[0]
+        shutil.copytree(FOLDER / "wrong", self.folder / "wrong")
         self.write("01_multiprocessing")
 
     def write(self, name):
@@ -151,6 +152,10 @@ class Form(unittest.TestCase):
             said = self.said(*arguments)
             self.assertIn("02_broken: FAILED: there is no check behind exercise '1 · Len", said)
             self.assertIn("failed: 02_broken", said)
+
+    def test_wrong_answers_belong_to_the_form(self):
+        (self.folder / "wrong/01_multiprocessing.md").unlink()
+        self.assertIn("01_multiprocessing: FAILED: has no wrong answers", self.said())
 
     def test_the_mended_form_is_named(self):
         for heading in ["## 1 - Lengths", "## 1. Lengths", "# 1 · Lengths", "### 1: Lengths"]:

@@ -3,8 +3,11 @@
 import ast
 import re
 import unittest
+from unittest import mock
 
 import bench_report
+from browser import shown
+from execute import read as notebook
 from notebooks import CLONE
 
 # Calls that are no word of the common vocabulary, with the reason.
@@ -170,6 +173,52 @@ class Benchmarks(unittest.TestCase):
         machine = bench_report.machine_of(self.page)
         self.assertRegex(machine["processor"], r"\d+ of \d+ cores$")
         self.assertIn("Rust", machine)
+
+
+class Pictures(unittest.TestCase):
+    def test_those_of_readme_are_not_old(self):
+        if not shown.SHOWN.exists():
+            self.skipTest(
+                "nobody has noted what they show; make them anew: cargo xtask screenshots"
+            )
+        self.assertEqual(shown.old(), [], "make them anew: cargo xtask screenshots")
+
+    def test_an_old_one_is_named(self):
+        with mock.patch.object(shown, "documentation", return_value="changed"):
+            self.assertIn("documentation", shown.old())
+
+
+class Lessons(unittest.TestCase):
+    """What instructors have beside the lessons."""
+
+    def lessons(self):
+        for path in sorted((CLONE / "notebooks").glob("*.ipynb")):
+            texts = [cell.source for cell in notebook(path).cells if cell.cell_type == "markdown"]
+            if re.match(r"# \d", texts[0]):
+                yield path.stem, texts
+
+    def test_each_has_goals(self):
+        goals = re.findall(r"^## (\d\w*) · .+$", read("book/goals.md"), re.MULTILINE)
+        numbers = [name.split("_")[0] for name, _ in self.lessons()]
+        self.assertGreater(len(numbers), 4)
+        self.assertEqual(goals, numbers)
+
+    def test_each_question_has_an_answer(self):
+        answers = {
+            title: re.findall(r"^\*\*(\d+)\. ", text, re.MULTILINE)
+            for title, text in sections(read("book/answers.md"))
+        }
+        for name, texts in self.lessons():
+            asked = "\n".join(texts).partition("## Questions to think about")[2]
+            numbers = re.findall(r"^(\d+)\. ", asked.partition("\n## ")[0], re.MULTILINE)
+            found = answers.pop(f"Lesson {name.split('_')[0]}", [])
+            self.assertEqual(found, numbers, f"{name}: book/answers.md")
+        self.assertEqual(answers, {}, "answers to no lesson's questions")
+
+
+def sections(page):
+    """The titles of a page's sections, and their texts."""
+    return [text.split("\n", 1) for text in page.split("\n## ")[1:]]
 
 
 class Versions(unittest.TestCase):
