@@ -56,7 +56,7 @@ def build(api: Path, out: Path) -> Path:
 
 
 def gather(clone: Path, sources: Path) -> None:
-    ignore = shutil.ignore_patterns(".*", "solved")
+    ignore = shutil.ignore_patterns(".*", "solved", "wrong")
     shutil.copytree(clone / "book", sources, dirs_exist_ok=True, ignore=ignore)
     for part in PARTS:
         if (clone / part).is_dir():

@@ -12,6 +12,7 @@ from unittest import mock
 from nbformat import v4
 
 import exercises
+import wrong_answers
 from execute import Problem, Run
 from normalise import normalise, to_text
 from session import Session
@@ -342,3 +343,36 @@ class InTheKernel(unittest.TestCase):
             self.assertTrue(verdict.startswith("Not yet."), verdict)
             self.assertNotIn("more", verdict)
             self.assertIn("hint      what is a sum?\n  more      a + b", kernel.run(check).result)
+
+
+class TableOfMistakes(unittest.TestCase):
+    """The compiler says what the table in *When the compiler complains* says that it says."""
+
+    def test_all_rows(self):
+        notebook = exercises.read(exercises.FOLDER / "01_multiprocessing.ipynb")
+        text = next(c.source for c in notebook.cells if "## When the compiler complains" in c.source)
+        rows = [re.findall("`([^`]+)`", row) for row in re.findall(r"^\| (`.*?) \| ", text, re.M)]
+        self.assertGreater(len(rows), 30)
+        file = exercises.FOLDER / "wrong/messages.md"
+        cells = {
+            message: wrong_answers.CODE.findall(body)
+            for message, body in wrong_answers.sections(
+                file.read_text(encoding="utf-8"), wrong_answers.MISTAKE
+            )
+        }
+        self.assertEqual(list(cells), [row[0] for row in rows], "a cell for each row, in order")
+        with Session(cwd=exercises.FOLDER) as kernel:
+            for place, row in enumerate(rows):
+                if place == 1:
+                    kernel.run(':dep helpers = { path = "../../helpers" }\n#![allow(unused)]')
+                    kernel.run("use helpers::prelude::*;")
+                told = ""
+                for code in cells[row[0]]:
+                    reply = kernel.run(code)
+                    self.assertEqual(reply.status, "error", code)
+                    told += reply.told.replace("`", "") + "\n"
+                # What is one word is where it happens.
+                for message in [message for message in row if " " in message]:
+                    with self.subTest(message):
+                        words = ".*".join(map(re.escape, message.split("…")))
+                        self.assertRegex(told, words)
