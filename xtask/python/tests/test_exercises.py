@@ -336,7 +336,8 @@ class InTheKernel(unittest.TestCase):
             self.assertTrue(verdict.startswith("Not checked: the cell with `sum` did not compile"))
             self.assertIn("What follows is about the version before.\nRight.", verdict)
             # A check of something else is not meant, and the next version is a new one.
-            other = "fn twice(a: u32) -> u32 { a + a }\ncheck!(|check| { check.equal(2, || twice(1)); })"
+            twice = "fn twice(a: u32) -> u32 { a + a }\n"
+            other = twice + "check!(|check| { check.equal(2, || twice(1)); })"
             self.assertTrue(kernel.run(other).result.startswith("Right."))
             self.assertEqual(kernel.run(CHEAP).status, "ok")
             verdict = kernel.run(check).result
@@ -350,7 +351,8 @@ class TableOfMistakes(unittest.TestCase):
 
     def test_all_rows(self):
         notebook = exercises.read(exercises.FOLDER / "01_multiprocessing.ipynb")
-        text = next(c.source for c in notebook.cells if "## When the compiler complains" in c.source)
+        title = "## When the compiler complains"
+        text = next(cell.source for cell in notebook.cells if title in cell.source)
         rows = [re.findall("`([^`]+)`", row) for row in re.findall(r"^\| (`.*?) \| ", text, re.M)]
         self.assertGreater(len(rows), 30)
         file = exercises.FOLDER / "wrong/messages.md"
