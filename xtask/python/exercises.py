@@ -8,8 +8,8 @@ An exercise is a code cell tagged `exercise`. Before it stands a text that begin
 (`## 2 · Who is done when?`), and behind it its check, a code cell tagged `check`. Its solution is in
 a text at the end, under a `<summary>` with the same title. That is the only place for it.
 
-Wrong answers stand in a file of their own, out of the students' way: see `wrong_answers.py`. Each must
-fail its check, with a hint about its own mistake.
+Wrong answers stand in a file of their own, out of the students' way: see `wrong_answers.py`. Each
+must fail its check, with a hint about its own mistake.
 """
 
 import argparse

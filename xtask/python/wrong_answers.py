@@ -1,7 +1,7 @@
 """Wrong answers to exercises, which prove that the checks see through them.
 
-For the notebook `01_multiprocessing.ipynb` they stand in `wrong/01_multiprocessing.md`, so that no student
-comes across them. Below the title of an exercise there is a section for each:
+For the notebook `01_multiprocessing.ipynb` they stand in `wrong/01_multiprocessing.md`, so that no
+student comes across them. Below the title of an exercise there is a section for each:
 
     ## 1 · Lengths
 
@@ -13,8 +13,8 @@ comes across them. Below the title of an exercise there is a section for each:
     fn lengths(pool: &Pool, words: Vec<String>) -> Vec<usize> { … }
     ```
 
-The verdict on it must say *Not yet*, and its hint must contain the words behind `hint:`. Those behind `more:`, if
-they are there, must come when the check is run once more.
+The verdict on it must say *Not yet*, and its hint must contain the words behind `hint:`. Those
+behind `more:`, if they are there, must come when the check is run once more.
 """
 
 import re
@@ -36,7 +36,7 @@ class Malformed(Exception):
 
 @dataclass
 class WrongAnswer:
-    """One of them: which mistake it makes, its code, and what the check must say of it, time by time."""
+    """One of them: its mistake, its code, and what the check must say of it, time by time."""
 
     mistake: str
     code: str

@@ -1,14 +1,15 @@
 //! Looking at the code of an answer, where nothing that it does would tell.
 
-/// The words of a function's body in a source text, without those of comments and texts; none if it is
-/// not there.
+/// The words of a function's body in a source text, without those of comments and texts; none if it
+/// is not there.
 ///
-/// Calls tell almost everything about an answer. That it takes a lock which nobody else wants is what they do
-/// not tell: so a check may look for the word. In a cell, `include_str!("lib.rs")` is the text that
-/// holds all functions of the notebook.
+/// Calls tell almost everything about an answer. That it takes a lock which nobody else wants is
+/// what they do not tell: so a check may look for the word. In a cell, `include_str!("lib.rs")` is
+/// the text that holds all functions of the notebook.
 ///
 /// ```
-/// let code = "fn one() -> u32 { 1 } fn two() -> u32 { /* no Mutex */ let s = \"lock\"; one() + 1 }";
+/// let code = "fn one() -> u32 { 1 }
+///     fn two() -> u32 { /* no Mutex */ let s = \"lock\"; one() + 1 }";
 /// let words = helpers::check::words_of_function("two", code);
 /// assert_eq!(words, ["let", "s", "one", "1"]);
 /// ```

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// What may help: a question, and the line that is missing.
 ///
-/// The first time that an answer fails at a place, the question is asked. From the second time on the
-/// line is told as well. Made of a text, which is all there is to tell, or of a pair of both:
+/// The first time that an answer fails at a place, the question is asked. From the second time on
+/// the line is told as well. Made of a text, which is all there is to tell, or of a pair of both:
 ///
 /// ```
 /// use helpers::check::Hint;

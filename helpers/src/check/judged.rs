@@ -45,7 +45,8 @@ impl<'c, 'n, R> Judged<'c, 'n, R> {
         }
     }
 
-    /// If the result was wrong and `is_this` says so of it, this is the hint. The first that fits counts.
+    /// If the result was wrong and `is_this` says so of it, this is the hint. The first that fits
+    /// counts.
     pub fn when(mut self, is_this: impl FnOnce(&R) -> bool, hint: impl Into<Hint>) -> Self {
         if self.came.as_ref().is_some_and(is_this) {
             self.tell(hint.into());

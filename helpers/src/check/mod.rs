@@ -43,11 +43,11 @@ const MEMORY_LIMIT: u64 = 2 << 30;
 ///
 /// What stands in the braces runs in a worker process; it cannot use variables from outside, only
 /// functions and constants. It gets a [`Check`](crate::check::Check), and `?` may be used. Whatever
-/// goes wrong, the macro itself neither panics nor hangs: after 10 seconds the process is stopped. It
-/// may have 2 GiB of memory, and what it prints is not shown.
+/// goes wrong, the macro itself neither panics nor hangs: after 10 seconds the process is stopped.
+/// It may have 2 GiB of memory, and what it prints is not shown.
 ///
-/// In the course's own kernel the verdict also says when a function that stands in the check did not compile
-/// when its cell last ran.
+/// In the course's own kernel the verdict also says when a function that stands in the check did
+/// not compile when its cell last ran.
 ///
 /// ```
 /// use helpers::prelude::*;
@@ -201,8 +201,8 @@ impl<'n> Check<'n> {
         })
     }
 
-    /// Says what may help if one of the next checks fails: a question, or a [pair](Hint) of a question and
-    /// the line that is told when the same check fails again. Empty: nothing.
+    /// Says what may help if one of the next checks fails: a question, or a [pair](Hint) of a
+    /// question and the line that is told when the same check fails again. Empty: nothing.
     ///
     /// What [`Judged::when`] says of a mistake comes in its place.
     pub fn hint(&mut self, hint: impl Into<Hint>) -> &mut Self {

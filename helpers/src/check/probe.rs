@@ -8,8 +8,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Counts the calls of a function, and sees how many of them run at the same time.
 ///
-/// A check hands the answer a function that calls [`meet`](Probe::meet). There is no clock in it: calls
-/// wait for each other, so those that can run at once do, on a busy machine as well.
+/// A check hands the answer a function that calls [`meet`](Probe::meet). There is no clock in it:
+/// calls wait for each other, so those that can run at once do, on a busy machine as well.
 ///
 /// ```
 /// use helpers::prelude::*;

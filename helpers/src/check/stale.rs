@@ -1,7 +1,8 @@
 //! Whether a check speaks of what the reader has written last.
 //!
-//! A cell that does not compile leaves what it was before. The course's kernel keeps a list of the names
-//! whose newest code did not compile, one a line, beside the code of the cells. A stock kernel keeps none.
+//! A cell that does not compile leaves what it was before. The course's kernel keeps a list of the
+//! names whose newest code did not compile, one a line, beside the code of the cells. A stock
+//! kernel keeps none.
 
 use std::env;
 use std::fs;

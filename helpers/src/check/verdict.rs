@@ -5,12 +5,12 @@ use std::fmt;
 use super::hint::was_asked;
 use super::note::Note;
 
-/// What [`check!`](macro@crate::check) says of an answer. It shows itself as the last expression of a
-/// cell.
+/// What [`check!`](macro@crate::check) says of an answer. It shows itself as the last expression of
+/// a cell.
 ///
-/// Its text begins with `Right` if the answer is, with `Not yet` if something else came than what was
-/// expected, and with `Not checked` if the check could not be made, or if the answer did not compile
-/// and this is about the version before.
+/// Its text begins with `Right` if the answer is, with `Not yet` if something else came than what
+/// was expected, and with `Not checked` if the check could not be made, or if the answer did not
+/// compile and this is about the version before.
 #[derive(Clone, PartialEq, Eq)]
 #[must_use = "a verdict shows itself only as a cell's last expression; else use `display(&verdict)`"]
 pub struct Verdict {
@@ -81,8 +81,8 @@ impl fmt::Display for Verdict {
             let names: Vec<_> = self.stale.iter().map(|name| format!("`{name}`")).collect();
             write!(
                 f,
-                "Not checked: the cell with {} did not compile when it last ran. Mend it, and run it again.\n\
-                 What follows is about the version before.\n",
+                "Not checked: the cell with {} did not compile when it last ran. Mend it, and run \
+                 it again.\nWhat follows is about the version before.\n",
                 names.join(" and ")
             )?;
         }

@@ -12,6 +12,7 @@ from unittest import mock
 from nbformat import v4
 
 import exercises
+import wrong_answers
 from execute import Problem, Run
 from normalise import normalise, to_text
 from session import Session
@@ -335,10 +336,45 @@ class InTheKernel(unittest.TestCase):
             self.assertTrue(verdict.startswith("Not checked: the cell with `sum` did not compile"))
             self.assertIn("What follows is about the version before.\nRight.", verdict)
             # A check of something else is not meant, and the next version is a new one.
-            other = "fn twice(a: u32) -> u32 { a + a }\ncheck!(|check| { check.equal(2, || twice(1)); })"
+            twice = "fn twice(a: u32) -> u32 { a + a }\n"
+            other = twice + "check!(|check| { check.equal(2, || twice(1)); })"
             self.assertTrue(kernel.run(other).result.startswith("Right."))
             self.assertEqual(kernel.run(CHEAP).status, "ok")
             verdict = kernel.run(check).result
             self.assertTrue(verdict.startswith("Not yet."), verdict)
             self.assertNotIn("more", verdict)
             self.assertIn("hint      what is a sum?\n  more      a + b", kernel.run(check).result)
+
+
+class TableOfMistakes(unittest.TestCase):
+    """The compiler says what the table in *When the compiler complains* says that it says."""
+
+    def test_all_rows(self):
+        notebook = exercises.read(exercises.FOLDER / "01_multiprocessing.ipynb")
+        title = "## When the compiler complains"
+        text = next(cell.source for cell in notebook.cells if title in cell.source)
+        rows = [re.findall("`([^`]+)`", row) for row in re.findall(r"^\| (`.*?) \| ", text, re.M)]
+        self.assertGreater(len(rows), 30)
+        file = exercises.FOLDER / "wrong/messages.md"
+        cells = {
+            message: wrong_answers.CODE.findall(body)
+            for message, body in wrong_answers.sections(
+                file.read_text(encoding="utf-8"), wrong_answers.MISTAKE
+            )
+        }
+        self.assertEqual(list(cells), [row[0] for row in rows], "a cell for each row, in order")
+        with Session(cwd=exercises.FOLDER) as kernel:
+            for place, row in enumerate(rows):
+                if place == 1:
+                    kernel.run(':dep helpers = { path = "../../helpers" }\n#![allow(unused)]')
+                    kernel.run("use helpers::prelude::*;")
+                told = ""
+                for code in cells[row[0]]:
+                    reply = kernel.run(code)
+                    self.assertEqual(reply.status, "error", code)
+                    told += reply.told.replace("`", "") + "\n"
+                # What is one word is where it happens.
+                for message in [message for message in row if " " in message]:
+                    with self.subTest(message):
+                        words = ".*".join(map(re.escape, message.split("…")))
+                        self.assertRegex(told, words)
