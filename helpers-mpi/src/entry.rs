@@ -13,6 +13,7 @@ use crate::link::{Channel, Errand, JOB, Report, Role};
 use crate::pool;
 use crate::program::{self, RANK};
 use crate::rank::{self, host};
+use crate::time_up;
 use crate::watch;
 
 /// Makes jobs and pools of MPI ranks possible in a program, and pools of worker processes: call
@@ -41,6 +42,7 @@ pub fn init() {
     if is_notebook() {
         return;
     }
+    time_up::listen();
     if env::args_os().nth(1).is_some_and(|arg| arg == RANK) && env::var_os(JOB).is_some() {
         serve();
     }

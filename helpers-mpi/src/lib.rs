@@ -33,15 +33,23 @@
 //! program that stands in for `ssh`.
 //!
 //! # On a cluster
-//! A batch system starts the program on all ranks, by `mpiexec` or `srun` in a script. [`init`]
+//! A batch system starts the program on all ranks, by `mpiexec`, or by `srun --mpi=pmix`, in a
+//! script. (Without `--mpi`, `srun` may start as many programs that do not know of each other.) [`init`]
 //! then returns on rank 0 alone. There [`mpi_run`] and [`MpiPool`] use the ranks that are there,
 //! and [`ranks`] tells how many they are. One at a time has them, a function or a pool: what asks
 //! for ranks meanwhile gets an error. Drop a pool before the next one, and before the program
 //! ends. What ranks print is not labelled then, a rank that fails ends the whole job, and a
 //! deadlock without a time limit lasts until the batch system ends the job. `examples/primes.rs` is such a program, and `examples/primes.sbatch` its script for
-//! Slurm. A job that was started by hand inside an allocation (`salloc`) works as well: `mpiexec`
-//! knows its hosts, and `MpiRun::new(8).launcher("srun")` has Slurm start the ranks. Slurm itself is
-//! no part of the tests, which have a script in the place of `srun`.
+//! Slurm.
+//!
+//! A program, or a notebook, that runs by itself inside an allocation works as well: its jobs run on
+//! the nodes of the allocation. `mpiexec` knows them, and `MpiRun::new(8).launcher("srun")` has Slurm
+//! start the ranks. A pool of 7 workers needs an allocation of 8 tasks, or one task with 7 CPUs: its
+//! manager is a rank as well. Jobs share the CPUs of the allocation, so a pool may live while
+//! another job runs.
+//!
+//! When a job's time is nearly over, [`time_is_up`] says so: `examples/resume.rs` stops in order
+//! then, and its next run goes on. All this is tested on a Slurm of the test's own.
 
 mod allocation;
 mod attendant;
@@ -66,6 +74,7 @@ mod program;
 mod rank;
 mod run;
 mod settings;
+mod time_up;
 mod watch;
 
 pub use entry::init;
@@ -74,3 +83,4 @@ pub use joined::ranks;
 pub use mpi;
 pub use pool::{MpiPool, MpiPoolBuilder};
 pub use run::{MpiRun, mpi_run};
+pub use time_up::time_is_up;

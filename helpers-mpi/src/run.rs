@@ -13,9 +13,6 @@ use crate::joined;
 use crate::link::{Function, Order, Report, Role, State};
 use crate::settings::{Settings, settings_methods};
 
-/// How long ranks may take to begin.
-const TIME_TO_START: Duration = Duration::from_secs(60);
-
 /// How long ranks may take to end once they have given their values.
 const TIME_TO_END: Duration = Duration::from_secs(2);
 
@@ -142,7 +139,7 @@ impl MpiRun {
         }
         let job = Job::start(&self.settings, Role::Run)?;
         let mut run = Run::new(&job, self.settings.ranks);
-        run.wait_until_up()?;
+        run.wait_until_up(self.settings.time_to_start())?;
         job.order(None, Order::Run(function));
         run.wait_for_values(self.limit)?;
         let values = run.values.into_iter().enumerate();
@@ -177,8 +174,8 @@ impl<'j> Run<'j> {
         self.values.len()
     }
 
-    fn wait_until_up(&mut self) -> Result<(), MpiError> {
-        let deadline = Instant::now() + TIME_TO_START;
+    fn wait_until_up(&mut self, patience: Duration) -> Result<(), MpiError> {
+        let deadline = Instant::now() + patience;
         while self.up < self.ranks() {
             match self.job.next_report(Some(deadline)) {
                 Next::Report(rank, report) => self.hear(rank, report)?,
@@ -191,7 +188,7 @@ impl<'j> Run<'j> {
                 }
                 Next::Late => {
                     return Err(MpiError::start(format!(
-                        "only {} of {} ranks were there after {TIME_TO_START:?}. {}",
+                        "only {} of {} ranks were there after {patience:?}. {}",
                         self.up,
                         self.ranks(),
                         self.job.words_so_far()

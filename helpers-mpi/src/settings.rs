@@ -4,10 +4,15 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::allocation::{self, Allocation};
 use crate::error::MpiError;
 use crate::link::Role;
+
+const TIME_TO_START: Duration = Duration::from_secs(60);
+/// Two slow cores start four of them in a second.
+const TIME_TO_START_RANK: Duration = Duration::from_millis(250);
 
 /// More ranks than this are a typing mistake.
 const MOST_RANKS: usize = 1 << 14;
@@ -88,6 +93,11 @@ impl Settings {
             )));
         }
         Ok(())
+    }
+
+    /// How long ranks may take to begin: the more they are, the longer.
+    pub(crate) fn time_to_start(&self) -> Duration {
+        TIME_TO_START + TIME_TO_START_RANK * u32::try_from(self.ranks).unwrap_or(u32::MAX)
     }
 
     /// Whether all ranks run on this host, as far as the settings say.

@@ -22,6 +22,8 @@ ours and in theirs."""
 WORKERS = 4
 # Ranks of what is not a pool.
 RANKS = 2
+# Far more than cores: what a cluster's numbers of ranks ask of the launcher, and of rank 0.
+MANY = (64, 256)
 
 
 class Ranks(Program):
@@ -68,14 +70,16 @@ def works(setting: Setting) -> Iterator[Work]:
     items = 2_000 // share
     numbers = 1_250_000 // share
 
+    def command(words: list, name: str, **more) -> Contestant:
+        return Contestant(name, lambda: Program(*words), **more)
+
     def ours(measurement: str, size: int, name: str = "MpiPool", **more):
-        command = [program, measurement, str(WORKERS), str(size)]
-        return Contestant(name, lambda: Program(*command), **more)
+        return command([program, measurement, str(WORKERS), str(size)], name, **more)
 
     def theirs(measurement: str, size: int, name: str = "MPIPoolExecutor", **more):
         python = [sys.executable, "-m", "mpi4py.futures", str(SCRIPTS / "bench_mpi_peers.py")]
-        command = [*launch(WORKERS + 1), *python, measurement, str(size)]
-        return Contestant(name, lambda: Ranks(*command), **more)
+        words = [*launch(WORKERS + 1), *python, measurement, str(size)]
+        return Contestant(name, lambda: Ranks(*words), **more)
 
     yield Work(
         "One tiny task to a rank and back: `submit(f, x).join()`",
@@ -102,7 +106,8 @@ def works(setting: Setting) -> Iterator[Work]:
             theirs("map-one", items, goal=1 / 5, bound="pickle and a message for each item"),
         ],
         "What sending costs when each item is a task of its own, but the caller need not wait for "
-        "one before it sends the next.",
+        "one before it sends the next. So soon rank 0 has handed out a task: with tasks of 10 ms it "
+        "keeps as many ranks busy as this goes into 10 ms.",
     )
     yield Work(
         f"`map` of {items:,} tiny items to ranks, four chunks for each, for each item",
@@ -121,20 +126,22 @@ def works(setting: Setting) -> Iterator[Work]:
         ],
         "One large array to a rank, and the same array back.",
     )
-    yield Work(
-        f"Start of {WORKERS} ranks, and a result of each",
-        [
-            ours("start", 1, bound="the launcher"),
-            ours(
-                "empty",
-                1,
-                "mpiexec of an empty program",
-                limit=True,
-                bound="the launcher, to its end",
-            ),
-        ],
-        "From no pool to the first results, beside an MPI program that begins and ends.",
-    )
+    for ranks in (WORKERS, *MANY):
+        arguments = [str(ranks if ranks == WORKERS else ranks // share), "1"]
+        yield Work(
+            f"Start of {ranks} ranks, and a result of each",
+            [
+                command([program, "start", *arguments], "MpiPool", bound="the launcher"),
+                command(
+                    [program, "empty", *arguments],
+                    "mpiexec of an empty program",
+                    limit=True,
+                    bound="the launcher, to its end",
+                ),
+            ],
+            "From no pool to the first results, beside an MPI program that begins and ends. Where ranks "
+            "are many more than cores, this figure divided by their number is what one more costs.",
+        )
     python = [sys.executable, str(SCRIPTS / "bench_mpi_peers.py")]
     size = 1_250_000
     # The size is a constant of its function, which captures nothing.

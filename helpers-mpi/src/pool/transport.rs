@@ -118,7 +118,7 @@ impl Transport for Ranks {
             short_task: Duration::from_micros(500),
             work_ahead: Duration::from_millis(1),
             patience: Duration::from_millis(1),
-            time_to_start: Duration::from_secs(60),
+            time_to_start: self.settings.time_to_start(),
             time_to_end: Duration::from_millis(300),
             looking: if is_job { LOOKING } else { UNANNOUNCED },
             busy_sleep: if is_job { LIVENESS } else { UNANNOUNCED },

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 use std::{env, fs, process, thread};
 
+use helpers::Pool;
 use helpers_mpi::prelude::*;
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -19,6 +20,7 @@ const CASES: &[(&str, Case)] = &[
     ("kill", kill),
     ("wait", wait),
     ("library", library),
+    ("part", part),
 ];
 
 fn main() -> Outcome {
@@ -128,5 +130,20 @@ fn wait(words: &[String]) -> Outcome {
 /// Which MPI library this program runs with.
 fn library(_: &[String]) -> Outcome {
     println!("{}", mpi::environment::library_version()?);
+    Ok(())
+}
+
+/// `part NUMBER CPUS`: one task of a job array, by threads.
+fn part(words: &[String]) -> Outcome {
+    let [part, cpus] = words else {
+        return Err("part NUMBER CPUS".into());
+    };
+    let part: u64 = part.parse()?;
+    let pool = Pool::new(cpus.parse()?)?;
+    let sum: u64 = pool
+        .map(|x: u64| x, part * 1000..part * 1000 + 100)
+        .iter()
+        .sum();
+    println!("part {part} is {sum} on {} threads", pool.workers());
     Ok(())
 }

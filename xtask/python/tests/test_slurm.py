@@ -5,20 +5,24 @@
 
 import contextlib
 import getpass
+import json
 import os
+import re
 import shutil
+import sys
 import tempfile
 import time
 import unittest
 from pathlib import Path
 
+import notebooks
 import slurm
 from clone import CLONE
 
 # What the course's example and these tests' own program are called among the examples.
 PRIMES, CASES = "primes", "slurm"
 PROGRAMS = CLONE / "target/debug/examples"
-SCRIPT = CLONE / "helpers-mpi/examples/primes.sbatch"
+EXAMPLES = CLONE / "helpers-mpi/examples"
 
 # The nodes have more CPUs than this machine.
 ENVIRONMENT = os.environ | {
@@ -92,7 +96,7 @@ class Cases:
 
     def test_batch_script_of_the_example(self):
         shutil.copy2(PROGRAMS / PRIMES, self.folder)
-        state, told = self.batch(SCRIPT.read_text())
+        state, told = self.batch((EXAMPLES / "primes.sbatch").read_text())
         self.assertEqual(state, "COMPLETED", told)
         self.assertIn("78498 primes, found by 7 ranks", told)
 
@@ -135,8 +139,114 @@ class Cases:
                 self.assertEqual(len(told.splitlines()), 1, told)
 
 
+class Lesson(OnSlurm):
+    """Lesson 05, as a notebook in an allocation."""
+
+    def test_on_two_nodes(self):
+        script = Path(notebooks.__file__)
+        done = self.run_in("-N2 -n5", sys.executable, str(script), "--check", "05_mpi", limit=300)
+        self.assertEqual(done.status, 0, done.text)
+
+
+class Commands(OnSlurm):
+    """What lesson 05 has to say of clusters: each of its blocks for a shell."""
+
+    @classmethod
+    def setUpClass(cls):
+        notebook = json.loads((CLONE / "notebooks/05_mpi.ipynb").read_text(encoding="utf-8"))
+        text = "\n".join("".join(cell["source"]) for cell in notebook["cells"])
+        blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+        cls.scripts = [block for block in blocks if block.startswith("#!")]
+        cls.build, cls.commands = (block for block in blocks if not block.startswith("#!"))
+
+    def setUp(self):
+        super().setUp()
+        for program in (PRIMES, "resume"):
+            shutil.copy2(PROGRAMS / program, self.folder)
+        part = self.folder / "part"
+        part.write_text(f'#!/bin/sh\nexec {PROGRAMS / CASES} part "$@"\n')
+        part.chmod(0o755)
+
+    def script_with(self, words: str) -> str:
+        [script] = (script for script in self.scripts if words in script)
+        return script
+
+    def test_examples_have_the_same_scripts(self):
+        names = {"--job-name=primes": "primes.sbatch", "--job-name=resume": "resume.sbatch"}
+        for words, name in names.items():
+            said = [
+                line
+                for line in (EXAMPLES / name).read_text().splitlines()
+                if not re.match("# |$", line)
+            ]
+            wanted = [line for line in self.script_with(words).splitlines() if line]
+            self.assertEqual(said, wanted)
+        # These, and three that tests below run.
+        self.assertEqual(len(self.scripts), len(names) + 3)
+
+    def test_commands(self):
+        done = cluster.run("bash", "-ec", self.commands, folder=self.folder)
+        self.assertEqual(done.status, 0, done.text)
+        self.assertRegex(done.text, r"(?s)pmix.*78498 primes, found by 3 ranks")
+
+    def test_build(self):
+        """What it sets lets the header be read. The build itself is that of all tests."""
+        home = self.folder / "home"
+        modules = "module() { :; }; python3() { :; }; cargo() { :; }\n"
+        show = '\nprintf "%s\\n" "$LIBCLANG_PATH" "$BINDGEN_EXTRA_CLANG_ARGS"'
+        done = cluster.run("bash", "-ec", modules + self.build + show, HOME=str(home))
+        libclang, arguments = done.text.splitlines()
+        # As pip lays the package out.
+        [known] = (CLONE / ".course/mpi").glob("lib/*/site-packages/clang/native")
+        self.assertEqual(Path(libclang).relative_to(home / "libclang").parts, known.parts[-2:])
+        self.assertTrue((Path(arguments.removeprefix("-isystem ")) / "stddef.h").exists())
+
+    def test_threads_in_ranks(self):
+        state, told = self.batch(self.script_with("--bind-to none"))
+        self.assertEqual(state, "COMPLETED", told)
+        self.assertIn("found by 1 ranks", told)
+
+    def test_program_on_each_node(self):
+        state, told = self.batch(self.script_with("sbcast"))
+        self.assertEqual(state, "COMPLETED", told)
+        self.assertIn("found by 3 ranks", told)
+
+    def test_job_array(self):
+        script = self.folder / "array.sbatch"
+        script.write_text(self.script_with("--array"))
+        job = cluster.submit(script.name, folder=self.folder)
+        told = [self.folder / f"slurm-{job}_{number}.out" for number in range(4)]
+        ended = lambda: all(file.exists() and "is" in file.read_text() for file in told)
+        cluster.wait_for(ended, "all parts are done")
+        # A part is as many numbers, from another one on.
+        self.assertEqual(told[3].read_text(), "part 3 is 304950 on 2 threads\n")
+
+
 class OwnLibrary(Cases, OnSlurm):
     """With the library that the set-up installs."""
+
+    def test_work_that_goes_on(self):
+        """A run is told that its time is up; the job goes back into the queue, and does the rest."""
+        results = self.folder / "primes.txt"
+        shutil.copy2(PROGRAMS / "resume", self.folder)
+        shutil.copy2(EXAMPLES / "resume.sbatch", self.folder)
+        # As if it had been cut off.
+        results.write_text("0 2762\n1 24")
+        job = cluster.submit("resume.sbatch", folder=self.folder, **self.variables)
+        self.addCleanup(cluster.ask, "scancel", job)
+        about = cluster.ask("scontrol", "show", "job", job)
+        self.assertIn("Requeue=1", about)
+        cluster.wait_for(lambda: results.read_text().count("\n") > 2, "results come")
+        # What Slurm does when the time is nearly over.
+        cluster.ask("scancel", "--signal=USR1", job)
+        cluster.wait_for(lambda: "Restarts=1" in cluster.ask("scontrol", "show", "job", job), "again")
+        # Slurm would wait for two minutes.
+        cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
+        self.assertEqual(cluster.wait_for_end(job), "COMPLETED")
+        told = (self.folder / f"slurm-{job}.out").read_text()
+        self.assertRegex(told, "(?s)99 of 100 blocks are to be done.*the time is up, and .*183072 primes")
+        blocks = [line.split()[0] for line in results.read_text().splitlines()]
+        self.assertEqual(sorted(map(int, blocks)), list(range(100)))
 
     def test_it_is_that_library(self):
         self.assertIn("v5.", self.case("-n1", "library"))

@@ -128,6 +128,10 @@ impl Scheduler {
         let (culprit, other, how) = match &loss {
             Loss::Gone => (ended.worker, ended.other, ended.how),
             Loss::Refused(worker, _) => (Some(*worker), None, loss.to_string()),
+            // Its launcher may have said what it waits for.
+            Loss::Slow(_) if self.profile.kind == WorkerKind::Rank => {
+                (sole, None, format!("{loss}: {}", ended.how))
+            }
             _ => (sole, None, loss.to_string()),
         };
         let who = match culprit.map(|worker| &self.ledgers[worker]) {
