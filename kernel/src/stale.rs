@@ -1,7 +1,7 @@
 //! Which names stand for older code than the reader has written last.
 //!
-//! A cell that does not compile leaves functions as they were. The checks of exercises say so: they read the
-//! list of such names from a file beside the code of the cells.
+//! A cell that does not compile leaves functions as they were. The checks of exercises say so: they
+//! read the list of such names from a file beside the code of the cells.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,26 +14,28 @@ const FILE: &str = "not_compiled";
 #[derive(Debug, Default)]
 pub struct Stale {
     names: BTreeSet<String>,
-    file: PathBuf,
+    /// None where nobody has said in which folder cells are compiled.
+    file: Option<PathBuf>,
 }
 
 impl Stale {
     /// Of a kernel that begins: nothing is old.
     pub fn new() -> Stale {
-        let folder = std::env::var_os("EVCXR_TMPDIR").unwrap_or_default();
-        Stale::in_folder(Path::new(&folder))
+        let folder = std::env::var_os("EVCXR_TMPDIR");
+        Stale::in_folder(folder.as_deref().map(Path::new))
     }
 
-    fn in_folder(folder: &Path) -> Stale {
+    fn in_folder(folder: Option<&Path>) -> Stale {
         let stale = Stale {
             names: BTreeSet::new(),
-            file: folder.join(FILE),
+            file: folder.map(|folder| folder.join(FILE)),
         };
         stale.write();
         stale
     }
 
-    /// Takes note of a cell that defines these names, and of the name of the error that it ended with.
+    /// Takes note of a cell that defines these names, and of the name of the error that it ended
+    /// with.
     pub fn after(&mut self, names: &BTreeSet<String>, error: Option<&str>) {
         let before = self.names.len();
         match error {
@@ -48,11 +50,12 @@ impl Stale {
     }
 
     fn write(&self) {
+        let Some(file) = &self.file else { return };
         let names: String = self.names.iter().map(|name| format!("{name}\n")).collect();
         // Where nothing can be written, checks speak of what is there, as in a stock kernel.
         let _ = match names.is_empty() {
-            true => fs::remove_file(&self.file),
-            false => fs::write(&self.file, names),
+            true => fs::remove_file(file),
+            false => fs::write(file, names),
         };
     }
 }
@@ -68,7 +71,7 @@ mod tests {
         let file = folder.join(FILE);
         fs::write(&file, "left behind\n").unwrap();
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let mut stale = Stale::in_folder(&folder);
+        let mut stale = Stale::in_folder(Some(&folder));
         assert!(!file.exists());
         stale.after(&names(&["one", "two"]), Some("CompileError"));
         stale.after(&names(&["three"]), None);
