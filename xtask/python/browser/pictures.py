@@ -1,8 +1,13 @@
 """Whether the pictures of a notebook are shown; and pictures of the page."""
 
+import re
+
 # The images of a cell: those of its outputs, and the drawings of a text.
 IMAGES = """cell => [...cell.querySelectorAll('.jp-OutputArea-output img, .jp-MarkdownOutput img')]
     .map(image => ({ alt: image.alt, width: image.complete ? image.naturalWidth : 0 }))"""
+
+# A drawing in a text; `vec![1, 2]` is none.
+DRAWING = re.compile(r"(?<!\w)!\[")
 
 # JupyterLab calls an image so that has no description of its own.
 NO_ALT = {"", "Image"}
@@ -26,7 +31,7 @@ def pictures_of(cell):
     htmls = [output.get("data", {}).get("text/html", "") for output in cell.get("outputs", [])]
     in_outputs = sum("".join(html).count("<img") for html in htmls)
     is_text = cell["cell_type"] == "markdown"
-    return in_outputs + ("".join(cell["source"]).count("![") if is_text else 0)
+    return in_outputs + (len(DRAWING.findall("".join(cell["source"]))) if is_text else 0)
 
 
 def check_cell(page, cell, place, expected):

@@ -3,6 +3,7 @@
 import unittest
 
 from browser.notebook import check_cells, kinds, said
+from browser.pictures import pictures_of
 
 
 def stream(name, text):
@@ -32,3 +33,12 @@ class Cells(unittest.TestCase):
         shown = cell(stream("stdout", "one"), result, error("panicked: two", "  at `three`"))
         self.assertEqual(said(shown), "one\n[1,\n 2]\npanicked: two\n  at `three`")
         self.assertEqual(kinds(shown), ["error", "stdout", "text/plain"])
+
+    def test_pictures_are_told_from_lists_of_rust(self):
+        for text, number in {
+            "`vec![1]`, `s![..n]`": 0,
+            "![a](b.svg)": 1,
+            "x ![a](b) ![c](d)": 2,
+        }.items():
+            drawing = {"cell_type": "markdown", "metadata": {}, "source": text}
+            self.assertEqual(pictures_of(drawing), number, text)
