@@ -192,6 +192,7 @@ fn main() {
     let runs_cells = env::args_os()
         .nth(1)
         .is_some_and(|argument| argument == "--cells");
+    load_store();
     let result = if runs_cells {
         run_cells()
     } else {
@@ -378,6 +379,28 @@ fn lock(line: &Mutex<Line>) -> std::sync::MutexGuard<'_, Line> {
 }
 
 type Entry = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
+
+/// Loads the store of variables, which lies beside this program.
+///
+/// Cells look for it as seen from the folder that cargo compiles them in. Where there is nothing to
+/// answer from memory yet, evcxr moves them to another folder, from which they do not find it.
+fn load_store() {
+    let name = match cfg!(target_os = "macos") {
+        true => "store/libcourse_store.dylib",
+        false => "store/libcourse_store.so",
+    };
+    let program = env::current_exe().unwrap_or_default();
+    let Ok(store) = CString::new(
+        program
+            .with_file_name(name)
+            .into_os_string()
+            .into_encoded_bytes(),
+    ) else {
+        return;
+    };
+    // SAFETY: a C string. If the library is not there, a cell that needs it says so.
+    unsafe { dlopen(store.as_ptr(), RTLD_NOW) };
+}
 
 fn load(library: &str, function: &str) -> io::Result<Entry> {
     let (library, function) = (CString::new(library)?, CString::new(function)?);

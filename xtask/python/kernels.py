@@ -109,5 +109,6 @@ class Kernel:
         return self
 
     def __exit__(self, *_):
+        witness.forget(self)
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)

@@ -150,6 +150,7 @@ class Server:
         self.process.wait(LIMIT)
 
     def __exit__(self, *_):
+        witness.forget(self)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.end()
         if self.process.poll() is None:

@@ -287,6 +287,7 @@ class Session:
 
     def close(self) -> None:
         """Kills the kernel if it is still there."""
+        witness.forget(self)
         if hasattr(self, "client"):
             self.client.stop_channels()
         if self.manager.has_kernel:

@@ -16,6 +16,11 @@ def register(one):
     _living.add(one)
 
 
+def forget(one):
+    """It has ended."""
+    _living.discard(one)
+
+
 def shorten(text, most=500):
     return text if len(text) <= most else f"{text[: most * 3 // 5]} … {text[-most * 2 // 5 :]}"
 
