@@ -41,6 +41,10 @@ const TIME_TO_ARRIVE: Duration = Duration::from_millis(100);
 /// So much of what the launcher says is kept.
 const MOST_WORDS: usize = 64 << 10;
 
+/// What may be wrong with a job whose MPI library could not even begin.
+const MISMATCH: &str = "It may be that the launcher and the MPI library that this program is built \
+                        with do not belong together";
+
 #[derive(Debug)]
 pub(crate) struct Attendant {
     launcher: Launcher,
@@ -494,13 +498,19 @@ impl Attendant {
             .find_map(|rank| Some((rank, end::fatal_error(outputs.last_errors(rank))?)));
         drop(outputs);
         if let Some((rank, how)) = fatal {
-            return self.of(Some(rank), how);
+            return match self.cannot_begin(&how) {
+                true => self.of(None, format!("{how}\n{MISMATCH}")),
+                false => self.of(Some(rank), how),
+            };
         }
         let rank = account.rank.or(loss.rank);
         let how = account
             .how
             .unwrap_or_else(|| "its process ended before the function returned".to_owned());
-        self.of(rank, how)
+        match self.cannot_begin(&words) {
+            true => self.of(None, format!("{how}\n{MISMATCH}")),
+            false => self.of(rank, how),
+        }
     }
 
     /// The end of a job of which no rank is known to have ended first.
@@ -515,17 +525,17 @@ impl Attendant {
             ),
             text => format!("{} ({name}) said:\n{text}", program.display()),
         };
-        let is_up = self.shared.lock().hosts.iter().any(Option::is_some);
         match (account.rank, account.how) {
-            // An MPI library that cannot even begin.
-            _ if !is_up && text.contains("MPI") && text.contains("Init") => {
-                let hint = "It may be that the launcher and the MPI library that this program is \
-                            built with do not belong together";
-                self.of(None, format!("{how}\n{hint}"))
-            }
+            _ if self.cannot_begin(&text) => self.of(None, format!("{how}\n{MISMATCH}")),
             (Some(rank), Some(how)) => self.of(Some(rank), how),
             _ => self.of(None, how),
         }
+    }
+
+    /// Whether these are the words of an MPI library that cannot even begin.
+    fn cannot_begin(&self, words: &str) -> bool {
+        let is_up = self.shared.lock().hosts.iter().any(Option::is_some);
+        !is_up && words.contains("MPI") && words.contains("Init")
     }
 
     fn of(&self, rank: Option<usize>, how: String) -> End {
