@@ -65,7 +65,7 @@ class OnSlurm(unittest.TestCase):
             return not left
 
         try:
-            cluster.wait_for(is_empty, "nothing is left", patience=10)
+            cluster.wait_for(is_empty, "nothing is left", patience=30)
         except TimeoutError:
             cluster.ask("scancel", "--user", getpass.getuser())
             cluster.tidy_up()
