@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How long a launcher may take to give its own account of a rank's end, and to end the others.
 const TIME_FOR_ACCOUNT: Duration = Duration::from_millis(1500);
-const TIME_FOR_ACCOUNT_ELSEWHERE: Duration = Duration::from_secs(5);
+const TIME_FOR_ACCOUNT_ELSEWHERE: Duration = Duration::from_secs(15);
 
 /// How long a launcher that is told to end may take to do it: on this host, and on others, where it
 /// tidies up as well.

@@ -65,7 +65,7 @@ class OnSlurm(unittest.TestCase):
             return not left
 
         try:
-            cluster.wait_for(is_empty, "nothing is left", patience=10)
+            cluster.wait_for(is_empty, "nothing is left", patience=30)
         except TimeoutError:
             cluster.ask("scancel", "--user", getpass.getuser())
             cluster.tidy_up()
@@ -303,7 +303,15 @@ class Failures(OnSlurm):
 
 
 class Ends(OnSlurm):
-    """Whatever ends a job, nothing of it stays: see `nothing_is_left`."""
+    """Whatever ends a job, nothing of it stays: see `nothing_is_left`.
+
+    Slurm may kill all processes of a job at once. A folder of which nobody is left to delete it is swept
+    by the next job of ranks on that node.
+    """
+
+    def nothing_is_left(self) -> None:
+        self.assertIn("ran on n1 n2", self.case("-N2 -n2", "run", "2"))
+        super().nothing_is_left()
 
     def start(self, *options: str) -> str:
         """A job whose ranks are at work, by its number."""
