@@ -247,7 +247,7 @@ class InTheKernel(unittest.TestCase):
             path = folder / f"{name}.ipynb"
             path.write_text(to_text(normalise(v4.new_notebook(cells=cells))), encoding="utf-8")
             report = mock.Mock(side_effect=lambda _path, message: said.update({name: message}))
-            return exercises.prove(path, mock.Mock(timeout=120), report)
+            return exercises.prove(path, mock.Mock(timeout=120, known=None), report)
 
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as executor:
             list(executor.map(prove, broken, [Path(folder)] * 2))
