@@ -108,7 +108,9 @@ class Kernel:
         self.wait_until_ready()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind=None, *_):
+        if kind is not None:
+            witness.keep(self)
         witness.forget(self)
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)

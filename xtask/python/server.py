@@ -149,7 +149,9 @@ class Server:
             self.process.send_signal(signum)
         self.process.wait(LIMIT)
 
-    def __exit__(self, *_):
+    def __exit__(self, kind=None, *_):
+        if kind is not None:
+            witness.keep(self)
         witness.forget(self)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.end()

@@ -283,6 +283,8 @@ class Session:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
+        if kind is not None:
+            witness.keep(self)
         self.close()
 
     def close(self) -> None:

@@ -7,6 +7,8 @@ import psutil
 
 # What lives of all that can tell about itself: kernels, and servers.
 _living = weakref.WeakSet()
+# What those told that an error has ended, until it is reported.
+_kept = []
 # As much of a log as somebody reads.
 LOG = 4000
 
@@ -14,6 +16,11 @@ LOG = 4000
 def register(one):
     """From now on, as long as it lives, its `state()` is told: texts by their titles."""
     _living.add(one)
+
+
+def keep(one):
+    """It is about to be ended by an error, which is reported later."""
+    _kept.append(told_by(one))
 
 
 def forget(one):
@@ -40,17 +47,20 @@ def processes_of(ancestor):
     return "\n".join(lines) or "none"
 
 
+def told_by(one):
+    title = f"{type(one).__name__} {id(one):x}"
+    # What is harmed may be unable to tell.
+    try:
+        state = one.state()
+    except Exception as error:
+        state = {"cannot be told": repr(error)}
+    return "\n".join(f"-- {title}: {name}:\n{text.strip()}" for name, text in state.items())
+
+
 def report():
     """All that is told now."""
-    parts = []
-    for one in sorted(_living, key=id):
-        title = f"{type(one).__name__} {id(one):x}"
-        # What is harmed may be unable to tell.
-        try:
-            state = one.state()
-        except Exception as error:
-            state = {"cannot be told": repr(error)}
-        parts += [f"-- {title}: {name}:\n{text.strip()}" for name, text in state.items()]
+    parts = [*_kept, *map(told_by, sorted(_living, key=id))]
+    _kept.clear()
     load = " ".join(f"{number:.1f}" for number in psutil.getloadavg())
     memory = psutil.virtual_memory()
     parts.append(f"-- machine: load {load}; {memory.available >> 20} MiB of memory are free")

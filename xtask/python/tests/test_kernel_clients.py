@@ -52,7 +52,7 @@ def execute(program: str, notebook: nbformat.NotebookNode) -> Result:
             ],
             capture_output=True,
             text=True,
-            timeout=2 * LIMIT,
+            timeout=8 * LIMIT,
             check=False,
         )
 
