@@ -22,10 +22,24 @@ import cells
 from clone import CLONE
 from session import LIMIT, Session
 
+# Seconds that a kernel may take to start: a minute, their own limit, is little on a busy machine.
+START = 600
 PROGRAMS = {
-    "jupyter execute": ["jupyter-execute", "{notebook}"],
-    "nbconvert": ["jupyter-nbconvert", "--to", "notebook", "--execute", "{notebook}"],
-    "papermill": ["papermill", "--no-progress-bar", "{notebook}", "{folder}/output.ipynb"],
+    "jupyter execute": ["jupyter-execute", f"--startup_timeout={START}", "{notebook}"],
+    "nbconvert": [
+        "jupyter-nbconvert",
+        "--to=notebook",
+        "--execute",
+        f"--ExecutePreprocessor.startup_timeout={START}",
+        "{notebook}",
+    ],
+    "papermill": [
+        "papermill",
+        "--no-progress-bar",
+        f"--start-timeout={START}",
+        "{notebook}",
+        "{folder}/output.ipynb",
+    ],
 }
 # Without a variable, for the first of which a kernel reads all crates. The lesson has some.
 NOTEBOOKS = {
