@@ -348,3 +348,26 @@ fn a_cell_that_does_not_compile_is_not_taken_for_one_that_does() {
         assert_eq!((log.as_str(), output.status.code()), (expected, Some(101)));
     }
 }
+
+#[test]
+fn a_kept_cell_is_not_written_over_a_library_that_is_loaded() {
+    let mut place = Place::new("kept");
+    for kernel in ["one", "two"] {
+        place.write(
+            &format!("kernels/{kernel}/cell/Cargo.toml"),
+            "[package]\nname = \"ctx\"\n[dependencies]\n",
+        );
+    }
+    assert_eq!(place.asks(&BUILD), "cargo build\nrustc\n");
+    place.kernel = "two";
+    // As cargo links what it has made, and evcxr renames it.
+    place.write("kernels/two/cell/target/deps/libctx.so", "loaded");
+    let loaded = place.path("kernels/two/cell/target/libcode_2.so");
+    fs::hard_link(
+        place.path("kernels/two/cell/target/deps/libctx.so"),
+        &loaded,
+    )
+    .unwrap();
+    assert_eq!(place.asks(&BUILD), "", "it was compiled before");
+    assert_eq!(fs::read_to_string(loaded).unwrap(), "loaded");
+}

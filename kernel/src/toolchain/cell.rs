@@ -405,6 +405,9 @@ fn take_kept(place: &Path, here: &Path) -> Option<i32> {
     if answer.status == 0 {
         let library = library_named(&out)?;
         fs::create_dir_all(library.parent()?).ok()?;
+        // A file of its own: the one that lies there may be the library of an earlier cell by another name, which
+        // is loaded. cargo makes such links.
+        let _ = fs::remove_file(&library);
         fs::copy(place.join(LIBRARY), library).ok()?;
     }
     std::io::stdout().write_all(out.as_bytes()).ok()?;

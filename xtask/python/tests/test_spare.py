@@ -147,7 +147,8 @@ class Life(unittest.TestCase):
         self.assertEqual(kernel.run(":vars").strip(), "")
         # The crate is there, but nothing is imported from it until a cell does.
         self.assertIn("Pool", kernel.problems("Pool::new(1)?;"))
-        self.assertEqual(kernel.model()["execution_state"], "idle")
+        # The server hears of it on a way of its own.
+        self.assertTrue(wait_until(lambda: kernel.model()["execution_state"] == "idle"))
 
     def test_4_first_cells_and_interrupt(self):
         kernel = self.kernel
