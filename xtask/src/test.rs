@@ -161,6 +161,9 @@ const QUICK: &[&str] = &[
     "exercises",
 ];
 
+/// A check that runs only if it is named: not every machine can start a Slurm.
+const ON_REQUEST: &str = "slurm";
+
 /// Checks that ask for no kernel and no Python: before them, nothing is set up.
 const WITHOUT_SETUP: [&str; 4] = ["format", "clippy", "docs", "crate"];
 
@@ -221,6 +224,9 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
             }
         }
     }
+    if !options.is_quick && !options.names.contains(&ON_REQUEST) && options.names.len() > 1 {
+        println!("not run, since it was not named: `{ON_REQUEST}`");
+    }
     if failed.is_empty() {
         Ok(())
     } else {
@@ -248,7 +254,10 @@ impl Options {
         if is_quick {
             wanted.extend(QUICK);
         }
-        let is_wanted = |name: &&str| wanted.is_empty() || wanted.contains(name);
+        let is_wanted = |name: &&str| match wanted.is_empty() {
+            true => *name != ON_REQUEST,
+            false => wanted.contains(name),
+        };
         let names = CHECKS.iter().map(|(name, ..)| *name).filter(is_wanted);
         Ok(Options {
             names: names.collect(),

@@ -34,6 +34,9 @@ const STORE_BEGIN: &str = "mod evcxr_internal_runtime {\n";
 const STORE_END: &str = "\npub fn create_variable_store() -> *mut VariableStore {\n    Box::into_raw(Box::new(VariableStore::new()))\n}\n}\n";
 const STORE_NAME: &str = "course_store";
 
+/// In the folder of the cell, the source as it is compiled.
+const CHANGED: &str = "with-store/src/lib.rs";
+
 /// Compilations that are kept as a whole, of kernels that have loaded no crate yet.
 const MOST_KEPT: usize = 24;
 
@@ -71,6 +74,8 @@ pub fn build(folder: &Path, words: &[&str]) -> Result<i32> {
     let record = memory::workspace()?.join("call.json");
     // Anything that fails on the way leaves no record.
     let _ = fs::remove_file(&record);
+    // cargo looks at what was compiled last, and would take the cell for compiled if that has not changed.
+    let _ = fs::remove_file(here.join(CHANGED));
     let output = Command::new(Tool::Cargo.real(folder))
         .args(words)
         .env(RECORD, &record)
@@ -294,9 +299,7 @@ fn prepared(here: &Path, words: &[String]) -> Result<Vec<String>> {
     };
     // Of the same name, by which evcxr and readers know it, in a folder beside.
     let package = Path::new(&*source).parent().and_then(Path::parent);
-    let changed = package
-        .unwrap_or(Path::new(""))
-        .join("with-store/src/lib.rs");
+    let changed = package.unwrap_or(Path::new("")).join(CHANGED);
     let file = here.join(&changed);
     fs::create_dir_all(file.parent().unwrap_or(Path::new("/")))?;
     fs::write(&file, text)?;

@@ -41,8 +41,8 @@ const NO_MATTER: [&str; 11] = [
     "JPY_PARENT_PID",
 ];
 
-/// So many answers are kept.
-const MOST: usize = 60;
+/// So many answers are kept: kernels differ in their variables, as in the folder of their server.
+const MOST: usize = 200;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Answer {
@@ -176,7 +176,7 @@ impl Key {
             self.add_contents(&file);
             // They may name manifests, or other settings. That is rare.
             let text = fs::read_to_string(file).unwrap_or_default();
-            if text.contains("path") || text.contains("include") {
+            if names_others(&text) {
                 self.never_again();
             }
         }
@@ -251,6 +251,18 @@ fn paths_in(manifest: &str) -> Option<Vec<&str>> {
         }
     }
     Some(paths)
+}
+
+/// Whether settings name manifests or other settings.
+fn names_others(settings: &str) -> bool {
+    let is_key = |line: &str, key: &str| {
+        let rest = line.trim_start().strip_prefix(key);
+        rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    let has_keys = settings
+        .lines()
+        .any(|line| is_key(line, "paths") || is_key(line, "include"));
+    has_keys || paths_in(settings).is_none_or(|paths| !paths.is_empty())
 }
 
 /// The members of a workspace, likewise.
@@ -402,6 +414,23 @@ mod tests {
         }
         assert_eq!(members_in("[workspace]\nmembers = [\"crates/*\"]"), None);
         assert_eq!(tidy(Path::new("/a/b/../c")), Path::new("/a/c"));
+    }
+
+    #[test]
+    fn settings_that_name_others_are_told_from_those_that_do_not() {
+        for settings in [
+            "paths = [\"/x\"]",
+            "include = \"x.toml\"",
+            "[patch.crates-io]\nx = { path = \"/x\" }",
+        ] {
+            assert!(names_others(settings), "{settings}");
+        }
+        for settings in [
+            "[alias]\nxtask = \"run --manifest-path xtask/Cargo.toml --\"",
+            "[env]\nX = { value = \"x\", relative = true }\n# paths and includes",
+        ] {
+            assert!(!names_others(settings), "{settings}");
+        }
     }
 
     #[test]
