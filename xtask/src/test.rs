@@ -515,7 +515,10 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_runs_in_the_order_of_the_checks() {
-        assert_eq!(parse("").unwrap().names.len(), CHECKS.len());
+        let all = parse("").unwrap().names;
+        assert_eq!(all.len(), CHECKS.len() - 1);
+        assert!(!all.contains(&ON_REQUEST));
+        assert_eq!(parse(ON_REQUEST).unwrap().names, [ON_REQUEST]);
         assert_eq!(parse("crate format").unwrap().names, ["format", "crate"]);
         let quick = parse("--quick browser --repeat 5").unwrap();
         assert_eq!(quick.names.len(), QUICK.len() + 1);
