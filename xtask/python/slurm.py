@@ -219,9 +219,15 @@ class Slurm:
         """A command of Slurm's, which is brief."""
         return self.run(*command, node=None).text.strip()
 
-    def start(self, *command: str, folder: Path | None = None, node: str = LOGIN, **environment):
-        """Starts a command on a node, whose output is to be read."""
-        enter = self.nodes[node].enter()
+    def start(
+        self,
+        *command: str,
+        folder: Path | None = None,
+        node: str | None = LOGIN,
+        **environment: str,
+    ) -> subprocess.Popen[str]:
+        """Starts a command on a node, or beside them all. Its output is to be read."""
+        enter = self.nodes[node].enter() if node else []
         return subprocess.Popen(
             [*enter, "sh", "-c", IN_FOLDER, str(folder or self.folder), *command],
             env=self.environment | environment,
@@ -240,17 +246,13 @@ class Slurm:
         **environment: str,
     ) -> Done:
         """Runs a command on a node, or beside them all."""
-        enter = self.nodes[node].enter() if node else []
-        done = subprocess.run(
-            [*enter, "sh", "-c", IN_FOLDER, str(folder or self.folder), *command],
-            env=self.environment | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=limit,
-        )
-        return Done(done.returncode, done.stdout)
+        with self.start(*command, folder=folder, node=node, **environment) as process:
+            try:
+                text, _ = process.communicate(timeout=limit)
+            except BaseException:
+                process.kill()
+                raise
+        return Done(process.returncode, text)
 
     def submit(self, *words: str, folder: Path | None = None, **environment: str) -> str:
         """Hands a batch script in; gives the job's number."""

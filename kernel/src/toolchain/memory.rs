@@ -115,18 +115,18 @@ impl Key {
         }
     }
 
-    /// With what is in a file, or that there is none.
-    pub fn add_contents(&mut self, file: &Path) {
-        match fs::read_to_string(file) {
-            Ok(text) => {
-                // evcxr writes dependencies in any order.
-                let text = self.without_workspace(&text);
-                let mut lines: Vec<_> = text.lines().collect();
-                lines.sort_unstable();
-                self.add(lines.join("\n").as_bytes());
-            }
-            Err(_) => self.add(b"-"),
-        }
+    /// With what is in a file, or that there is none. Gives what is in it.
+    pub fn add_contents(&mut self, file: &Path) -> String {
+        let Ok(text) = fs::read_to_string(file) else {
+            self.add(b"-");
+            return String::new();
+        };
+        // evcxr writes dependencies in any order.
+        let own = self.without_workspace(&text);
+        let mut lines: Vec<_> = own.lines().collect();
+        lines.sort_unstable();
+        self.add(lines.join("\n").as_bytes());
+        text
     }
 
     /// With all that cargo reads to know what the workspace in this folder consists of. Gives the folders of
@@ -141,9 +141,7 @@ impl Key {
             self.add_targets(&folder);
             // What a manifest leaves open stands in that of its workspace.
             for above in folder.ancestors() {
-                let manifest = above.join("Cargo.toml");
-                self.add_contents(&manifest);
-                let text = fs::read_to_string(manifest).unwrap_or_default();
+                let text = self.add_contents(&above.join("Cargo.toml"));
                 let members = if above == folder {
                     members_in(&text)
                 } else {
@@ -172,11 +170,8 @@ impl Key {
     /// With cargo's settings in a folder.
     fn add_settings(&mut self, folder: &Path) {
         for name in ["config", "config.toml"] {
-            let file = folder.join(name);
-            self.add_contents(&file);
             // They may name manifests, or other settings. That is rare.
-            let text = fs::read_to_string(file).unwrap_or_default();
-            if names_others(&text) {
+            if names_others(&self.add_contents(&folder.join(name))) {
                 self.never_again();
             }
         }
