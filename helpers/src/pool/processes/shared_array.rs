@@ -29,7 +29,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::pool::PoolError;
-use crate::pool::remote::codec::{because, with_files};
+use crate::pool::remote::codec::with_files;
 use crate::pool::remote::mapped;
 use crate::pool::remote::memory::Region;
 
@@ -240,8 +240,8 @@ impl Origin<'_> {
         let file = with_files(|files| files.add(self.id, self.region.file()));
         match file {
             Some(Ok(place)) => (place, self.id, self.offset, len, to_write).serialize(serializer),
-            Some(Err(error)) => Err(because(error, S::Error::custom)),
-            None => Err(because(NOT_HERE, S::Error::custom)),
+            Some(Err(error)) => Err(S::Error::custom(error)),
+            None => Err(S::Error::custom(NOT_HERE)),
         }
     }
 }
@@ -254,17 +254,13 @@ fn arrived<'de, 'a, T: Element, D: Deserializer<'de>>(
     type Label = (usize, u64, usize, usize, bool);
     let (place, id, offset, len, may_write) = Label::deserialize(deserializer)?;
     if to_write && !may_write {
-        return Err(because(
+        return Err(D::Error::custom(
             "a slice to be read arrives as one to be written",
-            D::Error::custom,
         ));
     }
     let file = with_files(|files| files.get(place).cloned());
-    let file = file
-        .flatten()
-        .ok_or_else(|| because(NOT_HERE, D::Error::custom))?;
-    let region =
-        mapped::region(id, || Ok(file)).map_err(|error| because(error, D::Error::custom))?;
+    let file = file.flatten().ok_or_else(|| D::Error::custom(NOT_HERE))?;
+    let region = mapped::region(id, || Ok(file)).map_err(|error| D::Error::custom(error))?;
     // SAFETY: a region that was mapped stays until its owner has released it, which the array
     // does when it is dropped; and the slice borrows the array, in the process that sent it, for
     // as long as the task runs.
@@ -274,10 +270,7 @@ fn arrived<'de, 'a, T: Element, D: Deserializer<'de>>(
         .and_then(|end| end.checked_mul(size_of::<T>()))
         .is_some_and(|end| end <= region.bytes());
     if !fits {
-        return Err(because(
-            "a slice that does not lie in its array",
-            D::Error::custom,
-        ));
+        return Err(D::Error::custom("a slice that does not lie in its array"));
     }
     let origin = Origin { region, id, offset };
     Ok((origin, len))
@@ -347,15 +340,13 @@ impl<T: Element> DerefMut for SharedSliceMut<'_, T> {
 impl<T: Element> Serialize for SharedSliceMut<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.was_sent.swap(true, Ordering::Relaxed) {
-            return Err(because(
+            return Err(S::Error::custom(
                 "this part of a shared array was sent before, and one task only may write to it",
-                S::Error::custom,
             ));
         }
         if with_files(|files| files.has_one_reader) == Some(false) {
-            return Err(because(
+            return Err(S::Error::custom(
                 "all workers would write to the same part of a shared array",
-                S::Error::custom,
             ));
         }
         self.origin.serialize(self.data.len(), true, serializer)
