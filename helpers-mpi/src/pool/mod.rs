@@ -49,6 +49,9 @@ use crate::settings::{Settings, settings_methods};
 /// are types that [`serde`] can carry. Dropping the pool ends its job at once, with
 /// what its ranks are doing: fetch the results that you want first.
 ///
+/// All ranks, those of a fresh job too, work in the folder that is the caller's own when the pool is
+/// made ([`std::env::current_dir`]), if their host has it.
+///
 /// An MPI job ends with any of its ranks. When one is killed, calls `MPI_Abort` or is at an item
 /// for longer than its [time limit](MpiPool::time_limit), what the ranks are doing fails, with an
 /// error that names the rank and the cause. The pool goes on with a fresh job, which also gets the
@@ -264,7 +267,8 @@ impl MpiPoolBuilder {
     /// argument cannot be sent.
     pub fn build(self) -> Result<MpiPool, PoolError> {
         let workers = checked_workers(self.workers)?;
-        let settings = self.settings;
+        let mut settings = self.settings;
+        settings.folder = std::env::current_dir().ok();
         settings
             .check()
             .map_err(|error| error::invalid_input(error.to_string()))?;

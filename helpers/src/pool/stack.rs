@@ -171,7 +171,7 @@ extern "C" fn on_bad_access(signal: c_int, info: *mut libc::siginfo_t, _: *mut c
         let name = &watched.name[..watched.name_len];
         let before: &[u8] = if name.is_empty() { b"" } else { b" in " };
         let behind = b": a function called itself too often, or has too large arrays of its own\n";
-        for part in [b"\nstack overflow", before, name, behind] {
+        for part in [b"stack overflow", before, name, behind] {
             // SAFETY: the bytes are there. That nobody hears them is no concern here.
             unsafe { libc::write(2, part.as_ptr().cast(), part.len()) };
         }

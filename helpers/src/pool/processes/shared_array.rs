@@ -260,7 +260,7 @@ fn arrived<'de, 'a, T: Element, D: Deserializer<'de>>(
     }
     let file = with_files(|files| files.get(place).cloned());
     let file = file.flatten().ok_or_else(|| D::Error::custom(NOT_HERE))?;
-    let region = mapped::region(id, || Ok(file)).map_err(|error| D::Error::custom(error))?;
+    let region = mapped::region(id, || Ok(file)).map_err(D::Error::custom)?;
     // SAFETY: a region that was mapped stays until its owner has released it, which the array
     // does when it is dropped; and the slice borrows the array, in the process that sent it, for
     // as long as the task runs.
