@@ -156,6 +156,10 @@ impl MpiPool {
     ///
     /// Each result is a `Result`, so a panic costs one item only. The loss of a rank costs what
     /// all ranks are at.
+    ///
+    /// When the iterator is dropped, what nobody will ask for is stopped, unless it ends by itself
+    /// within a tenth of a second: with the job, once no rank is at work for others. If `items`
+    /// panics, the panic goes on behind the results of the items before.
     pub fn imap<I, R, F>(&self, f: F, items: I) -> RemoteImap<'_, I::IntoIter, R>
     where
         I: IntoIterator<Item: Portable + 'static>,

@@ -135,10 +135,12 @@ impl Pool {
     /// and items are taken from the iterator only as workers need them, two for each worker ahead.
     ///
     /// Good for lists that are long or endless. Items, results and `f` must own what they hold
-    /// (`'static`), since tasks may outlive the iterator.
+    /// (`'static`), since tasks may outlive the iterator. When it is dropped, items that have not
+    /// begun never will.
     ///
     /// # Panics
-    /// The call to `next` that would give a result panics if `f` did, with `f`'s message.
+    /// The call to `next` that would give a result panics if `f` did, with `f`'s message. If `items`
+    /// panics, that goes on behind the results of the items before.
     pub fn imap<I, R, F>(&self, f: F, items: I) -> ThreadImap<'_, I::IntoIter, R>
     where
         I: IntoIterator<Item: Send + 'static>,
