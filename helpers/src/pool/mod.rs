@@ -24,6 +24,7 @@ pub(crate) mod panic;
 pub mod portable;
 pub mod processes;
 pub mod remote;
+pub(crate) mod slots;
 pub mod star;
 pub mod threads;
 
