@@ -4,13 +4,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
-use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 use std::{fmt, mem};
 
 use super::PoolError;
+use super::waits::{self, Awaited, Begun, Place};
 use crate::notebook;
 use crate::notebook::interrupts::Interrupts;
+
+/// How long tasks that nobody wants any more may go on, so that short ones need not cost their
+/// workers' lives.
+pub(crate) const TIME_TO_FINISH: Duration = Duration::from_millis(100);
 
 /// A task that was submitted to a pool, and the way to its result.
 ///
@@ -72,7 +76,8 @@ impl<R> Slot<R> {
 
 /// A pool whose results come from elsewhere, and only if somebody takes them in.
 pub(crate) trait Remote: Send + Sync {
-    /// Takes in results until `done`; false if `deadline` comes first.
+    /// Takes in results until `done`; false if `deadline` comes first, or if there is none and
+    /// the wait could never end.
     fn drive(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool;
 
     /// Takes in what is there.
@@ -86,17 +91,26 @@ pub(crate) trait Remote: Send + Sync {
 
     /// Sees to it that those which were taken back go on.
     fn nudge(&self);
+
+    /// Ends the tasks that nobody wants any more, those that run as well.
+    fn stop(&self);
+
+    /// Where results are being handed over: none comes before these are through.
+    fn places(&self) -> Vec<Place>;
 }
 
 /// How far a task is, and who wants to know.
 pub(super) struct SharedState {
     state: Mutex<State>,
     changed: Condvar,
-    remote: Option<Arc<dyn Remote>>,
 }
 
 struct State {
     stage: Stage,
+    /// Where the task is, if it is elsewhere and not done: what is done holds no pool.
+    remote: Option<Arc<dyn Remote>>,
+    /// Nobody will ask for the result.
+    is_unwanted: bool,
     /// Whom to tell when the task is done, besides the threads that wait for `changed`.
     waker: Option<Waker>,
     watchers: Vec<Watcher>,
@@ -114,7 +128,7 @@ enum Stage {
         job: Option<Job>,
     },
     Running {
-        on: Option<ThreadId>,
+        on: Option<Place>,
     },
     /// If all went well, the result is in the slot.
     Done {
@@ -132,7 +146,7 @@ impl Stage {
 
     fn has_failed(&self) -> bool {
         match self {
-            Stage::Done { end } => end.is_err(),
+            Stage::Done { end } => end.as_ref().is_err_and(|error| !error.is_cancelled()),
             Stage::Taken { failed } => *failed,
             Stage::Waiting { .. } | Stage::Running { .. } => false,
         }
@@ -164,11 +178,12 @@ impl SharedState {
         Arc::new(SharedState {
             state: Mutex::new(State {
                 stage: Stage::Waiting { job },
+                remote,
+                is_unwanted: false,
                 waker: None,
                 watchers: Vec::new(),
             }),
             changed: Condvar::new(),
-            remote,
         })
     }
 
@@ -177,12 +192,10 @@ impl SharedState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the job, if nobody has begun it, to run it on this thread.
-    fn begin(&self) -> Option<Job> {
+    /// Takes the job, if nobody has begun it, to run it at this place.
+    fn begin(&self, at: Place) -> Option<Job> {
         let mut state = self.lock();
-        let running = Stage::Running {
-            on: Some(thread::current().id()),
-        };
+        let running = Stage::Running { on: Some(at) };
         match mem::replace(&mut state.stage, running) {
             Stage::Waiting { job: Some(job) } => Some(job),
             other => {
@@ -194,7 +207,8 @@ impl SharedState {
 
     /// Runs the task on this thread, if nobody has begun it; tells whether it did.
     pub(super) fn run(&self) -> bool {
-        let Some(job) = self.begin() else {
+        let begun = Begun::new();
+        let Some(job) = self.begin(begun.place()) else {
             return false;
         };
         self.finish(notebook::without_source(job));
@@ -223,9 +237,13 @@ impl SharedState {
         self.lock().stage.is_done()
     }
 
+    fn remote(&self) -> Option<Arc<dyn Remote>> {
+        self.lock().remote.clone()
+    }
+
     /// Sees to it that the end of the task is noticed though nobody waits.
     fn attend(&self) {
-        if let Some(remote) = &self.remote {
+        if let Some(remote) = self.remote() {
             remote.attend();
         }
     }
@@ -234,13 +252,15 @@ impl SharedState {
     fn finish(&self, end: Result<(), PoolError>) {
         let mut state = self.lock();
         state.stage = Stage::Done { end };
+        let remote = state.remote.take();
         let waker = state.waker.take();
         let watchers = mem::take(&mut state.watchers);
         drop(state);
         // Whoever waits for a task elsewhere takes results in, and does not wait here.
-        if self.remote.is_none() {
+        if remote.is_none() {
             self.changed.notify_all();
         }
+        drop(remote);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -280,6 +300,11 @@ impl Completer {
         }
     }
 
+    /// Whether somebody may ask for the result.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.shared.is_wanted()
+    }
+
     /// The task is done; if all went well, its result is in the slot.
     pub(crate) fn finish(&self, end: Result<(), PoolError>) {
         if !self.shared.is_done() {
@@ -296,9 +321,8 @@ impl<R> JoinHandle<R> {
     ///
     /// # Errors
     /// The task panicked, was cancelled, or its result was taken before. Also if the wait could
-    /// never end, because the awaited task was interrupted by the one that waits: this happens
-    /// only to tasks that call `map` or rayon's functions on their own pool, which may run other
-    /// tasks of the pool while they wait.
+    /// never end, because the awaited task waits for the one that waits, be it by way of others.
+    /// One task of such a circle is told, and the others go on.
     pub fn join(self) -> Result<R, PoolError> {
         self.shared.wait_to_join()?;
         self.take()
@@ -358,24 +382,22 @@ impl<R> JoinHandle<R> {
 
 impl SharedState {
     /// Waits as `join` does.
-    fn wait_to_join(&self) -> Result<(), PoolError> {
-        if is_worker() && !self.run() && self.is_below() {
-            return Err(PoolError::deadlock());
+    fn wait_to_join(self: &Arc<Self>) -> Result<(), PoolError> {
+        if waits::is_worker() {
+            self.run();
         }
         let interrupts = Interrupts::here();
-        self.wait_until(None, interrupts);
+        let has_ended = self.wait_until(None, interrupts);
         if interrupts.came() {
             // The handle goes, so nobody will want the result.
             self.cancel_anywhere();
             interrupts.check();
         }
-        Ok(())
+        has_ended.then_some(()).ok_or_else(PoolError::deadlock)
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        if let Some(remote) = &self.remote
-            && !self.is_done()
-        {
+        if let Some(remote) = self.remote() {
             remote.look();
         }
         self.is_done()
@@ -384,7 +406,7 @@ impl SharedState {
     /// Takes the task back, here or from the process that has not begun it.
     pub(super) fn cancel_anywhere(&self) -> bool {
         let why = "it was cancelled";
-        let Some(remote) = &self.remote else {
+        let Some(remote) = self.remote() else {
             return self.cancel(why);
         };
         // It may have been sent to a worker who is at something else. While it is taken back it
@@ -397,9 +419,14 @@ impl SharedState {
         cancelled
     }
 
-    /// Whether the task is done and failed.
+    /// Whether the task is done and failed. One that was cancelled did not.
     pub(super) fn has_failed(&self) -> bool {
         self.lock().stage.has_failed()
+    }
+
+    /// Whether somebody may ask for the result.
+    fn is_wanted(&self) -> bool {
+        !self.lock().is_unwanted
     }
 
     /// Calls `tell` when the task is done, or at once if it already is; not if `listener` is gone.
@@ -420,10 +447,10 @@ impl SharedState {
         }
     }
 
-    /// Whether the task runs on this very thread, below the one that asks.
-    pub(super) fn is_below(&self) -> bool {
-        let me = thread::current().id();
-        matches!(self.lock().stage, Stage::Running { on } if on == Some(me))
+    /// Whether the task can never end as long as this thread is at what it is at.
+    fn is_below(&self) -> bool {
+        let me = waits::thread();
+        matches!(self.lock().stage, Stage::Running { on: Some(at) } if at.is_on(me))
     }
 
     /// Hands the end of the task out, once.
@@ -436,10 +463,21 @@ impl SharedState {
         }
     }
 
-    /// Waits until the task is done; false if `deadline` comes first. An interrupt ends it as well.
-    fn wait_until(&self, deadline: Option<Instant>, interrupts: Interrupts) -> bool {
-        if let Some(remote) = &self.remote {
+    /// Waits until the task is done; false if `deadline` comes first, or would never come: without
+    /// one, if the wait could never end. An interrupt ends it as well.
+    fn wait_until(self: &Arc<Self>, deadline: Option<Instant>, interrupts: Interrupts) -> bool {
+        if let Some(remote) = self.remote() {
             return remote.drive(&|| self.is_done() || interrupts.came(), deadline);
+        }
+        if self.is_done() {
+            return true;
+        }
+        let waiting = match deadline {
+            Some(_) => None,
+            None => Some(waits::wait_for(|| vec![Arc::clone(self) as _])),
+        };
+        if let Some(None) = waiting {
+            return false;
         }
         let mut state = self.lock();
         while !state.stage.is_done() && !interrupts.came() {
@@ -463,7 +501,7 @@ impl SharedState {
 
     /// As a future: whether the task is done. If not, the waker will be told.
     fn poll(&self, context: &Context<'_>) -> Poll<()> {
-        if is_worker() {
+        if waits::is_worker() {
             self.run();
         }
         // Cloned and dropped outside the lock: a waker is somebody else's code.
@@ -480,15 +518,60 @@ impl SharedState {
     }
 }
 
-/// Whether this thread is a worker of a pool.
-pub(crate) fn is_worker() -> bool {
-    rayon::current_thread_index().is_some()
+/// Gives up tasks whose handles go, since nobody will ask for their results: those that have not
+/// begun never will, and those that run elsewhere are stopped, unless they end by themselves soon.
+pub(super) fn abandon<'s>(tasks: impl Iterator<Item = &'s Arc<SharedState>>) {
+    let mut left: Vec<&Arc<SharedState>> = tasks.filter(|task| !task.is_done()).collect();
+    for task in &left {
+        task.lock().is_unwanted = true;
+    }
+    let why = "nobody waits for it";
+    while let Some(first) = left.first() {
+        let Some(remote) = first.remote() else {
+            first.cancel(why);
+            left.swap_remove(0);
+            continue;
+        };
+        // All of one pool at once.
+        let is_there = |task: &&Arc<SharedState>| {
+            let other = task.remote();
+            other.is_some_and(|other| Arc::ptr_eq(&other, &remote))
+        };
+        let (here, others): (Vec<_>, Vec<_>) = left.into_iter().partition(is_there);
+        left = others;
+        remote.recall();
+        let running: Vec<_> = here.into_iter().filter(|task| !task.cancel(why)).collect();
+        let are_done = || running.iter().all(|task| task.is_done());
+        let soon = Instant::now().checked_add(TIME_TO_FINISH);
+        if !remote.drive(&are_done, soon) {
+            remote.stop();
+        }
+        remote.nudge();
+    }
+}
+
+impl Awaited for SharedState {
+    fn places(&self) -> Vec<Place> {
+        let state = self.lock();
+        match (&state.stage, state.remote.clone()) {
+            (_, Some(remote)) => {
+                // Its pool has locks of its own, under which it asks for this one.
+                drop(state);
+                remote.places()
+            }
+            (Stage::Running { on }, None) => on.iter().copied().collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl<R> Future for JoinHandle<R> {
     type Output = Result<R, PoolError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.shared.is_below() {
+            return Poll::Ready(Err(PoolError::deadlock()));
+        }
         self.shared.poll(context).map(|()| self.take())
     }
 }

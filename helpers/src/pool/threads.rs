@@ -5,15 +5,16 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::{io, thread};
-
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::thread;
 
 use super::chunk::{checked_chunk_size, checked_workers, default_chunk_size};
+use super::crew::Crew;
 use super::handle::{Job, Runner, task};
 use super::imap::Way;
 use super::panic::panic_message;
 use super::slots::Slots;
+use super::stack;
+use super::waits::UnderWay;
 use super::{Imap, JoinHandle, PoolError, StarFn};
 use crate::notebook;
 use crate::notebook::interrupts::{self, Interrupts};
@@ -37,12 +38,9 @@ use crate::timeline::recorder::{self, Items, PoolTag};
 /// # Ok::<(), PoolError>(())
 /// ```
 pub struct Pool {
-    /// `None` only while the pool is being dropped.
-    threads: Option<ThreadPool>,
+    crew: Arc<Crew>,
     joins: Vec<thread::JoinHandle<()>>,
     workers: usize,
-    /// Set when the pool is dropped: tasks that wait must not start.
-    closing: Arc<AtomicBool>,
     /// How many tasks were submitted: the number of the next one, for timelines.
     submitted: AtomicUsize,
 }
@@ -57,37 +55,33 @@ impl Pool {
     /// The number is out of range, or the system refuses to start so many threads.
     pub fn new(workers: usize) -> Result<Pool, PoolError> {
         let workers = checked_workers(workers)?;
-        let mut joins = Vec::with_capacity(workers);
+        let mut pool = Pool {
+            crew: Arc::default(),
+            joins: Vec::with_capacity(workers),
+            workers,
+            submitted: AtomicUsize::new(0),
+        };
         let tag = PoolTag::new(workers);
-        let threads = ThreadPoolBuilder::new()
-            .num_threads(workers)
-            .spawn_handler(|worker| {
-                let thread = thread::Builder::new().name(worker_name(worker.index()));
-                joins.push(thread.spawn(move || {
-                    recorder::enter(tag, worker.index());
-                    notebook::let_others_wait();
-                    worker.run();
-                })?);
-                io::Result::Ok(())
-            })
-            // Tasks catch their panics. What is left is a value that panics when it is dropped:
-            // that was reported where it happened, and need not end the program.
-            .panic_handler(drop)
-            .build();
-        match threads {
-            Ok(threads) => Ok(Pool {
-                threads: Some(threads),
-                joins,
-                workers,
-                closing: Arc::default(),
-                submitted: AtomicUsize::new(0),
-            }),
-            Err(cause) => Err(PoolError::start(
-                joins.len() + 1,
-                workers,
-                format!("{cause}; ask for fewer workers"),
-            )),
+        for index in 0..workers {
+            let crew = Arc::clone(&pool.crew);
+            let thread = thread::Builder::new()
+                .name(worker_name(index))
+                .stack_size(stack::depth());
+            let spawned = thread.spawn(move || {
+                recorder::enter(tag, index);
+                notebook::let_others_wait();
+                crew.work();
+            });
+            // Those that have started end when the pool is dropped.
+            pool.joins.push(spawned.map_err(|cause| {
+                PoolError::start(
+                    index + 1,
+                    workers,
+                    format!("{cause}; ask for fewer workers"),
+                )
+            })?);
         }
+        Ok(pool)
     }
 
     /// How many workers the pool has.
@@ -194,11 +188,11 @@ impl Pool {
 
     /// What is done about any call: `call` makes it, and keeps what it gives.
     fn job(&self, call: Box<dyn FnOnce() + Send>) -> Job {
-        let closing = Arc::clone(&self.closing);
+        let crew = Arc::clone(&self.crew);
         let number = self.submitted.fetch_add(1, Ordering::Relaxed);
         // Without the call its argument is dropped, which may panic as well.
         let run = move || {
-            if closing.load(Ordering::Relaxed) {
+            if crew.is_closing() {
                 return Err(PoolError::cancelled("its pool was dropped"));
             }
             let _span = recorder::begin(|| Items::Submitted { number });
@@ -207,31 +201,24 @@ impl Pool {
         };
         Box::new(move || {
             catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
-                let worker = rayon::current_thread_index().map_or(String::new(), worker_name);
+                let worker = thread::current().name().unwrap_or_default().to_owned();
                 Err(PoolError::panic(worker, None, panic_message(&*payload)))
             })
         })
     }
 
     fn start(&self, runner: Runner) {
-        self.threads().spawn_fifo(move || runner.run());
+        self.crew.submit(runner);
     }
 
     fn chunks(&self, size: Option<NonZeroUsize>) -> Chunked<'_> {
         Chunked { pool: self, size }
     }
-
-    fn threads(&self) -> &ThreadPool {
-        self.threads
-            .as_ref()
-            .expect("the threads are there until the pool is dropped")
-    }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.closing.store(true, Ordering::Relaxed);
-        drop(self.threads.take());
+        self.crew.close();
         let me = thread::current().id();
         if self.joins.iter().any(|worker| worker.thread().id() == me) {
             // The last reference was held by a task of this pool. A worker cannot wait for
@@ -240,6 +227,11 @@ impl Drop for Pool {
         }
         if interrupts::unwinds() {
             // Nobody is to wait any more. What the workers are at is their own, and they end after it.
+            return;
+        }
+        let under_way = UnderWay::new(|| Arc::clone(&self.crew) as _);
+        if !under_way.can_end() {
+            // One of its tasks waits for the task that drops it, and would do so for ever.
             return;
         }
         for worker in self.joins.drain(..) {
@@ -336,6 +328,7 @@ impl<'p> Chunked<'p> {
                     resume_unwind(panic)
                 })
             },
+            fail: |error| Err(Box::new(error.to_string())),
             chunk_size: self.size.map_or(1, NonZeroUsize::get),
             workers: pool.workers,
         }
@@ -375,19 +368,11 @@ where
 
 /// Does `work` so many times at once; wants them to stop as soon as one of them panics.
 fn on_workers(pool: &Pool, times: usize, stop: &Stop, work: &(dyn Fn() + Sync)) {
-    // The scope waits for all its tasks, and passes a task's panic on: rayon's `par_iter` would
-    // split the list in halves instead, and start the last items before the first ones are done.
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        pool.threads().in_place_scope_fifo(|scope| {
-            for _ in 0..times {
-                scope.spawn_fifo(move |_| {
-                    let on_panic = StopOnPanic(&stop.panicked);
-                    stop.interrupts.lend(work);
-                    std::mem::forget(on_panic);
-                });
-            }
-        });
-    }));
+    let result = pool.crew.share(times, &|| {
+        let on_panic = StopOnPanic(&stop.panicked);
+        stop.interrupts.lend(work);
+        std::mem::forget(on_panic);
+    });
     if let Err(panic) = result {
         // What a worker did for an interrupted cell may have ended by a panic that nobody was told of.
         stop.interrupts.check();

@@ -1,6 +1,8 @@
 //! The crate as its users see it.
 
 mod bad_input;
+mod common;
+mod deadlocks;
 mod futures;
 mod layers;
 mod pool;

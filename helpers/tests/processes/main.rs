@@ -13,3 +13,4 @@ mod schedule;
 mod settings;
 mod values;
 mod vocabulary;
+mod waiting;

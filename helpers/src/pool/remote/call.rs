@@ -13,13 +13,11 @@ use super::codec::{Body, ItemError, Reader, Writer};
 use super::engine::Engine;
 use super::task::{Finished, Sink, Task};
 use crate::notebook::interrupts::Interrupts;
-use crate::pool::handle::{Completer, Remote, remote_task};
+use crate::pool::handle::{Completer, Remote, TIME_TO_FINISH, remote_task};
 use crate::pool::panic::panic_message;
+use crate::pool::waits::{Awaited, Place};
 use crate::pool::{JoinHandle, PoolError, Portable};
 
-/// How long the other tasks of a call that has failed may go on, so that short ones need not
-/// cost their workers' lives.
-const TIME_TO_FINISH: Duration = Duration::from_millis(100);
 /// So many chunks for each worker are made into bytes ahead of time.
 const CHUNKS_AHEAD: usize = 2;
 
@@ -42,6 +40,14 @@ impl Remote for Engine {
 
     fn nudge(&self) {
         Engine::nudge(self);
+    }
+
+    fn stop(&self) {
+        Engine::stop(self);
+    }
+
+    fn places(&self) -> Vec<Place> {
+        self.delivery().places()
     }
 }
 
@@ -155,6 +161,10 @@ impl Sink for Arrivals {
         !arrived.is_over
     }
 
+    fn is_wanted(&self) -> bool {
+        !self.lock().is_over
+    }
+
     fn done(&self, index: usize, result: Result<Finished, PoolError>) {
         let mut arrived = self.lock();
         arrived.pending -= 1;
@@ -182,8 +192,7 @@ impl Drop for Map<'_> {
         self.arrivals.lock().is_over = true;
         let is_over = |arrived: &Arrived| arrived.pending == 0;
         if !self.drive(is_over, Some(TIME_TO_FINISH)) {
-            let sink: Arc<dyn Sink> = Arc::clone(&self.arrivals) as _;
-            self.engine.stop(&sink);
+            self.engine.stop();
             self.drive(is_over, None);
         }
     }
@@ -301,16 +310,18 @@ fn map_bytes(
             most = ahead / 2;
             let fewer = || engine.queued() <= most;
             let is_news = || call.arrivals.has_some() || interrupts.came();
-            engine.drive(&|| fewer() || is_news(), None);
+            let is_driven = engine.drive(&|| fewer() || is_news(), None);
             collect(&call)?;
+            is_driven.then_some(()).ok_or_else(PoolError::deadlock)?;
         }
     }
     while call.arrivals.lock().pending > 0 {
-        call.drive(
+        let is_driven = call.drive(
             |arrived| arrived.pending == 0 || !arrived.chunks.is_empty() || interrupts.came(),
             None,
         );
         collect(&call)?;
+        is_driven.then_some(()).ok_or_else(PoolError::deadlock)?;
     }
     collect(&call)
 }
@@ -338,6 +349,10 @@ impl Sink for Single {
 
     fn recalled(&self, _index: usize) {
         self.completer.recalled();
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.completer.is_wanted()
     }
 
     fn done(&self, _index: usize, result: Result<Finished, PoolError>) {

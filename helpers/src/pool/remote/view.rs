@@ -11,6 +11,7 @@ use super::scheduler::Scheduler;
 use super::waker::Waker;
 use crate::pool::chunk::{checked_chunk_size, default_chunk_size};
 use crate::pool::imap::Way;
+use crate::pool::waits::UnderWay;
 use crate::pool::{Imap, JoinHandle, PoolError, Portable, StarFn};
 
 /// A pool with a chunk size or a time limit, made by `chunk_size` and `time_limit` of a pool.
@@ -136,6 +137,7 @@ impl<'p> View<'p> {
                 call::submit_chunk::<F, A, R>(engine, limit, first, chunk)
             }),
             open: |result| result,
+            fail: Err,
             chunk_size: self.size.map_or(1, NonZeroUsize::get),
             workers: self.engine.workers(),
         }
@@ -202,7 +204,10 @@ impl Core for Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.engine.close();
+        // It may hand a result over to somebody who waits for the task that drops the pool.
+        let under_way = UnderWay::new(|| self.engine.delivery() as _);
         if let Some(background) = self.background.take()
+            && under_way.can_end()
             && background.thread().id() != thread::current().id()
         {
             // It runs no code that could panic but wakers, which report for themselves.
