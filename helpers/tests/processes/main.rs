@@ -5,6 +5,7 @@ helpers::init_process_pools_in_tests!();
 mod arrays;
 mod checks;
 mod common;
+mod ends;
 mod faults;
 mod handles;
 mod lifetime;
