@@ -26,6 +26,7 @@ pub(crate) mod panic;
 pub mod portable;
 pub mod processes;
 pub mod remote;
+pub(crate) mod slots;
 mod stack;
 pub mod star;
 pub mod threads;

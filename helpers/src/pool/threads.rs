@@ -3,15 +3,16 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{thread, vec};
+use std::thread;
 
 use super::chunk::{checked_chunk_size, checked_workers, default_chunk_size};
 use super::crew::Crew;
 use super::handle::{Job, Runner, task};
 use super::imap::Way;
 use super::panic::panic_message;
+use super::slots::Slots;
 use super::stack;
 use super::waits::UnderWay;
 use super::{Imap, JoinHandle, PoolError, StarFn};
@@ -357,54 +358,39 @@ impl<'p> Chunked<'p> {
 /// Results one by one, made by [`Pool::imap`] and [`Pool::imap_unordered`].
 pub type ThreadImap<'p, I, R> = Imap<'p, I, thread::Result<R>, R>;
 
-/// Items that nobody has taken yet.
-struct Queue<T> {
-    items: vec::IntoIter<T>,
-    next_chunk: usize,
-}
-
-/// What one worker did: the numbers of its chunks, and all their results, in rising order.
-struct Done<R> {
-    chunks: Vec<usize>,
-    results: Vec<R>,
-}
-
 fn map_in_order<T, R, F>(pool: &Pool, size: usize, f: F, items: Vec<T>) -> Vec<R>
 where
     T: Send,
     R: Send,
     F: Fn(T) -> R + Sync,
 {
-    let count = items.len();
-    let chunks = count.div_ceil(size);
-    let queue = Mutex::new(Queue {
-        items: items.into_iter(),
-        next_chunk: 0,
-    });
+    let chunks = items.len().div_ceil(size);
+    let slots = Slots::new(items, size);
     let stop = Stop {
         panicked: AtomicBool::new(false),
         interrupts: Interrupts::here(),
     };
-    let done = Mutex::new(Vec::new());
     on_workers(pool, chunks.min(pool.workers), &stop, &|| {
-        let mine = stop
-            .interrupts
-            .lend(|| take_chunks(&queue, size, &f, &stop));
-        done.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(mine);
+        while !stop.is_wanted()
+            && let Some(chunk) = slots.take()
+        {
+            let (first, count) = chunk.place();
+            let _span = recorder::begin(|| Items::Chunk { first, count });
+            // A chunk may take long, and a kernel ends the process of a cell that does not end.
+            chunk.run(&f, || stop.interrupts.came());
+        }
     });
     // Then results may be missing.
     stop.interrupts.check();
-    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    in_order(done, count, chunks, size)
+    let results = slots.into_results();
+    results.unwrap_or_else(|| unreachable!("no worker panicked, and each took what there was"))
 }
 
 /// Does `work` so many times at once; wants them to stop as soon as one of them panics.
 fn on_workers(pool: &Pool, times: usize, stop: &Stop, work: &(dyn Fn() + Sync)) {
     let result = pool.crew.share(times, &|| {
         let on_panic = StopOnPanic(&stop.panicked);
-        work();
+        stop.interrupts.lend(work);
         std::mem::forget(on_panic);
     });
     if let Err(panic) = result {
@@ -426,61 +412,6 @@ impl Stop {
     fn is_wanted(&self) -> bool {
         self.panicked.load(Ordering::Relaxed) || self.interrupts.came()
     }
-}
-
-/// Works until no chunk is left, or until there is a reason to stop.
-fn take_chunks<T, R>(
-    queue: &Mutex<Queue<T>>,
-    size: usize,
-    f: &impl Fn(T) -> R,
-    stop: &Stop,
-) -> Done<R> {
-    let mut done = Done {
-        chunks: Vec::new(),
-        results: Vec::new(),
-    };
-    let mut chunk = Vec::new();
-    while !stop.is_wanted() {
-        let number = {
-            // No user code runs under the lock: items are only moved.
-            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-            chunk.extend(queue.items.by_ref().take(size));
-            queue.next_chunk += 1;
-            queue.next_chunk - 1
-        };
-        if chunk.is_empty() {
-            break;
-        }
-        done.chunks.push(number);
-        let (first, count) = (number * size, chunk.len());
-        let _span = recorder::begin(|| Items::Chunk { first, count });
-        if stop.interrupts.may_come() {
-            // A chunk may take long, and a kernel ends the process of a cell that does not end.
-            done.results.reserve(count);
-            let items = chunk.drain(..).take_while(|_| !stop.interrupts.came());
-            done.results.extend(items.map(f));
-        } else {
-            done.results.extend(chunk.drain(..).map(f));
-        }
-    }
-    done
-}
-
-/// Puts the workers' results in the order of the chunks.
-fn in_order<R>(done: Vec<Done<R>>, count: usize, chunks: usize, size: usize) -> Vec<R> {
-    let mut worker_of_chunk = vec![0; chunks];
-    let mut results_of_worker = Vec::with_capacity(done.len());
-    for (worker, done) in done.into_iter().enumerate() {
-        for chunk in done.chunks {
-            worker_of_chunk[chunk] = worker;
-        }
-        results_of_worker.push(done.results.into_iter());
-    }
-    let mut results = Vec::with_capacity(count);
-    for worker in worker_of_chunk {
-        results.extend(results_of_worker[worker].by_ref().take(size));
-    }
-    results
 }
 
 /// Tells the other workers when it is dropped, which happens only if a panic goes by.

@@ -18,11 +18,10 @@ fn numbers() -> Vec<f64> {
     vec![1.0; 500_000]
 }
 
-/// What is done with numbers in a pool.
-type Work = fn(&Pool, &[f64]) -> f64;
-
 /// What may be done while a lock is held that other tasks of the pool want.
-const UNDER_THE_LOCK: [(&str, Work); 9] = [
+type Sum = fn(&Pool, &[f64]) -> f64;
+
+const UNDER_THE_LOCK: [(&str, Sum); 9] = [
     ("par_sum", |_, data| par_sum(data)),
     ("par_sum of an array", |_, data| {
         par_sum(ndarray::ArrayView1::from(&data[1..]).slice(ndarray::s![..;2])) + 1.0

@@ -326,6 +326,13 @@ fn map_bytes(
     collect(&call)
 }
 
+/// What a handle knows of the engine. A function of its own, since whoever makes this of an engine
+/// compiles all that dropping one takes.
+#[inline(never)]
+fn remote(engine: &Arc<Engine>) -> Arc<dyn Remote> {
+    Arc::clone(engine) as _
+}
+
 /// A task whose result goes to a handle; `keep` puts it into the handle's slot.
 struct Single {
     completer: Completer,
@@ -393,7 +400,7 @@ where
 {
     let mut body = Writer::for_arguments();
     let body = pack(&mut body, &argument, None).map(|()| body.finish());
-    let (completer, slot, handle) = remote_task(Arc::clone(engine) as _);
+    let (completer, slot, handle) = remote_task(remote(engine));
     let keep: Keep = Box::new(move |result| {
         slot.put(Results::new(result?).next::<R>(None)?);
         Ok(())
@@ -424,7 +431,7 @@ where
         sent.push(pack(&mut body, item, Some(index)));
     }
     let count = sent.iter().flatten().count();
-    let (completer, slot, handle) = remote_task(Arc::clone(engine) as _);
+    let (completer, slot, handle) = remote_task(remote(engine));
     let keep: Keep = Box::new(move |result| {
         let mut results = result.map(Results::new);
         let mut list = Vec::with_capacity(sent.len());

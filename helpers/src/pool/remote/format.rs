@@ -55,6 +55,8 @@ impl de::Error for Error {
     }
 }
 
+use super::plain;
+
 type Result<T> = std::result::Result<T, Error>;
 
 /// Stands for the number of a variant that takes more than a byte, which follows.
@@ -205,6 +207,25 @@ impl<W: Sink> ser::Serializer for &mut Serializer<W> {
     fn serialize_seq(self, len: Option<usize>) -> Result<Self> {
         self.known_len(len)?;
         Ok(self)
+    }
+
+    fn collect_seq<I>(self, list: I) -> Result<()>
+    where
+        I: IntoIterator<Item: Serialize>,
+    {
+        if let Some((count, bytes)) = plain::bytes_of(&list) {
+            self.len(count)?;
+            return self.put(bytes);
+        }
+        let values = list.into_iter();
+        self.known_len(match values.size_hint() {
+            (least, Some(most)) if least == most => Some(least),
+            _ => None,
+        })?;
+        for value in values {
+            value.serialize(&mut *self)?;
+        }
+        Ok(())
     }
 
     fn serialize_tuple(self, _: usize) -> Result<Self> {
@@ -463,6 +484,10 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let left = self.len()?;
+        if let Some(size) = plain::size_for::<V, V::Value>() {
+            let bytes = self.take(left.checked_mul(size).ok_or_else(Error::end)?)?;
+            return plain::vec_of(bytes).ok_or_else(|| Error::nonsense("list"));
+        }
         visitor.visit_seq(Parts { from: self, left })
     }
 

@@ -90,6 +90,7 @@ mod ledger;
 pub(crate) mod mapped;
 pub(crate) mod memory;
 pub(crate) mod output;
+mod plain;
 pub(crate) mod prefetch;
 pub(crate) mod printer;
 pub(crate) mod protocol;

@@ -144,8 +144,16 @@ impl<'p> View<'p> {
     }
 }
 
+/// What a pool owns, behind a table of functions: what must be done to drop an engine is
+/// compiled once, and not again in each cell of a notebook that has a pool.
+pub struct PoolCore(Box<dyn Core + Send + Sync>);
+
+trait Core {
+    fn engine(&self) -> &Arc<Engine>;
+}
+
 /// The engine of a pool, and the thread that sees to it while nobody else does.
-pub struct PoolCore {
+struct Running {
     engine: Arc<Engine>,
     background: Option<thread::JoinHandle<()>>,
 }
@@ -165,10 +173,10 @@ impl PoolCore {
             .name("process pool".to_owned())
             .spawn(move || kept.attend_in_background());
         match background {
-            Ok(background) => Ok(PoolCore {
+            Ok(background) => Ok(PoolCore(Box::new(Running {
                 engine,
                 background: Some(background),
-            }),
+            }))),
             Err(cause) => {
                 engine.close();
                 Err(PoolError::start(workers, workers, cause.to_string()))
@@ -178,16 +186,22 @@ impl PoolCore {
 
     /// How many workers the pool has.
     pub fn workers(&self) -> usize {
-        self.engine.workers()
+        self.0.engine().workers()
     }
 
     /// The calls that users make.
     pub fn view(&self) -> View<'_> {
-        View::new(&self.engine)
+        View::new(self.0.engine())
     }
 }
 
-impl Drop for PoolCore {
+impl Core for Running {
+    fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         self.engine.close();
         // It may hand a result over to somebody who waits for the task that drops the pool.
@@ -204,6 +218,6 @@ impl Drop for PoolCore {
 
 impl fmt::Debug for PoolCore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PoolCore({:?})", self.engine)
+        write!(f, "PoolCore({:?})", self.0.engine())
     }
 }
