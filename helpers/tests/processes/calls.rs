@@ -87,8 +87,11 @@ fn a_deadline_ends_a_whole_map_and_stops_what_runs() {
         let results: Vec<_> = timed.imap(nap, [1, 2, LONG, 3]).collect();
         assert_eq!(results[..2], [Ok(1), Ok(2)]);
         assert!(results.len() == 3 && results[2].as_ref().unwrap_err().is_timeout());
+        let pool = ProcessPool::new(2).unwrap();
+        let timed = pool.deadline(SOON).unwrap();
         let mixed: Vec<_> = timed.imap_unordered(nap, 0..).collect();
         assert!(mixed.last().unwrap().as_ref().unwrap_err().is_timeout());
+        let pool = ProcessPool::new(2).unwrap();
         let handles = [LONG, 1].map(|ms| pool.submit(nap, ms));
         let ended: Vec<_> = as_completed(handles).deadline(SOON).collect();
         assert_eq!(ended[0], (1, Ok(1)));
