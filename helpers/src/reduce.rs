@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::ops::Add;
+use std::sync::OnceLock;
 
 use ndarray::{ArrayBase, ArrayView1, Data, Ix1};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::Pool;
 
@@ -22,11 +24,10 @@ const TASK: usize = 64 * 1024;
 /// with the logarithm of the length and not with the length; see N. J. Higham, "The accuracy of
 /// floating point summation", SIAM J. Sci. Comput. 14 (1993). An empty list sums to 0.
 ///
-/// The work is done by the workers of the pool that the caller runs in, else by rayon's global
-/// pool: one worker for each core, or as many as `RAYON_NUM_THREADS` says.
-///
-/// # Panics
-/// If the system refuses to start the threads of the global pool.
+/// The work is done by threads that do nothing else: one for each core, or as many as
+/// `RAYON_NUM_THREADS` says. A task of a pool that waits for a sum takes up no other task meanwhile,
+/// so it may hold a lock. Only what is itself called by one of rayon's functions, as in a
+/// `par_iter`, is summed by rayon's threads, which take up other work of rayon's while they wait.
 ///
 /// ```
 /// use helpers::prelude::*;
@@ -35,7 +36,26 @@ const TASK: usize = 64 * 1024;
 /// assert_eq!(par_sum(&ndarray::Array1::<f32>::ones(1000)), 1000.0);
 /// ```
 pub fn par_sum<V: Values>(values: V) -> V::Float {
-    tree_sum(&values.contiguous())
+    let values = values.contiguous();
+    match adders() {
+        Some(adders) if values.len() > TASK => adders.install(|| tree_sum(&values)),
+        _ => tree_sum(&values),
+    }
+}
+
+/// The threads that add; `None` where rayon's own must.
+fn adders() -> Option<&'static ThreadPool> {
+    static ADDERS: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    if rayon::current_thread_index().is_some() {
+        // Waiting for threads of another pool would keep this one from its other work, or take up
+        // that in the middle of this.
+        return None;
+    }
+    let start = || {
+        let name = |index| format!("adder {index}");
+        ThreadPoolBuilder::new().thread_name(name).build().ok()
+    };
+    ADDERS.get_or_init(start).as_ref()
 }
 
 /// A number that [`par_sum`] can add: `f64` or `f32`.

@@ -36,10 +36,9 @@ impl VariableStore {
     ///
     /// There is none of this name and type.
     pub fn take_variable<T: 'static>(&mut self, name: &str) -> T {
-        match self.take(name).downcast() {
-            Ok(value) => *value,
-            Err(_) => changed(name),
-        }
+        let value = self.take(name, TypeId::of::<T>());
+        // SAFETY: `take` gives a box's own pointer, whose value is of this type.
+        *unsafe { Box::from_raw(value.cast::<T>()) }
     }
 
     /// Gives what all cells share under a name, and makes it for the first of them.
@@ -81,10 +80,12 @@ impl VariableStore {
         self.variables.insert(name.to_owned(), value);
     }
 
+    /// The pointer of a box whose value is of the type that is wanted.
     #[inline(never)]
-    fn take(&mut self, name: &str) -> Box<dyn Any> {
+    fn take(&mut self, name: &str, wanted: TypeId) -> *mut dyn Any {
         match self.variables.remove(name) {
-            Some(value) => value,
+            Some(value) if (*value).type_id() == wanted => Box::into_raw(value),
+            Some(_) => changed(name),
             None => panic!("the variable `{name}` is missing: run the cell again that makes it"),
         }
     }

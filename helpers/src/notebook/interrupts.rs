@@ -69,13 +69,14 @@ impl Interrupts {
     }
 
     /// Does `work` for the cell, on another thread: [`sleep`] in there ends if the cell is interrupted.
-    pub(crate) fn lend<R>(self, work: impl FnOnce() -> R) -> R {
+    pub(crate) fn lend(self, work: &dyn Fn()) {
         let _returned = Lent(LENT.replace(self));
-        work()
+        work();
     }
 
     /// Whether somebody may interrupt.
-    pub(crate) fn may_come(self) -> bool {
+    #[cfg(test)]
+    fn may_come(self) -> bool {
         self.0.is_some()
     }
 
@@ -187,10 +188,10 @@ mod tests {
     fn sleep_ends_for_the_cell_that_waits_for_it() {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let cell = Interrupts(Some(&COUNT));
-        cell.lend(|| sleep(Duration::from_millis(1)));
+        cell.lend(&|| sleep(Duration::from_millis(1)));
         let far = Duration::MAX;
         let sleeper = thread::spawn(move || {
-            let ended = catch_unwind(|| cell.lend(|| sleep(far)));
+            let ended = catch_unwind(|| cell.lend(&|| sleep(far)));
             (ended.is_err(), LENT.get().may_come())
         });
         COUNT.store(1, Ordering::Relaxed);

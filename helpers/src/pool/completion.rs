@@ -6,7 +6,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::chunk::check_length;
-use super::handle::{SharedState, is_worker};
+use super::handle::{self, SharedState};
+use super::waits;
 use super::{JoinHandle, PoolError};
 use crate::notebook::interrupts::Interrupts;
 
@@ -14,6 +15,10 @@ use crate::notebook::interrupts::Interrupts;
 ///
 /// Each comes with the index of its handle in the list, so you know whose it is. A limit of time
 /// for all of them is [`deadline`](AsCompleted::deadline).
+///
+/// Who stops asking, as by `break` or `?`, gives up the rest: when the iterator is dropped, tasks
+/// that have not begun never will, and worker processes and ranks are stopped that are at one which
+/// does not end by itself within a tenth of a second. A thread ends what it has begun.
 ///
 /// ```
 /// use helpers::prelude::*;
@@ -77,7 +82,7 @@ impl<R> AsCompleted<R> {
     }
 
     /// Waits no longer than this in all. What is not done then comes as an error, each task with its
-    /// index; what had not begun is not begun, and what runs goes on. Python's `timeout=`.
+    /// index, and is given up as if the iterator were dropped. Python's `timeout=`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -109,7 +114,7 @@ impl<R> AsCompleted<R> {
             return None;
         }
         let interrupts = Interrupts::here();
-        if deadline.is_some() && is_worker() {
+        if deadline.is_some() && waits::is_worker() {
             // It may be the only one.
             let mut handles = self.pending.iter().flatten();
             handles.any(|(_, handle)| handle.shared().run());
@@ -119,17 +124,25 @@ impl<R> AsCompleted<R> {
             .iter()
             .enumerate()
             .filter_map(|(at, pending)| Some((at, pending.as_ref()?.1.shared())));
-        let at = self.messages.next(deadline, interrupts, &mut shared);
+        let next = self.messages.next(deadline, interrupts, &mut shared);
         if interrupts.came() {
-            self.cancel_all();
+            self.abandon_all();
             interrupts.check();
         }
-        let Some(at) = at else {
-            return deadline.map(|_| Err(Late));
+        let at = match next {
+            Next::Done(at) | Next::Never(at) => at,
+            Next::Late => return deadline.map(|_| Err(Late)),
         };
         let (index, handle) = self.pending[at].take()?;
         self.free.push(at);
+        // Of a task that never ends this says so.
         Some(Ok((index, handle.join())))
+    }
+
+    /// Gives up what is pending, since nobody will ask for it.
+    fn abandon_all(&self) {
+        let pending = self.pending.iter().flatten();
+        handle::abandon(pending.map(|(_, handle)| handle.shared()));
     }
 
     /// The next one once the time is over: its result if it is there.
@@ -144,7 +157,6 @@ impl<R> AsCompleted<R> {
         if handle.is_finished() {
             return Some((index, handle.join()));
         }
-        handle.cancel();
         let done = self.pushed - left;
         let state = format!("the results of {done} of {} tasks were taken", self.pushed);
         Some((index, Err(PoolError::deadline(limit, state))))
@@ -159,11 +171,12 @@ impl<R> AsCompleted<R> {
         self.pending[at] = Some((self.pushed, handle));
         self.pushed += 1;
     }
+}
 
-    pub(crate) fn cancel_all(&self) {
-        for (_, handle) in self.pending.iter().flatten() {
-            handle.cancel();
-        }
+impl<R> Drop for AsCompleted<R> {
+    /// What nobody will ask for is given up.
+    fn drop(&mut self) {
+        self.abandon_all();
     }
 }
 
@@ -181,6 +194,8 @@ impl<R> Iterator for AsCompleted<R> {
             return Some(next);
         }
         self.time.iter_mut().for_each(|time| time.is_over = true);
+        // All at once: what ends by itself in a moment has a result.
+        self.abandon_all();
         self.next_late(limit)
     }
 
@@ -258,8 +273,8 @@ fn wait_for(shared: &[&Arc<SharedState>], until: Until, timeout: Option<Duration
             ),
             until,
         ) {
-            (None, _) | (Some(_), Until::FirstCompleted) => break,
-            (Some(index), Until::FirstFailure) if shared[index].has_failed() => break,
+            (Next::Late | Next::Never(_), _) | (_, Until::FirstCompleted) => break,
+            (Next::Done(index), Until::FirstFailure) if shared[index].has_failed() => break,
             _ => {}
         }
     }
@@ -295,43 +310,38 @@ impl Messages {
         shared.when_done(&self.listener, Box::new(tell));
     }
 
-    /// Waits for the next message, and gives its number; `None` if `deadline` or an interrupt comes
-    /// first.
+    /// Waits for the next message.
     ///
     /// A worker that waits without a limit runs what nobody has begun: it may be the only worker.
-    /// If all that is left are tasks that this very thread has interrupted, none will ever end. Then
-    /// the number of one of them comes without a message.
     fn next(
         &self,
         deadline: Option<Instant>,
         interrupts: Interrupts,
         shared: &mut dyn Iterator<Item = (usize, &Arc<SharedState>)>,
-    ) -> Option<usize> {
-        if deadline.is_some() {
-            return self.receive(deadline, interrupts);
-        }
+    ) -> Next {
         if let Ok(number) = self.done.try_recv() {
-            return Some(number);
+            return Next::Done(number);
         }
-        if is_worker() {
-            let mut interrupted = None;
-            let mut one_will_end = false;
-            for (number, shared) in shared {
-                if shared.run() {
-                    one_will_end = true;
-                    break;
-                }
-                if shared.is_below() {
-                    interrupted.get_or_insert(number);
-                } else {
-                    one_will_end |= !shared.is_done();
+        let mut waiting = None;
+        if deadline.is_none() && waits::is_in_a_task() {
+            let pending: Vec<_> = shared.filter(|(_, one)| !one.is_done()).collect();
+            let is_begun = waits::is_worker() && pending.iter().any(|(_, one)| one.run());
+            if let (Some(first), false) = (pending.first(), is_begun) {
+                let all = || {
+                    pending
+                        .iter()
+                        .map(|(_, one)| Arc::clone(one) as _)
+                        .collect()
+                };
+                waiting = waits::wait_for(all);
+                if waiting.is_none() {
+                    return Next::Never(first.0);
                 }
             }
-            if !one_will_end && interrupted.is_some() {
-                return interrupted;
-            }
         }
-        self.receive(None, interrupts)
+        let number = self.receive(deadline, interrupts);
+        drop(waiting);
+        number.map_or(Next::Late, Next::Done)
     }
 
     fn receive(&self, deadline: Option<Instant>, interrupts: Interrupts) -> Option<usize> {
@@ -346,4 +356,14 @@ impl Messages {
             }
         }
     }
+}
+
+/// What came of waiting for a message.
+enum Next {
+    /// The task of this number is done.
+    Done(usize),
+    /// None will ever be, nor this one.
+    Never(usize),
+    /// The time is up, or an interrupt came.
+    Late,
 }

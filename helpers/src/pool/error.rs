@@ -153,6 +153,13 @@ impl PoolError {
         })
     }
 
+    pub(crate) fn fresh_job(cause: String) -> PoolError {
+        PoolError(Kind::Start {
+            what: "a fresh MPI job".to_owned(),
+            cause,
+        })
+    }
+
     pub(crate) fn taken() -> PoolError {
         PoolError(Kind::Taken)
     }
@@ -280,8 +287,8 @@ impl fmt::Display for PoolError {
             Kind::Start { what, cause } => write!(f, "{what} could not be started: {cause}"),
             Kind::Taken => f.write_str("the result was already taken by an earlier call"),
             Kind::Deadlock => f.write_str(
-                "this task waits for one that it interrupted, which would take for ever; \
-                 wait for it outside the pool, or in a pool of its own",
+                "this wait could never end: what is waited for waits in turn for the task that \
+                 waits for it. Give the handle to one of them only, or wait outside of the pool",
             ),
         }
     }

@@ -4,14 +4,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
-use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 use std::{fmt, mem};
 
 use super::PoolError;
 use super::tally::Tally;
+use super::waits::{self, Awaited, Begun, Place};
 use crate::notebook;
 use crate::notebook::interrupts::Interrupts;
+
+/// How long tasks that nobody wants any more may go on, so that short ones need not cost their
+/// workers' lives.
+pub(crate) const TIME_TO_FINISH: Duration = Duration::from_millis(100);
 
 /// A task that was submitted to a pool, and the way to its result.
 ///
@@ -73,7 +77,8 @@ impl<R> Slot<R> {
 
 /// A pool whose results come from elsewhere, and only if somebody takes them in.
 pub(crate) trait Remote: Send + Sync {
-    /// Takes in results until `done`; false if `deadline` comes first.
+    /// Takes in results until `done`; false if `deadline` comes first, or if there is none and
+    /// the wait could never end.
     fn drive(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool;
 
     /// Takes in what is there.
@@ -87,6 +92,12 @@ pub(crate) trait Remote: Send + Sync {
 
     /// Sees to it that those which were taken back go on.
     fn nudge(&self);
+
+    /// Ends the tasks that nobody wants any more, those that run as well.
+    fn stop(&self);
+
+    /// Where results are being handed over: none comes before these are through.
+    fn places(&self) -> Vec<Place>;
 }
 
 /// A task that is made of others, or of much that its pool does: a map that is a handle.
@@ -104,14 +115,18 @@ pub(crate) trait Whole: Send + Sync {
 pub(crate) struct SharedState {
     state: Mutex<State>,
     changed: Condvar,
-    remote: Option<Arc<dyn Remote>>,
-    whole: Option<Arc<dyn Whole>>,
     /// Of the pool.
     tally: Arc<Tally>,
 }
 
 struct State {
     stage: Stage,
+    /// Where the task is, if it is elsewhere and not done: what is done holds no pool.
+    remote: Option<Arc<dyn Remote>>,
+    /// What the task is made of, if it is more than one and not done.
+    whole: Option<Arc<dyn Whole>>,
+    /// Nobody will ask for the result.
+    is_unwanted: bool,
     /// Whom to tell when the task is done, besides the threads that wait for `changed`.
     waker: Option<Waker>,
     watchers: Vec<Watcher>,
@@ -129,7 +144,7 @@ enum Stage {
         job: Option<Job>,
     },
     Running {
-        on: Option<ThreadId>,
+        on: Option<Place>,
     },
     /// If all went well, the result is in the slot.
     Done {
@@ -145,8 +160,9 @@ impl Stage {
         matches!(self, Stage::Done { .. } | Stage::Taken { .. })
     }
 
+    /// Whether there is no result, though nobody has cancelled the task.
     fn has_failed(&self) -> bool {
-        self.failure().is_some()
+        self.failure().is_some_and(|error| !error.is_cancelled())
     }
 
     /// Why there is no result, if that is so.
@@ -165,7 +181,7 @@ pub(crate) fn task<R>(
     job: impl FnOnce(Slot<R>) -> Job,
 ) -> (Runner, JoinHandle<R>) {
     let slot = Slot::new();
-    let shared = SharedState::new(Some(job(slot.share())), None, None, tally);
+    let shared = SharedState::new(Some(job(slot.share())), tally);
     let runner = Runner {
         shared: Arc::clone(&shared),
     };
@@ -177,7 +193,9 @@ pub(crate) fn remote_task<R>(
     remote: Arc<dyn Remote>,
     tally: &Arc<Tally>,
 ) -> (Completer, Slot<R>, JoinHandle<R>) {
-    ends_of(SharedState::new(None, Some(remote), None, tally))
+    let shared = SharedState::new(None, tally);
+    shared.lock().remote = Some(remote);
+    ends_of(shared)
 }
 
 /// The same for a task that is more than one.
@@ -185,19 +203,21 @@ pub(crate) fn whole_task<R>(
     whole: Arc<dyn Whole>,
     tally: &Arc<Tally>,
 ) -> (Completer, Slot<R>, JoinHandle<R>) {
-    ends_of(SharedState::new(None, None, Some(whole), tally))
+    let shared = SharedState::new(None, tally);
+    shared.lock().whole = Some(whole);
+    ends_of(shared)
 }
 
 /// A task that was over before it was one.
 pub(crate) fn failed_task<R>(error: PoolError, tally: &Arc<Tally>) -> JoinHandle<R> {
-    let (completer, _, handle) = ends_of(SharedState::new(None, None, None, tally));
+    let (completer, _, handle) = ends_of(SharedState::new(None, tally));
     completer.finish(Err(error));
     handle
 }
 
 /// A task that is done, with this result.
 pub(crate) fn done_task<R>(result: R, tally: &Arc<Tally>) -> JoinHandle<R> {
-    let (completer, slot, handle) = ends_of(SharedState::new(None, None, None, tally));
+    let (completer, slot, handle) = ends_of(SharedState::new(None, tally));
     slot.put(result);
     completer.finish(Ok(()));
     handle
@@ -227,28 +247,24 @@ impl fmt::Debug for SharedState {
 }
 
 impl SharedState {
-    fn new(
-        job: Option<Job>,
-        remote: Option<Arc<dyn Remote>>,
-        whole: Option<Arc<dyn Whole>>,
-        tally: &Arc<Tally>,
-    ) -> Arc<SharedState> {
+    fn new(job: Option<Job>, tally: &Arc<Tally>) -> Arc<SharedState> {
         tally.begin();
         Arc::new(SharedState {
             state: Mutex::new(State {
                 stage: Stage::Waiting { job },
+                remote: None,
+                whole: None,
+                is_unwanted: false,
                 waker: None,
                 watchers: Vec::new(),
             }),
             changed: Condvar::new(),
-            remote,
-            whole,
             tally: Arc::clone(tally),
         })
     }
 
-    fn parts(&self) -> &[Arc<SharedState>] {
-        self.whole.as_ref().map_or(&[], |whole| whole.parts())
+    fn whole(&self) -> Option<Arc<dyn Whole>> {
+        self.lock().whole.clone()
     }
 
     /// What the tally knows the task by.
@@ -261,12 +277,10 @@ impl SharedState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the job, if nobody has begun it, to run it on this thread.
-    fn begin(&self) -> Option<Job> {
+    /// Takes the job, if nobody has begun it, to run it at this place.
+    fn begin(&self, at: Place) -> Option<Job> {
         let mut state = self.lock();
-        let running = Stage::Running {
-            on: Some(thread::current().id()),
-        };
+        let running = Stage::Running { on: Some(at) };
         match mem::replace(&mut state.stage, running) {
             Stage::Waiting { job: Some(job) } => Some(job),
             other => {
@@ -278,15 +292,14 @@ impl SharedState {
 
     /// Runs the task on this thread, if nobody has begun it; tells whether it did.
     pub(super) fn run(&self) -> bool {
-        let mut has_run = false;
-        for part in self.parts() {
-            has_run |= !self.is_done() && part.run();
+        if let Some(whole) = self.whole() {
+            let parts = whole.parts().iter();
+            return parts.fold(false, |has_run, part| {
+                (!self.is_done() && part.run()) || has_run
+            });
         }
-        has_run || self.run_job()
-    }
-
-    fn run_job(&self) -> bool {
-        let Some(job) = self.begin() else {
+        let begun = Begun::new();
+        let Some(job) = self.begin(begun.place()) else {
             return false;
         };
         self.finish(notebook::without_source(job));
@@ -315,9 +328,13 @@ impl SharedState {
         self.lock().stage.is_done()
     }
 
+    fn remote(&self) -> Option<Arc<dyn Remote>> {
+        self.lock().remote.clone()
+    }
+
     /// Sees to it that the end of the task is noticed though nobody waits.
     fn attend(&self) {
-        if let Some(remote) = &self.remote {
+        if let Some(remote) = self.remote() {
             remote.attend();
         }
     }
@@ -332,13 +349,16 @@ impl SharedState {
             self.tally.failed(self.key(), error);
         }
         state.stage = Stage::Done { end };
+        let remote = state.remote.take();
+        let whole = state.whole.take();
         let waker = state.waker.take();
         let watchers = mem::take(&mut state.watchers);
         drop(state);
         // Whoever waits for a task elsewhere takes results in, and does not wait here.
-        if self.remote.is_none() {
+        if remote.is_none() {
             self.changed.notify_all();
         }
+        drop((remote, whole));
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -380,6 +400,11 @@ impl Completer {
         }
     }
 
+    /// Whether somebody may ask for the result.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.shared.is_wanted()
+    }
+
     /// The task is done; if all went well, its result is in the slot.
     pub(crate) fn finish(&self, end: Result<(), PoolError>) {
         self.shared.finish(end);
@@ -394,9 +419,8 @@ impl<R> JoinHandle<R> {
     ///
     /// # Errors
     /// The task panicked, was cancelled, or its result was taken before. Also if the wait could
-    /// never end, because the awaited task was interrupted by the one that waits: this happens
-    /// only to tasks that call `map` or rayon's functions on their own pool, which may run other
-    /// tasks of the pool while they wait.
+    /// never end, because the awaited task waits for the one that waits, be it by way of others.
+    /// One task of such a circle is told, and the others go on.
     pub fn join(self) -> Result<R, PoolError> {
         self.shared.wait_to_join()?;
         self.take()
@@ -488,9 +512,12 @@ impl<R> JoinHandle<R> {
         late: impl FnOnce() -> PoolError,
     ) -> Result<R, PoolError> {
         if !self.wait_by(deadline) {
-            let late = late();
+            let error = match deadline {
+                Some(_) => late(),
+                None => PoolError::deadlock(),
+            };
             if self.shared.cancel_anywhere() {
-                return Err(late);
+                return Err(error);
             }
         }
         self.take()
@@ -501,7 +528,7 @@ impl<R> JoinHandle<R> {
     /// # Panics
     /// On an interrupt, when the task is cancelled.
     pub(super) fn wait_by(&self, deadline: Option<Instant>) -> bool {
-        if is_worker() {
+        if waits::is_worker() {
             self.shared.run();
         }
         let interrupts = Interrupts::here();
@@ -516,31 +543,22 @@ impl<R> JoinHandle<R> {
 
 impl SharedState {
     /// Waits as `join` does.
-    fn wait_to_join(&self) -> Result<(), PoolError> {
-        if is_worker() {
-            if !self.run() && self.is_below() {
-                return Err(PoolError::deadlock());
-            }
-            for part in self.parts() {
-                if !self.is_done() {
-                    part.wait_to_join()?;
-                }
-            }
+    fn wait_to_join(self: &Arc<Self>) -> Result<(), PoolError> {
+        if waits::is_worker() {
+            self.run();
         }
         let interrupts = Interrupts::here();
-        self.wait_until(None, interrupts);
+        let has_ended = self.wait_until(None, interrupts);
         if interrupts.came() {
             // The handle goes, so nobody will want the result.
             self.cancel_anywhere();
             interrupts.check();
         }
-        Ok(())
+        has_ended.then_some(()).ok_or_else(PoolError::deadlock)
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        if let Some(remote) = &self.remote
-            && !self.is_done()
-        {
+        if let Some(remote) = self.remote() {
             remote.look();
         }
         self.is_done()
@@ -549,12 +567,10 @@ impl SharedState {
     /// Takes the task back, here or from the process that has not begun it.
     pub(super) fn cancel_anywhere(&self) -> bool {
         let why = "it was cancelled";
-        if let Some(whole) = &self.whole {
-            let cancelled = self.finish(Err(PoolError::stopped(why)));
-            whole.stop();
-            return cancelled;
+        if let Some(whole) = self.whole() {
+            return self.end_whole(&*whole, why);
         }
-        let Some(remote) = &self.remote else {
+        let Some(remote) = self.remote() else {
             return self.cancel(why);
         };
         // It may have been sent to a worker who is at something else. While it is taken back it
@@ -567,9 +583,21 @@ impl SharedState {
         cancelled
     }
 
-    /// Whether the task is done and failed.
+    /// Ends a task that is more than one, and tells whether it was not done.
+    fn end_whole(&self, whole: &dyn Whole, why: &'static str) -> bool {
+        let cancelled = self.finish(Err(PoolError::stopped(why)));
+        whole.stop();
+        cancelled
+    }
+
+    /// Whether the task is done and failed. One that was cancelled did not.
     pub(super) fn has_failed(&self) -> bool {
         self.lock().stage.has_failed()
+    }
+
+    /// Whether somebody may ask for the result.
+    fn is_wanted(&self) -> bool {
+        !self.lock().is_unwanted
     }
 
     /// Calls `tell` when the task is done, or at once if it already is; not if `listener` is gone.
@@ -590,11 +618,14 @@ impl SharedState {
         }
     }
 
-    /// Whether the task runs on this very thread, below the one that asks.
-    pub(super) fn is_below(&self) -> bool {
-        let me = thread::current().id();
-        matches!(self.lock().stage, Stage::Running { on } if on == Some(me))
-            || self.parts().iter().any(|part| part.is_below())
+    /// Whether the task can never end as long as this thread is at what it is at.
+    fn is_below(&self) -> bool {
+        let me = waits::thread();
+        let state = self.lock();
+        let is_here = matches!(state.stage, Stage::Running { on: Some(at) } if at.is_on(me));
+        let whole = state.whole.clone();
+        drop(state);
+        is_here || whole.is_some_and(|whole| whole.parts().iter().any(|part| part.is_below()))
     }
 
     /// Hands the end of the task out, once.
@@ -610,10 +641,21 @@ impl SharedState {
         }
     }
 
-    /// Waits until the task is done; false if `deadline` comes first. An interrupt ends it as well.
-    fn wait_until(&self, deadline: Option<Instant>, interrupts: Interrupts) -> bool {
-        if let Some(remote) = &self.remote {
+    /// Waits until the task is done; false if `deadline` comes first, or would never come: without
+    /// one, if the wait could never end. An interrupt ends it as well.
+    fn wait_until(self: &Arc<Self>, deadline: Option<Instant>, interrupts: Interrupts) -> bool {
+        if let Some(remote) = self.remote() {
             return remote.drive(&|| self.is_done() || interrupts.came(), deadline);
+        }
+        if self.is_done() {
+            return true;
+        }
+        let waiting = match deadline {
+            Some(_) => None,
+            None => Some(waits::wait_for(|| vec![Arc::clone(self) as _])),
+        };
+        if let Some(None) = waiting {
+            return false;
         }
         let mut state = self.lock();
         while !state.stage.is_done() && !interrupts.came() {
@@ -637,7 +679,7 @@ impl SharedState {
 
     /// As a future: whether the task is done. If not, the waker will be told.
     fn poll(&self, context: &Context<'_>) -> Poll<()> {
-        if is_worker() {
+        if waits::is_worker() {
             self.run();
         }
         // Cloned and dropped outside the lock: a waker is somebody else's code.
@@ -654,15 +696,69 @@ impl SharedState {
     }
 }
 
-/// Whether this thread is a worker of a pool.
-pub(crate) fn is_worker() -> bool {
-    rayon::current_thread_index().is_some()
+/// Gives up tasks whose handles go, since nobody will ask for their results: those that have not
+/// begun never will, and those that run elsewhere are stopped, unless they end by themselves soon.
+pub(super) fn abandon<'s>(tasks: impl Iterator<Item = &'s Arc<SharedState>>) {
+    let mut left: Vec<&Arc<SharedState>> = tasks.filter(|task| !task.is_done()).collect();
+    for task in &left {
+        task.lock().is_unwanted = true;
+    }
+    let why = "nobody waits for it";
+    while let Some(first) = left.first() {
+        let Some(remote) = first.remote() else {
+            let _ = match first.whole() {
+                Some(whole) => first.end_whole(&*whole, why),
+                None => first.cancel(why),
+            };
+            left.swap_remove(0);
+            continue;
+        };
+        // All of one pool at once.
+        let is_there = |task: &&Arc<SharedState>| {
+            let other = task.remote();
+            other.is_some_and(|other| Arc::ptr_eq(&other, &remote))
+        };
+        let (here, others): (Vec<_>, Vec<_>) = left.into_iter().partition(is_there);
+        left = others;
+        remote.recall();
+        let running: Vec<_> = here.into_iter().filter(|task| !task.cancel(why)).collect();
+        let are_done = || running.iter().all(|task| task.is_done());
+        let soon = Instant::now().checked_add(TIME_TO_FINISH);
+        if !remote.drive(&are_done, soon) {
+            remote.stop();
+        }
+        remote.nudge();
+    }
+}
+
+impl Awaited for SharedState {
+    fn places(&self) -> Vec<Place> {
+        let state = self.lock();
+        match (&state.stage, state.remote.clone()) {
+            (_, Some(remote)) => {
+                // Its pool has locks of its own, under which it asks for this one.
+                drop(state);
+                remote.places()
+            }
+            (Stage::Running { on: None }, None) => {
+                let whole = state.whole.clone();
+                drop(state);
+                let parts = whole.iter().flat_map(|whole| whole.parts());
+                parts.flat_map(|part| part.places()).collect()
+            }
+            (Stage::Running { on: Some(on) }, None) => vec![*on],
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl<R> Future for JoinHandle<R> {
     type Output = Result<R, PoolError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.shared.is_below() {
+            return Poll::Ready(Err(PoolError::deadlock()));
+        }
         self.shared.poll(context).map(|()| self.take())
     }
 }

@@ -1,12 +1,16 @@
 //! Results as a lazy iterator: with few items in flight, however long the list.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::iter::Fuse;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 use std::{fmt, vec};
 
 use super::completion::Late;
+use super::handle;
 use super::{AsCompleted, JoinHandle, PoolError};
+use crate::notebook::interrupts::Interrupts;
 
 /// Chunks in flight for each worker: one that it works on and one that waits for it.
 pub(crate) const AHEAD: usize = 2;
@@ -19,8 +23,12 @@ type Chunk<O> = Result<Vec<O>, PoolError>;
 
 /// Takes items from the source, a chunk at a time, and submits them.
 struct Source<'p, I: Iterator, O> {
-    items: Fuse<I>,
+    /// `None` after a panic.
+    items: Option<Fuse<I>>,
+    /// What it panicked with, to go on once the results before it are handed out.
+    panic: Option<Box<dyn Any + Send>>,
     submit: Submit<'p, I::Item, O>,
+    fail: fn(PoolError) -> O,
     chunk_size: usize,
     /// Chunks that may be in flight.
     window: usize,
@@ -31,9 +39,21 @@ struct Source<'p, I: Iterator, O> {
 }
 
 impl<I: Iterator, O> Source<'_, I, O> {
-    /// Submits the next chunk; `None` when the source has run dry.
+    /// Submits the next chunk; `None` when the source has run dry, or has panicked.
     fn submit(&mut self) -> Option<JoinHandle<Vec<O>>> {
-        let chunk: Vec<I::Item> = self.items.by_ref().take(self.chunk_size).collect();
+        let items = self.items.as_mut()?;
+        let mut chunk = Vec::new();
+        let taken = catch_unwind(AssertUnwindSafe(|| {
+            chunk.extend(items.take(self.chunk_size));
+        }));
+        if let Err(panic) = taken {
+            // Who interrupts a cell wants it to end at once.
+            if Interrupts::here().came() {
+                resume_unwind(panic);
+            }
+            self.items = None;
+            self.panic = Some(panic);
+        }
         if chunk.is_empty() {
             return None;
         }
@@ -43,9 +63,17 @@ impl<I: Iterator, O> Source<'_, I, O> {
         Some((self.submit)(first, chunk))
     }
 
+    /// What becomes of a chunk that nobody has done: nobody cancels one, and a pool that is borrowed
+    /// cannot be dropped, but to wait for it might take for ever.
+    fn failed(&self, error: &PoolError) -> Vec<O> {
+        let count = self.chunk_size.min(self.out);
+        (0..count).map(|_| (self.fail)(error.clone())).collect()
+    }
+
     /// How many results are still to come.
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let (lower, upper) = self.items.size_hint();
+        let left = self.items.as_ref().map(Iterator::size_hint);
+        let (lower, upper) = left.unwrap_or((0, Some(0)));
         (
             // An endless source says usize::MAX already.
             lower.saturating_add(self.out),
@@ -93,13 +121,13 @@ impl<O> InFlight<O> {
             }
         }
     }
+}
 
-    fn cancel_all(&self) {
-        match self {
-            InFlight::InOrder(handles) => handles.iter().for_each(|handle| {
-                handle.cancel();
-            }),
-            InFlight::AsTheyCome(handles) => handles.cancel_all(),
+impl<O> Drop for InFlight<O> {
+    /// What nobody will ask for is given up. Where results come in any order, that is done already.
+    fn drop(&mut self) {
+        if let InFlight::InOrder(handles) = self {
+            handle::abandon(handles.iter().map(JoinHandle::shared));
         }
     }
 }
@@ -108,6 +136,8 @@ impl<O> InFlight<O> {
 pub(crate) struct Way<'p, T, O, R> {
     pub(crate) submit: Submit<'p, T, O>,
     pub(crate) open: fn(O) -> R,
+    /// What an item has become that nobody has done.
+    pub(crate) fail: fn(PoolError) -> O,
     pub(crate) chunk_size: usize,
     pub(crate) workers: usize,
 }
@@ -142,8 +172,10 @@ impl<'p, I: Iterator, O, R> Imap<'p, I, O, R> {
     fn new(items: I, way: Way<'p, I::Item, O, R>, in_flight: InFlight<O>) -> Self {
         Imap {
             source: Source {
-                items: items.fuse(),
+                items: Some(items.fuse()),
+                panic: None,
                 submit: way.submit,
+                fail: way.fail,
                 chunk_size: way.chunk_size,
                 window: AHEAD * way.workers,
                 taken: 0,
@@ -172,7 +204,8 @@ impl<'p, I: Iterator, O, R> Imap<'p, I, O, R> {
     fn late(&mut self) -> Option<R> {
         let time = self.time.as_mut()?;
         time.is_over = true;
-        self.in_flight.cancel_all();
+        // What is under way is given up.
+        self.in_flight = InFlight::InOrder(VecDeque::new());
         let given = self.source.taken - self.source.out;
         let state = format!("{given} results were given; what had not begun is not begun");
         Some((time.late)(PoolError::deadline(time.limit, state)))
@@ -195,16 +228,25 @@ impl<I: Iterator, O, R> Iterator for Imap<'_, I, O, R> {
                     None => break,
                 }
             }
-            if !goes_on && self.in_flight.len() == 0 && self.source.items.next().is_some() {
+            let is_more = |items: &mut Fuse<I>| items.next().is_some();
+            if !goes_on
+                && self.in_flight.len() == 0
+                && self.source.items.as_mut().is_some_and(is_more)
+            {
                 return self.late();
             }
             let deadline = self.time.as_ref().map(|time| time.deadline);
-            self.ready = match self.in_flight.next(deadline)? {
-                Ok(Ok(chunk)) => chunk.into_iter(),
-                // Nobody cancels a chunk, and a pool that is borrowed cannot be dropped.
-                Ok(Err(error)) => panic!("{error}"),
-                Err(Late) => return self.late(),
+            let next = self.in_flight.next(deadline);
+            if let (None, Some(panic)) = (&next, self.source.panic.take_if(|_| next.is_none())) {
+                // It was reported where it happened.
+                resume_unwind(panic);
+            }
+            let Ok(chunk) = next? else {
+                return self.late();
             };
+            self.ready = chunk
+                .unwrap_or_else(|error| self.source.failed(&error))
+                .into_iter();
         }
         self.source.out -= 1;
         self.ready.next().map(self.open)
@@ -216,13 +258,6 @@ impl<I: Iterator, O, R> Iterator for Imap<'_, I, O, R> {
             Some(_) => (0, None),
             None => self.source.size_hint(),
         }
-    }
-}
-
-impl<I: Iterator, O, R> Drop for Imap<'_, I, O, R> {
-    /// What nobody will ask for need not start.
-    fn drop(&mut self) {
-        self.in_flight.cancel_all();
     }
 }
 

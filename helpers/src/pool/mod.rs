@@ -3,6 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`threads`] | [`Pool`]: workers that are threads and share the caller's memory |
+//! | `crew`, `waits`, `stack` | its threads; who waits for whom; how deep a worker's stack is |
 //! | [`processes`] | [`ProcessPool`]: workers that are processes, each with memory of its own |
 //! | [`remote`] | what pools share whose workers have memory of their own |
 //! | [`handle`] | [`JoinHandle`]: the result of a submitted task, before it is there |
@@ -19,6 +20,7 @@
 pub(crate) mod batch;
 pub(crate) mod chunk;
 pub mod completion;
+mod crew;
 pub mod error;
 pub mod handle;
 pub mod imap;
@@ -26,9 +28,12 @@ pub(crate) mod panic;
 pub mod portable;
 pub mod processes;
 pub mod remote;
+pub(crate) mod slots;
+mod stack;
 pub mod star;
 pub(crate) mod tally;
 pub mod threads;
+pub(crate) mod waits;
 
 pub use completion::{AsCompleted, Until, Waited, as_completed, wait};
 pub use error::PoolError;

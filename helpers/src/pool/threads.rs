@@ -6,19 +6,21 @@ mod with;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{io, thread, vec};
-
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::batch::{self, Batch};
 use super::chunk::{checked_chunk_size, checked_workers, default_chunk_size, list};
+use super::crew::Crew;
 use super::handle::{Job, Runner, failed_task, task};
 use super::imap::Way;
 use super::panic::panic_message;
+use super::slots::Slots;
+use super::stack;
 use super::tally::Tally;
+use super::waits::UnderWay;
 use super::{Imap, JoinHandle, PoolError, StarFn};
 use crate::notebook;
 use crate::notebook::interrupts::{self, Interrupts};
@@ -45,12 +47,9 @@ pub use self::with::With;
 /// # Ok::<(), PoolError>(())
 /// ```
 pub struct Pool {
-    /// `None` only while the pool is being dropped.
-    threads: Option<ThreadPool>,
+    crew: Arc<Crew>,
     joins: Vec<thread::JoinHandle<()>>,
     workers: usize,
-    /// Set when the pool is dropped: tasks that wait must not start.
-    closing: Arc<AtomicBool>,
     /// How many tasks were submitted: the number of the next one, for timelines.
     submitted: AtomicUsize,
     tally: Arc<Tally>,
@@ -66,38 +65,34 @@ impl Pool {
     /// The number is out of range, or the system refuses to start so many threads.
     pub fn new(workers: usize) -> Result<Pool, PoolError> {
         let workers = checked_workers(workers)?;
-        let mut joins = Vec::with_capacity(workers);
+        let mut pool = Pool {
+            crew: Arc::default(),
+            joins: Vec::with_capacity(workers),
+            workers,
+            submitted: AtomicUsize::new(0),
+            tally: Arc::default(),
+        };
         let tag = PoolTag::new(workers);
-        let threads = ThreadPoolBuilder::new()
-            .num_threads(workers)
-            .spawn_handler(|worker| {
-                let thread = thread::Builder::new().name(worker_name(worker.index()));
-                joins.push(thread.spawn(move || {
-                    recorder::enter(tag, worker.index());
-                    notebook::let_others_wait();
-                    worker.run();
-                })?);
-                io::Result::Ok(())
-            })
-            // Tasks catch their panics. What is left is a value that panics when it is dropped:
-            // that was reported where it happened, and need not end the program.
-            .panic_handler(drop)
-            .build();
-        match threads {
-            Ok(threads) => Ok(Pool {
-                threads: Some(threads),
-                joins,
-                workers,
-                closing: Arc::default(),
-                submitted: AtomicUsize::new(0),
-                tally: Arc::default(),
-            }),
-            Err(cause) => Err(PoolError::start(
-                joins.len() + 1,
-                workers,
-                format!("{cause}; ask for fewer workers"),
-            )),
+        for index in 0..workers {
+            let crew = Arc::clone(&pool.crew);
+            let thread = thread::Builder::new()
+                .name(worker_name(index))
+                .stack_size(stack::depth());
+            let spawned = thread.spawn(move || {
+                recorder::enter(tag, index);
+                notebook::let_others_wait();
+                crew.work();
+            });
+            // Those that have started end when the pool is dropped.
+            pool.joins.push(spawned.map_err(|cause| {
+                PoolError::start(
+                    index + 1,
+                    workers,
+                    format!("{cause}; ask for fewer workers"),
+                )
+            })?);
         }
+        Ok(pool)
     }
 
     /// How many workers the pool has.
@@ -283,11 +278,11 @@ impl Pool {
 
     /// What is done about any call: `call` makes it, and keeps what it gives.
     fn job(&self, call: Box<dyn FnOnce() + Send>) -> Job {
-        let closing = Arc::clone(&self.closing);
+        let crew = Arc::clone(&self.crew);
         let number = self.submitted.fetch_add(1, Ordering::Relaxed);
         // Without the call its argument is dropped, which may panic as well.
         let run = move || {
-            if closing.load(Ordering::Relaxed) {
+            if crew.is_closing() {
                 return Err(PoolError::cancelled("its pool was dropped"));
             }
             let _span = recorder::begin(|| Items::Submitted { number });
@@ -296,31 +291,24 @@ impl Pool {
         };
         Box::new(move || {
             catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
-                let worker = rayon::current_thread_index().map_or(String::new(), worker_name);
+                let worker = thread::current().name().unwrap_or_default().to_owned();
                 Err(PoolError::panic(worker, None, panic_message(&*payload)))
             })
         })
     }
 
     fn start(&self, runner: Runner) {
-        self.threads().spawn_fifo(move || runner.run());
+        self.crew.submit(runner);
     }
 
     fn chunks(&self, size: Option<NonZeroUsize>) -> Chunked<'_> {
         Chunked { pool: self, size }
     }
-
-    fn threads(&self) -> &ThreadPool {
-        self.threads
-            .as_ref()
-            .expect("the threads are there until the pool is dropped")
-    }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.closing.store(true, Ordering::Relaxed);
-        drop(self.threads.take());
+        self.crew.close();
         if self.is_mine() {
             // The last reference was held by a task of this pool. A worker cannot wait for
             // itself, and the others do not end before its task does.
@@ -328,6 +316,11 @@ impl Drop for Pool {
         }
         if interrupts::unwinds() {
             // Nobody is to wait any more. What the workers are at is their own, and they end after it.
+            return;
+        }
+        let under_way = UnderWay::new(|| Arc::clone(&self.crew) as _);
+        if !under_way.can_end() {
+            // One of its tasks waits for the task that drops it, and would do so for ever.
             return;
         }
         for worker in self.joins.drain(..) {
@@ -468,6 +461,7 @@ impl<'p> Chunked<'p> {
                     resume_unwind(panic)
                 })
             },
+            fail: |error| Err(Box::new(error.to_string())),
             chunk_size: self.size.map_or(1, NonZeroUsize::get),
             workers: pool.workers,
         }
@@ -477,64 +471,41 @@ impl<'p> Chunked<'p> {
 /// Results one by one, made by [`Pool::imap`] and [`Pool::imap_unordered`].
 pub type ThreadImap<'p, I, R> = Imap<'p, I, thread::Result<R>, R>;
 
-/// Items that nobody has taken yet.
-struct Queue<T> {
-    items: vec::IntoIter<T>,
-    next_chunk: usize,
-}
-
-/// What one worker did: the numbers of its chunks, and all their results, in rising order.
-struct Done<R> {
-    chunks: Vec<usize>,
-    results: Vec<R>,
-}
-
 fn map_in_order<T, R, F>(pool: &Pool, size: usize, f: F, items: Vec<T>) -> Vec<R>
 where
     T: Send,
     R: Send,
     F: Fn(T) -> R + Sync,
 {
-    let count = items.len();
-    let chunks = count.div_ceil(size);
-    let queue = Mutex::new(Queue {
-        items: items.into_iter(),
-        next_chunk: 0,
-    });
+    let chunks = items.len().div_ceil(size);
+    let slots = Slots::new(items, size);
     let stop = Stop {
         panicked: AtomicBool::new(false),
         interrupts: Interrupts::here(),
     };
-    let done = Mutex::new(Vec::new());
     on_workers(pool, chunks.min(pool.workers), &stop, &|| {
-        let mine = stop
-            .interrupts
-            .lend(|| take_chunks(&queue, size, &f, &stop));
-        done.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(mine);
+        while !stop.is_wanted()
+            && let Some(chunk) = slots.take()
+        {
+            let (first, count) = chunk.place();
+            let _span = recorder::begin(|| Items::Chunk { first, count });
+            // A chunk may take long, and a kernel ends the process of a cell that does not end.
+            chunk.run(&f, || stop.interrupts.came());
+        }
     });
     // Then results may be missing.
     stop.interrupts.check();
-    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    in_order(done, count, chunks, size)
+    let results = slots.into_results();
+    results.unwrap_or_else(|| unreachable!("no worker panicked, and each took what there was"))
 }
 
 /// Does `work` so many times at once; wants them to stop as soon as one of them panics.
 fn on_workers(pool: &Pool, times: usize, stop: &Stop, work: &(dyn Fn() + Sync)) {
-    // The scope waits for all its tasks, and passes a task's panic on: rayon's `par_iter` would
-    // split the list in halves instead, and start the last items before the first ones are done.
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        pool.threads().in_place_scope_fifo(|scope| {
-            for _ in 0..times {
-                scope.spawn_fifo(move |_| {
-                    let on_panic = StopOnPanic(&stop.panicked);
-                    work();
-                    std::mem::forget(on_panic);
-                });
-            }
-        });
-    }));
+    let result = pool.crew.share(times, &|| {
+        let on_panic = StopOnPanic(&stop.panicked);
+        stop.interrupts.lend(work);
+        std::mem::forget(on_panic);
+    });
     if let Err(panic) = result {
         // What a worker did for an interrupted cell may have ended by a panic that nobody was told of.
         stop.interrupts.check();
@@ -554,61 +525,6 @@ impl Stop {
     fn is_wanted(&self) -> bool {
         self.panicked.load(Ordering::Relaxed) || self.interrupts.came()
     }
-}
-
-/// Works until no chunk is left, or until there is a reason to stop.
-fn take_chunks<T, R>(
-    queue: &Mutex<Queue<T>>,
-    size: usize,
-    f: &impl Fn(T) -> R,
-    stop: &Stop,
-) -> Done<R> {
-    let mut done = Done {
-        chunks: Vec::new(),
-        results: Vec::new(),
-    };
-    let mut chunk = Vec::new();
-    while !stop.is_wanted() {
-        let number = {
-            // No user code runs under the lock: items are only moved.
-            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-            chunk.extend(queue.items.by_ref().take(size));
-            queue.next_chunk += 1;
-            queue.next_chunk - 1
-        };
-        if chunk.is_empty() {
-            break;
-        }
-        done.chunks.push(number);
-        let (first, count) = (number * size, chunk.len());
-        let _span = recorder::begin(|| Items::Chunk { first, count });
-        if stop.interrupts.may_come() {
-            // A chunk may take long, and a kernel ends the process of a cell that does not end.
-            done.results.reserve(count);
-            let items = chunk.drain(..).take_while(|_| !stop.interrupts.came());
-            done.results.extend(items.map(f));
-        } else {
-            done.results.extend(chunk.drain(..).map(f));
-        }
-    }
-    done
-}
-
-/// Puts the workers' results in the order of the chunks.
-fn in_order<R>(done: Vec<Done<R>>, count: usize, chunks: usize, size: usize) -> Vec<R> {
-    let mut worker_of_chunk = vec![0; chunks];
-    let mut results_of_worker = Vec::with_capacity(done.len());
-    for (worker, done) in done.into_iter().enumerate() {
-        for chunk in done.chunks {
-            worker_of_chunk[chunk] = worker;
-        }
-        results_of_worker.push(done.results.into_iter());
-    }
-    let mut results = Vec::with_capacity(count);
-    for worker in worker_of_chunk {
-        results.extend(results_of_worker[worker].by_ref().take(size));
-    }
-    results
 }
 
 /// Tells the other workers when it is dropped, which happens only if a panic goes by.

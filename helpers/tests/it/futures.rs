@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use helpers::prelude::*;
 
+use crate::common::within_seconds;
+
 /// Occupies the single worker of a pool until the sender is used or dropped.
 fn block(pool: &Pool) -> (JoinHandle<()>, mpsc::Sender<()>) {
     let (release, released) = mpsc::channel();
@@ -163,18 +165,9 @@ fn handles_can_be_awaited() {
     assert_eq!(sum, 42);
 }
 
-/// Fails the test, rather than hanging it, if `work` does not end.
-fn within_seconds<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(work()));
-    receiver
-        .recv_timeout(Duration::from_secs(20))
-        .expect("a deadlock, or a panic")
-}
-
 #[test]
 fn a_waiting_worker_does_not_start_a_task_that_needs_the_one_it_is_in() {
-    within_seconds(|| {
+    within_seconds("a wait", || {
         let pool = Arc::new(Pool::new(2).unwrap());
         let inner = Arc::clone(&pool);
         let first = pool.submit(
@@ -196,16 +189,16 @@ fn a_waiting_worker_does_not_start_a_task_that_needs_the_one_it_is_in() {
 fn found_above<R: Send + 'static>(
     wait: impl FnOnce([JoinHandle<u64>; 2]) -> R + Send + 'static,
 ) -> R {
-    within_seconds(move || {
+    within_seconds("a wait", move || {
         let pool = Pool::new(1).unwrap();
         let (begun, has_begun) = mpsc::channel();
-        let (go, may_go) = mpsc::channel::<()>();
+        let (give, given) = mpsc::channel::<JoinHandle<R>>();
+        let (tell, told) = mpsc::channel();
         let below = pool.submit(
             move |()| {
                 begun.send(()).unwrap();
-                may_go.recv().unwrap();
-                // As rayon's own functions do while they wait: run another task of the pool.
-                rayon::yield_now();
+                // There is no other worker, so it runs what it waits for.
+                tell.send(given.recv().unwrap().join().unwrap()).unwrap();
                 1
             },
             (),
@@ -220,8 +213,8 @@ fn found_above<R: Send + 'static>(
             (),
         );
         let above = pool.submit(wait, [below, other]);
-        go.send(()).unwrap();
-        above.join().unwrap()
+        give.send(above).unwrap();
+        told.recv().unwrap()
     })
 }
 
@@ -256,7 +249,7 @@ fn an_argument_that_panics_when_it_is_dropped_costs_nobody_the_result() {
             panic!("dropped");
         }
     }
-    within_seconds(|| {
+    within_seconds("a wait", || {
         let pool = Pool::new(1).unwrap();
         let (first, release) = block(&pool);
         let second = pool.submit(|_| (), Panics);
@@ -273,7 +266,7 @@ fn an_argument_that_panics_when_it_is_dropped_costs_nobody_the_result() {
 
 #[test]
 fn a_task_may_await_a_task_of_its_own_pool() {
-    within_seconds(|| {
+    within_seconds("a wait", || {
         let pool = Arc::new(Pool::new(1).unwrap());
         let inner = Arc::clone(&pool);
         let sum = pool.submit(move |()| block_on(inner.submit(|x| x + 1, 41)), ());

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod calls;
+mod common;
+mod deadlocks;
 mod futures;
 mod layers;
 mod pool;

@@ -14,3 +14,4 @@ mod schedule;
 mod settings;
 mod values;
 mod vocabulary;
+mod waiting;

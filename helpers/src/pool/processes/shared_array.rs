@@ -230,18 +230,32 @@ struct Origin<'a> {
     offset: usize,
 }
 
+/// What travels of a slice: the place of the array's file among those that go along, the array's
+/// id, the elements before the slice and in it, and whether it may be written to.
+type Label = (usize, u64, usize, usize, bool);
+
+// What does not depend on the type of the elements or on serde's is in functions of its own: it is
+// compiled once, and not again in each cell of a notebook.
+
 impl Origin<'_> {
+    /// Sends the file along.
+    fn label(&self, len: usize, to_write: bool) -> Result<Label, String> {
+        match with_files(|files| files.add(self.id, self.region.file())) {
+            Some(Ok(place)) => Ok((place, self.id, self.offset, len, to_write)),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err(NOT_HERE.to_owned()),
+        }
+    }
+
     fn serialize<S: Serializer>(
         &self,
         len: usize,
         to_write: bool,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let file = with_files(|files| files.add(self.id, self.region.file()));
-        match file {
-            Some(Ok(place)) => (place, self.id, self.offset, len, to_write).serialize(serializer),
-            Some(Err(error)) => Err(because(error, S::Error::custom)),
-            None => Err(because(NOT_HERE, S::Error::custom)),
+        match self.label(len, to_write) {
+            Ok(label) => label.serialize(serializer),
+            Err(why) => Err(because(why, S::Error::custom)),
         }
     }
 }
@@ -251,36 +265,46 @@ fn arrived<'de, 'a, T: Element, D: Deserializer<'de>>(
     deserializer: D,
     to_write: bool,
 ) -> Result<(Origin<'a>, usize), D::Error> {
-    type Label = (usize, u64, usize, usize, bool);
-    let (place, id, offset, len, may_write) = Label::deserialize(deserializer)?;
+    let label = Label::deserialize(deserializer)?;
+    let origin = found(label, to_write, size_of::<T>());
+    let origin = origin.map_err(|why| because(why, D::Error::custom))?;
+    Ok((origin, label.3))
+}
+
+/// Finds what a label speaks of, whose elements have `size` bytes each.
+fn found<'a>(label: Label, to_write: bool, size: usize) -> Result<Origin<'a>, String> {
+    let (place, id, offset, len, may_write) = label;
     if to_write && !may_write {
-        return Err(because(
-            "a slice to be read arrives as one to be written",
-            D::Error::custom,
-        ));
+        return Err("a slice to be read arrives as one to be written".to_owned());
     }
     let file = with_files(|files| files.get(place).cloned());
-    let file = file
-        .flatten()
-        .ok_or_else(|| because(NOT_HERE, D::Error::custom))?;
-    let region =
-        mapped::region(id, || Ok(file)).map_err(|error| because(error, D::Error::custom))?;
+    let file = file.flatten().ok_or_else(|| NOT_HERE.to_owned())?;
+    let region = mapped::region(id, || Ok(file)).map_err(|error| error.to_string())?;
     // SAFETY: a region that was mapped stays until its owner has released it, which the array
     // does when it is dropped; and the slice borrows the array, in the process that sent it, for
     // as long as the task runs.
     let region = unsafe { &*Arc::as_ptr(&region) };
     let fits = offset
         .checked_add(len)
-        .and_then(|end| end.checked_mul(size_of::<T>()))
+        .and_then(|end| end.checked_mul(size))
         .is_some_and(|end| end <= region.bytes());
     if !fits {
-        return Err(because(
-            "a slice that does not lie in its array",
-            D::Error::custom,
-        ));
+        return Err("a slice that does not lie in its array".to_owned());
     }
-    let origin = Origin { region, id, offset };
-    Ok((origin, len))
+    Ok(Origin { region, id, offset })
+}
+
+/// Marks a part that is to be written as sent, which it can be once, and to one worker.
+fn send_once(was_sent: &AtomicBool) -> Result<(), &'static str> {
+    if was_sent.swap(true, Ordering::Relaxed) {
+        return Err(
+            "this part of a shared array was sent before, and one task only may write to it",
+        );
+    }
+    if with_files(|files| files.has_one_reader) == Some(false) {
+        return Err("all workers would write to the same part of a shared array");
+    }
+    Ok(())
 }
 
 /// A part of a [`SharedArray`] that tasks can read. It is a slice: index it, iterate over it.
@@ -346,18 +370,7 @@ impl<T: Element> DerefMut for SharedSliceMut<'_, T> {
 
 impl<T: Element> Serialize for SharedSliceMut<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.was_sent.swap(true, Ordering::Relaxed) {
-            return Err(because(
-                "this part of a shared array was sent before, and one task only may write to it",
-                S::Error::custom,
-            ));
-        }
-        if with_files(|files| files.has_one_reader) == Some(false) {
-            return Err(because(
-                "all workers would write to the same part of a shared array",
-                S::Error::custom,
-            ));
-        }
+        send_once(&self.was_sent).map_err(|why| because(why, S::Error::custom))?;
         self.origin.serialize(self.data.len(), true, serializer)
     }
 }

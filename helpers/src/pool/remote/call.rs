@@ -17,13 +17,11 @@ use super::shared_value::SharedValue;
 use super::task::{Finished, Sink, Task};
 use crate::notebook::interrupts::Interrupts;
 use crate::pool::batch::late;
-use crate::pool::handle::{Completer, Remote, Whole, remote_task, whole_task};
+use crate::pool::handle::{Completer, Remote, TIME_TO_FINISH, Whole, remote_task, whole_task};
 use crate::pool::panic::panic_message;
+use crate::pool::waits::{Awaited, Place};
 use crate::pool::{JoinHandle, PoolError, Portable};
 
-/// How long the other tasks of a call that has failed may go on, so that short ones need not
-/// cost their workers' lives.
-const TIME_TO_FINISH: Duration = Duration::from_millis(100);
 /// So many chunks for each worker are made into bytes ahead of time.
 const CHUNKS_AHEAD: usize = 2;
 
@@ -46,6 +44,14 @@ impl Remote for Engine {
 
     fn nudge(&self) {
         Engine::nudge(self);
+    }
+
+    fn stop(&self) {
+        Engine::stop(self);
+    }
+
+    fn places(&self) -> Vec<Place> {
+        self.delivery().places()
     }
 }
 
@@ -159,6 +165,10 @@ impl Sink for Arrivals {
         !arrived.is_over
     }
 
+    fn is_wanted(&self) -> bool {
+        !self.lock().is_over
+    }
+
     fn done(&self, index: usize, result: Result<Finished, PoolError>) {
         let mut arrived = self.lock();
         arrived.pending -= 1;
@@ -185,8 +195,7 @@ impl Drop for Map<'_> {
         self.arrivals.lock().is_over = true;
         let is_over = |arrived: &Arrived| arrived.pending == 0;
         if !self.drive(is_over, Some(Instant::now() + TIME_TO_FINISH)) {
-            let sink: Arc<dyn Sink> = Arc::clone(&self.arrivals) as _;
-            self.engine.stop(&sink);
+            self.engine.stop();
             self.drive(is_over, None);
         }
     }
@@ -368,17 +377,22 @@ fn map_bytes(
             let fewer = || engine.queued() <= most;
             let is_over = || interrupts.came() || bounds.is_cancelled();
             let is_news = || call.arrivals.has_some() || is_over();
-            engine.drive(&|| fewer() || is_news(), bounds.end());
+            let is_driven = engine.drive(&|| fewer() || is_news(), bounds.end());
             collect(&call)?;
+            // With a limit of time that is over `collect` has said so.
+            let may_go_on = is_driven || bounds.end().is_some();
+            may_go_on.then_some(()).ok_or_else(PoolError::deadlock)?;
         }
     }
     while call.arrivals.lock().pending > 0 {
         let is_over = || interrupts.came() || bounds.is_cancelled();
-        call.drive(
+        let is_driven = call.drive(
             |arrived| arrived.pending == 0 || !arrived.chunks.is_empty() || is_over(),
             bounds.end(),
         );
         collect(&call)?;
+        let may_go_on = is_driven || bounds.end().is_some();
+        may_go_on.then_some(()).ok_or_else(PoolError::deadlock)?;
     }
     collect(&call)
 }
@@ -441,6 +455,13 @@ where
     handle
 }
 
+/// What a handle knows of the engine. A function of its own, since whoever makes this of an engine
+/// compiles all that dropping one takes.
+#[inline(never)]
+fn remote(engine: &Arc<Engine>) -> Arc<dyn Remote> {
+    Arc::clone(engine) as _
+}
+
 /// A task whose result goes to a handle; `keep` puts it into the handle's slot.
 struct Single {
     completer: Completer,
@@ -457,6 +478,10 @@ impl Sink for Single {
 
     fn recalled(&self, _index: usize) {
         self.completer.recalled();
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.completer.is_wanted()
     }
 
     fn done(&self, _index: usize, result: Result<Finished, PoolError>) {
@@ -499,7 +524,7 @@ where
 {
     let mut body = Writer::for_arguments();
     let body = pack(&mut body, &argument, None).map(|()| body.finish());
-    let (completer, slot, handle) = remote_task(Arc::clone(engine) as _, engine.tally());
+    let (completer, slot, handle) = remote_task(remote(engine), engine.tally());
     let keep: Keep = Box::new(move |result| {
         slot.put(Results::new(result?).next::<R>(None)?);
         Ok(())
@@ -528,7 +553,7 @@ where
         sent.push(pack(&mut body, item, Some(index)));
     }
     let count = sent.iter().flatten().count();
-    let (completer, slot, handle) = remote_task(Arc::clone(engine) as _, engine.tally());
+    let (completer, slot, handle) = remote_task(remote(engine), engine.tally());
     let keep: Keep = Box::new(move |result| {
         let mut results = result.map(Results::new);
         let mut list = Vec::with_capacity(sent.len());

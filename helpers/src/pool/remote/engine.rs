@@ -20,12 +20,13 @@ use super::printer;
 use super::scheduler::Scheduler;
 use super::shared_value::Values;
 use super::shm_buffer;
-use super::task::{Completed, Sink, Task};
+use super::task::{Completed, Task};
 use super::transport::LIVENESS;
 use super::waker::Waker;
 use crate::notebook::interrupts::Interrupts;
 use crate::pool::PoolError;
 use crate::pool::tally::Tally;
+use crate::pool::waits::{self, Awaited, Begun, Place};
 
 /// How long tasks go unattended before the background thread leads.
 const GRACE: Duration = Duration::from_millis(2);
@@ -52,6 +53,24 @@ pub(crate) struct Engine {
     /// Calls the leader out of its sleep.
     waker: Arc<Waker>,
     tally: Arc<Tally>,
+    delivery: Arc<Delivery>,
+}
+
+/// Where results are being handed over, which may call what users have written.
+#[derive(Debug, Default)]
+pub(crate) struct Delivery(Mutex<Vec<Place>>);
+
+impl Delivery {
+    fn lock(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When all are handed over: whoever does that may be the one that leads.
+impl Awaited for Delivery {
+    fn places(&self) -> Vec<Place> {
+        self.lock().clone()
+    }
 }
 
 struct State {
@@ -105,6 +124,7 @@ impl Engine {
             needed: Condvar::new(),
             waker,
             tally: Arc::default(),
+            delivery: Arc::default(),
         });
         let interrupts = Interrupts::here();
         engine.drive(
@@ -279,7 +299,14 @@ impl Engine {
         self.lock().scheduler.recall_all();
     }
 
-    /// Waits until `done`, and does what is to be done meanwhile; false if the time is over.
+    /// Where results are being handed over.
+    pub(crate) fn delivery(&self) -> Arc<Delivery> {
+        Arc::clone(&self.delivery)
+    }
+
+    /// Waits until `done`, and does what is to be done meanwhile; false if the time is over, or if
+    /// there is no limit and the wait could never end: whoever leads hands a result over to somebody
+    /// who waits for this thread, or is this thread itself.
     ///
     /// `done` is asked often enough to see whether the caller's cell is interrupted.
     pub(crate) fn drive(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
@@ -303,8 +330,14 @@ impl Engine {
                 self.waker.wake();
             }
             drop(state);
+            // Without a limit, whoever is inside a task must not wait for himself.
+            let waiting = match deadline {
+                Some(_) => None,
+                None => Some(waits::wait_for(|| vec![self.delivery() as _])),
+            };
+            let is_stuck = matches!(waiting, Some(None));
             // Asked with the lock free, as `done` may take it.
-            if !done() {
+            if !done() && !is_stuck {
                 let state = self.lock();
                 if state.leader != Leader::Nobody && state.deliveries == deliveries {
                     let wait = left.unwrap_or(LIVENESS).min(LIVENESS);
@@ -313,6 +346,9 @@ impl Engine {
                 }
             }
             self.lock().followers -= 1;
+            if is_stuck && !done() {
+                return false;
+            }
         }
     }
 
@@ -391,10 +427,14 @@ impl Engine {
         }
         // What a task has printed is seen before its result is.
         printer::catch_up(TIME_TO_PRINT);
+        let begun = Begun::new();
+        self.delivery.lock().push(begun.place());
         for (sink, index, result) in completed {
             // A result's end and a waker are the user's code. Panics report for themselves.
             let _ = catch_unwind(AssertUnwindSafe(move || sink.done(index, result)));
         }
+        self.delivery.lock().retain(|&place| place != begun.place());
+        drop(begun);
         let mut state = self.lock();
         state.deliveries += 1;
         if state.followers > 0 {
@@ -402,10 +442,10 @@ impl Engine {
         }
     }
 
-    /// Ends the tasks of `sink`, those that run as well: their workers are replaced.
-    pub(crate) fn stop(&self, sink: &Arc<dyn Sink>) {
+    /// Ends the tasks that nobody wants any more, those that run as well: their workers are replaced.
+    pub(crate) fn stop(&self) {
         let mut completed = Vec::new();
-        self.lock().scheduler.stop(sink, &mut completed);
+        self.lock().scheduler.stop(&mut completed);
         self.hand_over(completed);
         self.waker.wake();
     }
@@ -415,8 +455,7 @@ impl Engine {
         let mut completed = Vec::new();
         let mut state = self.lock();
         state.closed = true;
-        let error = PoolError::cancelled("its pool was dropped");
-        state.scheduler.give_up(error, &mut completed);
+        state.scheduler.close(&mut completed);
         drop(state);
         self.hand_over(completed);
         shm_buffer::tidy();

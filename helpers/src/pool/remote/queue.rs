@@ -1,9 +1,8 @@
 //! Tasks that wait for a worker, in the order in which they came.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use super::task::{Completed, Sink, Task};
+use super::task::{Completed, Task};
 use crate::pool::PoolError;
 
 /// Tasks that wait. Those that were taken back from a worker go where they were.
@@ -55,13 +54,13 @@ impl Queue {
         completed.extend(waiting.map(|task| task.end(Err(error.clone()))));
     }
 
-    /// Takes out the tasks of `sink`, of whose call another item has failed.
-    pub fn stop(&mut self, sink: &Arc<dyn Sink>, completed: &mut Completed) {
-        let (stopped, others): (Vec<Task>, Vec<Task>) =
-            self.tasks.drain(..).partition(|task| task.is_for(sink));
+    /// Takes out the tasks that nobody wants any more.
+    pub fn stop(&mut self, completed: &mut Completed) {
+        let (others, stopped): (Vec<Task>, Vec<Task>) =
+            self.tasks.drain(..).partition(Task::is_wanted);
         self.tasks = others.into();
         completed.extend(stopped.into_iter().map(|task| {
-            let error = PoolError::cancelled("another item of the same call failed");
+            let error = PoolError::cancelled("nobody waits for it");
             task.end(Err(error))
         }));
     }

@@ -19,7 +19,7 @@ use super::prefetch::Prefetch;
 use super::protocol::{Order, Report};
 use super::queue::Queue;
 use super::shared_value::Values;
-use super::task::{Completed, Finished, Sink, Task, TaskRecorder};
+use super::task::{Completed, Finished, Task, TaskRecorder};
 use super::transport::{LIVENESS, Profile, Transport, Watched};
 use super::waker::Waker;
 use super::wire::Arrival;
@@ -499,29 +499,42 @@ impl Scheduler {
         }
     }
 
-    /// Ends the tasks of `sink`, those that run as well.
-    pub fn stop(&mut self, sink: &Arc<dyn Sink>, completed: &mut Completed) {
+    /// Ends the tasks that nobody wants any more, those that run as well.
+    pub fn stop(&mut self, completed: &mut Completed) {
         self.recall_all();
         for domain in self.domains() {
             self.take_in_all(domain, completed);
         }
-        let error = PoolError::stopped("another item of the same call failed");
+        let error = PoolError::stopped("nobody waits for it");
         // Where tasks cannot be taken back, some may lie behind the one that a worker is at.
         for ledger in &mut self.ledgers {
-            let stopped = ledger.abandon_all(|task| task.is_for(sink));
+            let stopped = ledger.abandon_all(|task| !task.is_wanted());
             completed.extend(stopped.into_iter().map(|task| task.end(Err(error.clone()))));
         }
-        self.queue.stop(sink, completed);
+        self.queue.stop(completed);
         for domain in self.domains() {
             self.end_lost_work(domain, completed);
         }
     }
 
+    /// Ends all workers with what they are doing, as the pool is being dropped.
+    pub fn close(&mut self, completed: &mut Completed) {
+        let why = "its pool was dropped";
+        self.end_all(
+            PoolError::stopped(why),
+            PoolError::cancelled(why),
+            completed,
+        );
+    }
+
     /// Lets everything that is still to do fail with `error`, now and in future, and ends all
-    /// workers with what they are doing.
-    pub fn give_up(&mut self, error: PoolError, completed: &mut Completed) {
+    /// workers. Nobody has cancelled what they are doing: it fails for the same reason.
+    fn give_up(&mut self, error: PoolError, completed: &mut Completed) {
+        self.end_all(error.clone(), error, completed);
+    }
+
+    fn end_all(&mut self, stopped: PoolError, error: PoolError, completed: &mut Completed) {
         self.transport.shut_down();
-        let stopped = PoolError::stopped("its pool was dropped or is broken");
         for ledger in &mut self.ledgers {
             let waiting = ledger.leftovers();
             self.queue.take_back(waiting);

@@ -40,9 +40,9 @@ impl Task {
         (self.sink, self.index, result)
     }
 
-    /// Whether its results go to `sink`.
-    pub fn is_for(&self, sink: &Arc<dyn Sink>) -> bool {
-        std::ptr::addr_eq(Arc::as_ptr(&self.sink), Arc::as_ptr(sink))
+    /// Whether somebody may ask for its results.
+    pub fn is_wanted(&self) -> bool {
+        self.sink.is_wanted()
     }
 }
 
@@ -60,6 +60,9 @@ pub trait Sink: Send + Sync {
 
     /// The task was taken back from its worker, who had not begun it.
     fn recalled(&self, _index: usize) {}
+
+    /// Whether somebody may ask for what comes.
+    fn is_wanted(&self) -> bool;
 
     /// The task is done, or never will be.
     fn done(&self, index: usize, result: Result<Finished, PoolError>);

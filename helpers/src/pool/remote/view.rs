@@ -13,6 +13,7 @@ use super::waker::Waker;
 use crate::pool::chunk::{checked_chunk_size, default_chunk_size, list};
 use crate::pool::handle::{done_task, failed_task};
 use crate::pool::imap::Way;
+use crate::pool::waits::UnderWay;
 use crate::pool::{Imap, JoinHandle, PoolError, Portable, StarFn};
 
 /// A pool with a chunk size or a time limit, made by `chunk_size` and `time_limit` of a pool.
@@ -234,14 +235,23 @@ impl<'p> View<'p> {
                 }
             }),
             open: |result| result,
+            fail: Err,
             chunk_size: self.size.map_or(1, NonZeroUsize::get),
             workers: self.engine.workers(),
         }
     }
 }
 
+/// What a pool owns, behind a table of functions: what must be done to drop an engine is
+/// compiled once, and not again in each cell of a notebook that has a pool.
+pub struct PoolCore(Box<dyn Core + Send + Sync>);
+
+trait Core {
+    fn engine(&self) -> &Arc<Engine>;
+}
+
 /// The engine of a pool, and the thread that sees to it while nobody else does.
-pub struct PoolCore {
+struct Running {
     engine: Arc<Engine>,
     background: Option<thread::JoinHandle<()>>,
 }
@@ -261,10 +271,10 @@ impl PoolCore {
             .name("process pool".to_owned())
             .spawn(move || kept.attend_in_background());
         match background {
-            Ok(background) => Ok(PoolCore {
+            Ok(background) => Ok(PoolCore(Box::new(Running {
                 engine,
                 background: Some(background),
-            }),
+            }))),
             Err(cause) => {
                 engine.close();
                 Err(PoolError::start(workers, workers, cause.to_string()))
@@ -274,19 +284,28 @@ impl PoolCore {
 
     /// How many workers the pool has.
     pub fn workers(&self) -> usize {
-        self.engine.workers()
+        self.0.engine().workers()
     }
 
     /// The calls that users make.
     pub fn view(&self) -> View<'_> {
-        View::new(&self.engine)
+        View::new(self.0.engine())
     }
 }
 
-impl Drop for PoolCore {
+impl Core for Running {
+    fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         self.engine.close();
+        // It may hand a result over to somebody who waits for the task that drops the pool.
+        let under_way = UnderWay::new(|| self.engine.delivery() as _);
         if let Some(background) = self.background.take()
+            && under_way.can_end()
             && background.thread().id() != thread::current().id()
         {
             // It runs no code that could panic but wakers, which report for themselves.
@@ -297,6 +316,6 @@ impl Drop for PoolCore {
 
 impl fmt::Debug for PoolCore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PoolCore({:?})", self.engine)
+        write!(f, "PoolCore({:?})", self.0.engine())
     }
 }

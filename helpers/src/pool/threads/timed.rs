@@ -2,9 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Chunked, Pool, worker_name};
+use super::{Chunked, Pool};
 use crate::pool::chunk::{checked_chunk_size, checked_deadline, list};
 use crate::pool::imap::Way;
 use crate::pool::panic::panic_message;
@@ -146,8 +147,7 @@ impl<'p> Timed<'p> {
                         return Err(PoolError::timeout(limit));
                     }
                     catch_unwind(AssertUnwindSafe(|| f(item))).map_err(|panic| {
-                        let worker = rayon::current_thread_index();
-                        let worker = worker.map_or(String::new(), worker_name);
+                        let worker = thread::current().name().unwrap_or_default().to_owned();
                         PoolError::panic(worker, Some(index), panic_message(&*panic))
                     })
                 };
@@ -155,6 +155,7 @@ impl<'p> Timed<'p> {
                 pool.submit(calls, chunk)
             }),
             open: |result| result,
+            fail: Err,
             chunk_size: self.view.size.map_or(1, |size| size.get()),
             workers: pool.workers,
         }

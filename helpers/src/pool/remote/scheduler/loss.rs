@@ -86,7 +86,7 @@ impl Scheduler {
             if members.all(|ledger| ledger.is_late_for(TIME_TO_LEAVE)) && !self.queue.is_empty() {
                 let why = "all ranks are at items that are past their time limit, and a program \
                            that `mpiexec` has started cannot replace them";
-                self.give_up(PoolError::cancelled(why), completed);
+                self.give_up(PoolError::fresh_job(why.to_owned()), completed);
             }
             return;
         }
