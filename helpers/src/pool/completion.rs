@@ -154,7 +154,7 @@ impl<R> AsCompleted<R> {
         let left = self.len();
         let (index, handle) = self.pending[at].take()?;
         self.free.push(at);
-        if handle.is_finished() {
+        if handle.is_finished() && !handle.is_cancelled() {
             return Some((index, handle.join()));
         }
         let done = self.pushed - left;

@@ -134,7 +134,9 @@ fn a_deadline_ends_a_whole_map() {
         );
         thread::sleep(Duration::from_millis(1200));
         assert_eq!(begun.load(Ordering::Relaxed), 4, "no item begins later");
-        let error = timed.map(|x: u64| 1 / x, [1, 2, 0]).unwrap_err();
+        // To tell of a panic may take a while.
+        let patient = pool.deadline(AT_ONCE).unwrap();
+        let error = patient.map(|x: u64| 1 / x, [1, 2, 0]).unwrap_err();
         assert!(error.is_panic() && error.item() == Some(2), "{error}");
         assert!(
             pool.deadline(Duration::ZERO)
@@ -210,7 +212,8 @@ fn a_deadline_ends_imap() {
             rest.len() < 100 && rest.last().unwrap().is_err(),
             "{rest:?}"
         );
-        let failed: Vec<_> = timed.imap(|x: u64| 1 / x, [1, 0, 1]).collect();
+        let patient = pool.deadline(AT_ONCE).unwrap();
+        let failed: Vec<_> = patient.imap(|x: u64| 1 / x, [1, 0, 1]).collect();
         assert!(failed[0].is_ok() && failed[2].is_ok());
         assert_eq!(failed[1].as_ref().unwrap_err().item(), Some(1));
     });
@@ -336,6 +339,47 @@ fn a_task_may_wait_for_a_map_in_its_own_pool() {
             assert_eq!(sum.join(), Ok(4 * 1225));
         });
     }
+}
+
+#[test]
+fn a_map_and_a_task_that_wait_for_each_other_are_told() {
+    within_seconds(|| {
+        let pool = Arc::new(Pool::new(2).unwrap());
+        let (give, given) = mpsc::channel::<JoinHandle<bool>>();
+        let inner = Arc::clone(&pool);
+        let task = pool.submit(
+            move |()| {
+                let given = std::sync::Mutex::new(given);
+                let map = inner.map_async(
+                    move |_: u64| given.lock().unwrap().recv().unwrap().join().is_err(),
+                    [1],
+                );
+                // Until the item has begun, on the other worker.
+                while !map.is_running() {
+                    thread::yield_now();
+                }
+                thread::sleep(Duration::from_millis(50));
+                map.join().is_err()
+            },
+            (),
+        );
+        give.send(task).unwrap();
+        drop(Arc::into_inner(pool));
+    });
+}
+
+#[test]
+fn maps_that_nobody_asks_for_any_more_are_given_up() {
+    within_seconds(|| {
+        let pool = Pool::new(1).unwrap();
+        let view = pool.chunk_size(1).unwrap();
+        let maps = [
+            view.map_async(nap, [1]),
+            view.map_async(nap, vec![20; 1000]),
+        ];
+        assert_eq!(as_completed(maps).next(), Some((0, Ok(vec![1]))));
+        pool.wait_all().unwrap();
+    });
 }
 
 #[test]
