@@ -293,10 +293,9 @@ impl SharedState {
     /// Runs the task on this thread, if nobody has begun it; tells whether it did.
     pub(super) fn run(&self) -> bool {
         if let Some(whole) = self.whole() {
+            // All of them: nobody else may be there for the others.
             let parts = whole.parts().iter();
-            return parts.fold(false, |has_run, part| {
-                (!self.is_done() && part.run()) || has_run
-            });
+            return parts.filter(|part| !self.is_done() && part.run()).count() > 0;
         }
         let begun = Begun::new();
         let Some(job) = self.begin(begun.place()) else {
