@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, mem};
 
 use super::PoolError;
+use super::tally::Tally;
 use super::waits::{self, Awaited, Begun, Place};
 use crate::notebook;
 use crate::notebook::interrupts::Interrupts;
@@ -99,16 +100,31 @@ pub(crate) trait Remote: Send + Sync {
     fn places(&self) -> Vec<Place>;
 }
 
+/// A task that is made of others, or of much that its pool does: a map that is a handle.
+pub(crate) trait Whole: Send + Sync {
+    /// The tasks that it is made of.
+    fn parts(&self) -> &[Arc<SharedState>] {
+        &[]
+    }
+
+    /// Sees to it that nothing further begins.
+    fn stop(&self);
+}
+
 /// How far a task is, and who wants to know.
-pub(super) struct SharedState {
+pub(crate) struct SharedState {
     state: Mutex<State>,
     changed: Condvar,
+    /// Of the pool.
+    tally: Arc<Tally>,
 }
 
 struct State {
     stage: Stage,
     /// Where the task is, if it is elsewhere and not done: what is done holds no pool.
     remote: Option<Arc<dyn Remote>>,
+    /// What the task is made of, if it is more than one and not done.
+    whole: Option<Arc<dyn Whole>>,
     /// Nobody will ask for the result.
     is_unwanted: bool,
     /// Whom to tell when the task is done, besides the threads that wait for `changed`.
@@ -135,7 +151,7 @@ enum Stage {
         end: Result<(), PoolError>,
     },
     Taken {
-        failed: bool,
+        failure: Option<PoolError>,
     },
 }
 
@@ -144,19 +160,28 @@ impl Stage {
         matches!(self, Stage::Done { .. } | Stage::Taken { .. })
     }
 
+    /// Whether there is no result, though nobody has cancelled the task.
     fn has_failed(&self) -> bool {
+        self.failure().is_some_and(|error| !error.is_cancelled())
+    }
+
+    /// Why there is no result, if that is so.
+    fn failure(&self) -> Option<&PoolError> {
         match self {
-            Stage::Done { end } => end.as_ref().is_err_and(|error| !error.is_cancelled()),
-            Stage::Taken { failed } => *failed,
-            Stage::Waiting { .. } | Stage::Running { .. } => false,
+            Stage::Done { end } => end.as_ref().err(),
+            Stage::Taken { failure } => failure.as_ref(),
+            Stage::Waiting { .. } | Stage::Running { .. } => None,
         }
     }
 }
 
 /// Makes the two ends of a task; `job` is told where to put the result.
-pub(crate) fn task<R>(job: impl FnOnce(Slot<R>) -> Job) -> (Runner, JoinHandle<R>) {
+pub(crate) fn task<R>(
+    tally: &Arc<Tally>,
+    job: impl FnOnce(Slot<R>) -> Job,
+) -> (Runner, JoinHandle<R>) {
     let slot = Slot::new();
-    let shared = SharedState::new(Some(job(slot.share())), None);
+    let shared = SharedState::new(Some(job(slot.share())), tally);
     let runner = Runner {
         shared: Arc::clone(&shared),
     };
@@ -164,27 +189,87 @@ pub(crate) fn task<R>(job: impl FnOnce(Slot<R>) -> Job) -> (Runner, JoinHandle<R
 }
 
 /// Makes the two ends of a task that runs in another process, and the place for its result.
-pub(crate) fn remote_task<R>(remote: Arc<dyn Remote>) -> (Completer, Slot<R>, JoinHandle<R>) {
+pub(crate) fn remote_task<R>(
+    remote: Arc<dyn Remote>,
+    tally: &Arc<Tally>,
+) -> (Completer, Slot<R>, JoinHandle<R>) {
+    let shared = SharedState::new(None, tally);
+    shared.lock().remote = Some(remote);
+    ends_of(shared)
+}
+
+/// The same for a task that is more than one.
+pub(crate) fn whole_task<R>(
+    whole: Arc<dyn Whole>,
+    tally: &Arc<Tally>,
+) -> (Completer, Slot<R>, JoinHandle<R>) {
+    let shared = SharedState::new(None, tally);
+    shared.lock().whole = Some(whole);
+    ends_of(shared)
+}
+
+/// A task that was over before it was one.
+pub(crate) fn failed_task<R>(error: PoolError, tally: &Arc<Tally>) -> JoinHandle<R> {
+    let (completer, _, handle) = ends_of(SharedState::new(None, tally));
+    completer.finish(Err(error));
+    handle
+}
+
+/// A task that is done, with this result.
+pub(crate) fn done_task<R>(result: R, tally: &Arc<Tally>) -> JoinHandle<R> {
+    let (completer, slot, handle) = ends_of(SharedState::new(None, tally));
+    slot.put(result);
+    completer.finish(Ok(()));
+    handle
+}
+
+fn ends_of<R>(shared: Arc<SharedState>) -> (Completer, Slot<R>, JoinHandle<R>) {
     let slot = Slot::new();
-    let shared = SharedState::new(None, Some(remote));
     let completer = Completer {
         shared: Arc::clone(&shared),
     };
     (completer, slot.share(), JoinHandle { shared, slot })
 }
 
+impl fmt::Debug for SharedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        let stage = match (&state.stage, state.stage.failure()) {
+            (_, Some(error)) if error.is_cancelled() => "cancelled",
+            (_, Some(error)) => return write!(f, "failed: {error}"),
+            (Stage::Waiting { .. }, _) => "waiting",
+            (Stage::Running { .. }, _) => "running",
+            (Stage::Done { .. }, _) => "finished",
+            (Stage::Taken { .. }, _) => "joined",
+        };
+        f.write_str(stage)
+    }
+}
+
 impl SharedState {
-    fn new(job: Option<Job>, remote: Option<Arc<dyn Remote>>) -> Arc<SharedState> {
+    fn new(job: Option<Job>, tally: &Arc<Tally>) -> Arc<SharedState> {
+        tally.begin();
         Arc::new(SharedState {
             state: Mutex::new(State {
                 stage: Stage::Waiting { job },
-                remote,
+                remote: None,
+                whole: None,
                 is_unwanted: false,
                 waker: None,
                 watchers: Vec::new(),
             }),
             changed: Condvar::new(),
+            tally: Arc::clone(tally),
         })
+    }
+
+    fn whole(&self) -> Option<Arc<dyn Whole>> {
+        self.lock().whole.clone()
+    }
+
+    /// What the tally knows the task by.
+    fn key(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,6 +292,11 @@ impl SharedState {
 
     /// Runs the task on this thread, if nobody has begun it; tells whether it did.
     pub(super) fn run(&self) -> bool {
+        if let Some(whole) = self.whole() {
+            // All of them: nobody else may be there for the others.
+            let parts = whole.parts().iter();
+            return parts.filter(|part| !self.is_done() && part.run()).count() > 0;
+        }
         let begun = Begun::new();
         let Some(job) = self.begin(begun.place()) else {
             return false;
@@ -248,11 +338,18 @@ impl SharedState {
         }
     }
 
-    /// Moves on to `Done`, and tells everybody.
-    fn finish(&self, end: Result<(), PoolError>) {
+    /// Moves on to `Done`, and tells everybody; false if it was there.
+    fn finish(&self, end: Result<(), PoolError>) -> bool {
         let mut state = self.lock();
+        if state.stage.is_done() {
+            return false;
+        }
+        if let Err(error) = &end {
+            self.tally.failed(self.key(), error);
+        }
         state.stage = Stage::Done { end };
         let remote = state.remote.take();
+        let whole = state.whole.take();
         let waker = state.waker.take();
         let watchers = mem::take(&mut state.watchers);
         drop(state);
@@ -260,13 +357,15 @@ impl SharedState {
         if remote.is_none() {
             self.changed.notify_all();
         }
-        drop(remote);
+        drop((remote, whole));
         if let Some(waker) = waker {
             waker.wake();
         }
         for watcher in watchers {
             (watcher.tell)();
         }
+        self.tally.end();
+        true
     }
 }
 
@@ -307,9 +406,7 @@ impl Completer {
 
     /// The task is done; if all went well, its result is in the slot.
     pub(crate) fn finish(&self, end: Result<(), PoolError>) {
-        if !self.shared.is_done() {
-            self.shared.finish(end);
-        }
+        self.shared.finish(end);
     }
 }
 
@@ -358,7 +455,35 @@ impl<R> JoinHandle<R> {
         matches!(self.shared.lock().stage, Stage::Running { .. })
     }
 
+    /// Whether the task ended because nobody wanted it any more: it was cancelled, or its pool was
+    /// dropped. What Python calls `cancelled()`.
+    pub fn is_cancelled(&self) -> bool {
+        self.error().is_some_and(|error| error.is_cancelled())
+    }
+
+    /// Why the task has no result, without taking anything: `None` if all went well, or as long as
+    /// it is not finished. What Python calls `exception()`, but that waits.
+    ///
+    /// ```
+    /// use helpers::prelude::*;
+    ///
+    /// let pool = Pool::new(1)?;
+    /// let handle = pool.submit(|x: u64| 10 / x, 0);
+    /// pool.wait_all().unwrap_err();
+    /// assert!(handle.error().is_some_and(|error| error.is_panic()));
+    /// println!("{handle:?}"); // JoinHandle(failed: the task panicked in worker 0: …)
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    pub fn error(&self) -> Option<PoolError> {
+        self.shared.is_finished();
+        let state = self.shared.lock();
+        state.stage.failure().cloned()
+    }
+
     /// Takes the task back if no worker has begun it, and tells whether that was so.
+    ///
+    /// Of a map that is a handle (`map_async`), it ends the whole call unless that is finished:
+    /// items that have not begun are not begun. On processes those that run are stopped.
     ///
     /// What has begun goes on to its end: a thread cannot be stopped from outside. A process can:
     /// a [`ProcessPool`](crate::ProcessPool) ends tasks that take longer than its
@@ -377,6 +502,41 @@ impl<R> JoinHandle<R> {
             .take()
             .inspect_err(|_| notebook::wait_for_reports())?;
         self.slot.lock().take().ok_or_else(PoolError::taken)
+    }
+
+    /// Waits until `deadline` for a call that nobody wants any longer; `late` says what is told then.
+    pub(crate) fn join_by(
+        self,
+        deadline: Option<Instant>,
+        late: impl FnOnce() -> PoolError,
+    ) -> Result<R, PoolError> {
+        if !self.wait_by(deadline) {
+            let error = match deadline {
+                Some(_) => late(),
+                None => PoolError::deadlock(),
+            };
+            if self.shared.cancel_anywhere() {
+                return Err(error);
+            }
+        }
+        self.take()
+    }
+
+    /// Waits until `deadline`, and tells whether the task is done.
+    ///
+    /// # Panics
+    /// On an interrupt, when the task is cancelled.
+    pub(super) fn wait_by(&self, deadline: Option<Instant>) -> bool {
+        if waits::is_worker() {
+            self.shared.run();
+        }
+        let interrupts = Interrupts::here();
+        let is_done = self.shared.wait_until(deadline, interrupts);
+        if interrupts.came() {
+            self.shared.cancel_anywhere();
+            interrupts.check();
+        }
+        is_done
     }
 }
 
@@ -406,6 +566,9 @@ impl SharedState {
     /// Takes the task back, here or from the process that has not begun it.
     pub(super) fn cancel_anywhere(&self) -> bool {
         let why = "it was cancelled";
+        if let Some(whole) = self.whole() {
+            return self.end_whole(&*whole, why);
+        }
         let Some(remote) = self.remote() else {
             return self.cancel(why);
         };
@@ -416,6 +579,13 @@ impl SharedState {
             self.cancel(why)
         });
         remote.nudge();
+        cancelled
+    }
+
+    /// Ends a task that is more than one, and tells whether it was not done.
+    fn end_whole(&self, whole: &dyn Whole, why: &'static str) -> bool {
+        let cancelled = self.finish(Err(PoolError::stopped(why)));
+        whole.stop();
         cancelled
     }
 
@@ -450,14 +620,21 @@ impl SharedState {
     /// Whether the task can never end as long as this thread is at what it is at.
     fn is_below(&self) -> bool {
         let me = waits::thread();
-        matches!(self.lock().stage, Stage::Running { on: Some(at) } if at.is_on(me))
+        let state = self.lock();
+        let is_here = matches!(state.stage, Stage::Running { on: Some(at) } if at.is_on(me));
+        let whole = state.whole.clone();
+        drop(state);
+        is_here || whole.is_some_and(|whole| whole.parts().iter().any(|part| part.is_below()))
     }
 
     /// Hands the end of the task out, once.
-    fn take(&self) -> Result<(), PoolError> {
+    pub(super) fn take(&self) -> Result<(), PoolError> {
         let mut state = self.lock();
-        let failed = state.stage.has_failed();
-        match mem::replace(&mut state.stage, Stage::Taken { failed }) {
+        let failure = state.stage.failure().cloned();
+        if failure.is_some() {
+            self.tally.heard(self.key());
+        }
+        match mem::replace(&mut state.stage, Stage::Taken { failure }) {
             Stage::Done { end } => end,
             _ => Err(PoolError::taken()),
         }
@@ -528,7 +705,10 @@ pub(super) fn abandon<'s>(tasks: impl Iterator<Item = &'s Arc<SharedState>>) {
     let why = "nobody waits for it";
     while let Some(first) = left.first() {
         let Some(remote) = first.remote() else {
-            first.cancel(why);
+            let _ = match first.whole() {
+                Some(whole) => first.end_whole(&*whole, why),
+                None => first.cancel(why),
+            };
             left.swap_remove(0);
             continue;
         };
@@ -559,7 +739,13 @@ impl Awaited for SharedState {
                 drop(state);
                 remote.places()
             }
-            (Stage::Running { on }, None) => on.iter().copied().collect(),
+            (Stage::Running { on: None }, None) => {
+                let whole = state.whole.clone();
+                drop(state);
+                let parts = whole.iter().flat_map(|whole| whole.parts());
+                parts.flat_map(|part| part.places()).collect()
+            }
+            (Stage::Running { on: Some(on) }, None) => vec![*on],
             _ => Vec::new(),
         }
     }
@@ -578,12 +764,7 @@ impl<R> Future for JoinHandle<R> {
 
 impl<R> fmt::Debug for JoinHandle<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.shared.lock().stage {
-            Stage::Waiting { .. } => "waiting",
-            Stage::Running { .. } => "running",
-            Stage::Done { .. } => "finished",
-            Stage::Taken { .. } => "joined",
-        };
-        write!(f, "JoinHandle({stage})")
+        self.shared.is_finished();
+        write!(f, "JoinHandle({:?})", self.shared)
     }
 }

@@ -2,18 +2,22 @@
 
 use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::code_ref::{self, Entry};
+use super::code_ref::Entry;
 use super::codec::{Body, ItemError, Reader, Writer};
 use super::engine::Engine;
+use super::shared_value::SharedValue;
 use super::task::{Finished, Sink, Task};
 use crate::notebook::interrupts::Interrupts;
-use crate::pool::handle::{Completer, Remote, TIME_TO_FINISH, remote_task};
+use crate::pool::batch::late;
+use crate::pool::handle::{Completer, Remote, TIME_TO_FINISH, Whole, remote_task, whole_task};
 use crate::pool::panic::panic_message;
 use crate::pool::waits::{Awaited, Place};
 use crate::pool::{JoinHandle, PoolError, Portable};
@@ -179,9 +183,8 @@ struct Map<'e> {
 }
 
 impl Map<'_> {
-    /// Waits until `enough` chunks at most are still to come or something has arrived.
-    fn drive(&self, enough: impl Fn(&Arrived) -> bool, limit: Option<Duration>) -> bool {
-        let deadline = limit.map(|limit| Instant::now() + limit);
+    /// Waits until it is `enough`, or the time is over.
+    fn drive(&self, enough: impl Fn(&Arrived) -> bool, deadline: Option<Instant>) -> bool {
         self.engine
             .drive(&|| enough(&self.arrivals.lock()), deadline)
     }
@@ -191,32 +194,84 @@ impl Drop for Map<'_> {
     fn drop(&mut self) {
         self.arrivals.lock().is_over = true;
         let is_over = |arrived: &Arrived| arrived.pending == 0;
-        if !self.drive(is_over, Some(TIME_TO_FINISH)) {
+        if !self.drive(is_over, Some(Instant::now() + TIME_TO_FINISH)) {
             self.engine.stop();
             self.drive(is_over, None);
         }
     }
 }
 
-/// Calls `F` on each item, `size` items at a time.
-pub(crate) fn map<F, A, R>(
+/// What is to be called, whatever the items are.
+#[derive(Clone, Debug)]
+pub(crate) struct Called {
+    pub(crate) entry: Entry,
+    /// For each item.
+    pub(crate) time_limit: Option<Duration>,
+    /// What goes along with each item.
+    pub(crate) value: Option<Arc<SharedValue>>,
+}
+
+/// When a map is over though its items are not done.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bounds {
+    deadline: Option<(Duration, Instant)>,
+    /// Nobody wants the results any more.
+    is_cancelled: Option<Arc<AtomicBool>>,
+}
+
+impl Bounds {
+    /// From now on, so much time.
+    pub(crate) fn within(limit: Duration) -> Bounds {
+        // A limit beyond what the clock can count is no limit.
+        let deadline = Instant::now().checked_add(limit);
+        Bounds {
+            deadline: deadline.map(|deadline| (limit, deadline)),
+            is_cancelled: None,
+        }
+    }
+
+    fn end(&self) -> Option<Instant> {
+        self.deadline.map(|(_, end)| end)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        let flag = self.is_cancelled.as_ref();
+        flag.is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    /// An error if it is over, with `done` of so many items.
+    fn check(&self, done: usize, items: usize) -> Result<(), PoolError> {
+        if self.is_cancelled() {
+            return Err(PoolError::stopped("it was cancelled"));
+        }
+        match self.deadline {
+            Some((limit, end)) if Instant::now() >= end => {
+                Err(late(limit, done, items, "the rest is stopped"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Calls a function on each item, `size` items at a time.
+pub(crate) fn map<A, R>(
     engine: &Engine,
+    called: &Called,
     size: usize,
-    time_limit: Option<Duration>,
+    bounds: &Bounds,
     items: Vec<A>,
 ) -> Result<Vec<R>, PoolError>
 where
-    F: Fn(A) -> R,
     A: Portable,
     R: Portable,
 {
     let mut chunks: Vec<Vec<R>> = Vec::new();
     chunks.resize_with(items.len().div_ceil(size), Vec::new);
     let list = List {
-        entry: code_ref::entry::<F, A, R>(),
+        called,
         items: items.len(),
         chunk_size: size,
-        time_limit,
+        bounds,
     };
     map_bytes(
         engine,
@@ -236,11 +291,11 @@ where
 }
 
 /// What is to be done with a list, whatever its items are.
-struct List {
-    entry: Entry,
+struct List<'l> {
+    called: &'l Called,
     items: usize,
     chunk_size: usize,
-    time_limit: Option<Duration>,
+    bounds: &'l Bounds,
 }
 
 /// A `map` of items that `pack` makes into bytes, one by one; `keep` takes the results in,
@@ -250,12 +305,12 @@ struct List {
 /// again for each cell of a notebook.
 fn map_bytes(
     engine: &Engine,
-    list: &List,
+    list: &List<'_>,
     pack: &dyn Fn(&mut Writer, usize) -> Result<(), PoolError>,
     keep: &mut dyn FnMut(&mut Results, usize) -> Result<(), PoolError>,
 ) -> Result<(), PoolError> {
-    let function = engine.function(list.entry)?;
-    let (size, count) = (list.chunk_size, list.items);
+    let function = engine.function(list.called.entry)?;
+    let (size, count, bounds) = (list.chunk_size, list.items, list.bounds);
     let call = Map {
         engine,
         arrivals: Arc::default(),
@@ -263,6 +318,7 @@ fn map_bytes(
     let indices = |chunk: usize| chunk * size..count.min((chunk + 1) * size);
     let interrupts = Interrupts::here();
     let mut failure: Option<PoolError> = None;
+    let mut done = 0;
     let mut collect = |call: &Map<'_>| {
         // Before failures: an interrupt ends workers as well.
         interrupts.check();
@@ -270,7 +326,10 @@ fn map_bytes(
         for (chunk, result) in arrived {
             let kept = result.and_then(|finished| {
                 let mut results = Results::new(finished);
-                indices(chunk).try_for_each(|index| keep(&mut results, index))
+                indices(chunk).try_for_each(|index| {
+                    done += 1;
+                    keep(&mut results, index)
+                })
             });
             if let Err(error) = kept {
                 // Of the failures that are known, the first in the list is told.
@@ -282,7 +341,13 @@ fn map_bytes(
                 }
             }
         }
-        failure.clone().map_or(Ok(()), Err)
+        if let Some(failure) = failure.clone() {
+            return Err(failure);
+        }
+        if done < count {
+            bounds.check(done, count)?;
+        }
+        Ok(())
     };
     for chunk in 0..count.div_ceil(size) {
         let mut body = Writer::for_arguments();
@@ -296,7 +361,8 @@ fn map_bytes(
             items: indices(chunk).len(),
             first_item: Some(indices(chunk).start),
             stop_at_failure: true,
-            time_limit: list.time_limit,
+            value: list.called.value.clone(),
+            time_limit: list.called.time_limit,
             order: 0,
             sink: Arc::clone(&call.arrivals) as _,
             index: chunk,
@@ -309,21 +375,84 @@ fn map_bytes(
         while engine.queued() > most {
             most = ahead / 2;
             let fewer = || engine.queued() <= most;
-            let is_news = || call.arrivals.has_some() || interrupts.came();
-            let is_driven = engine.drive(&|| fewer() || is_news(), None);
+            let is_over = || interrupts.came() || bounds.is_cancelled();
+            let is_news = || call.arrivals.has_some() || is_over();
+            let is_driven = engine.drive(&|| fewer() || is_news(), bounds.end());
             collect(&call)?;
-            is_driven.then_some(()).ok_or_else(PoolError::deadlock)?;
+            // With a limit of time that is over `collect` has said so.
+            let may_go_on = is_driven || bounds.end().is_some();
+            may_go_on.then_some(()).ok_or_else(PoolError::deadlock)?;
         }
     }
     while call.arrivals.lock().pending > 0 {
+        let is_over = || interrupts.came() || bounds.is_cancelled();
         let is_driven = call.drive(
-            |arrived| arrived.pending == 0 || !arrived.chunks.is_empty() || interrupts.came(),
-            None,
+            |arrived| arrived.pending == 0 || !arrived.chunks.is_empty() || is_over(),
+            bounds.end(),
         );
         collect(&call)?;
-        is_driven.then_some(()).ok_or_else(PoolError::deadlock)?;
+        let may_go_on = is_driven || bounds.end().is_some();
+        may_go_on.then_some(()).ok_or_else(PoolError::deadlock)?;
     }
     collect(&call)
+}
+
+/// A map on its own thread, for a handle.
+struct OwnThread {
+    engine: Weak<Engine>,
+    is_cancelled: Arc<AtomicBool>,
+}
+
+impl Whole for OwnThread {
+    fn stop(&self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+        if let Some(engine) = self.engine.upgrade() {
+            engine.nudge();
+        }
+    }
+}
+
+/// As [`map`], but returns at once.
+pub(crate) fn map_async<A, R>(
+    engine: &Arc<Engine>,
+    called: Called,
+    size: usize,
+    items: Vec<A>,
+) -> JoinHandle<Vec<R>>
+where
+    A: Portable + Send + 'static,
+    R: Portable + Send + 'static,
+{
+    let is_cancelled = Arc::<AtomicBool>::default();
+    let whole = OwnThread {
+        engine: Arc::downgrade(engine),
+        is_cancelled: Arc::clone(&is_cancelled),
+    };
+    let (completer, slot, handle) = whole_task(Arc::new(whole), engine.tally());
+    let completer = Arc::new(completer);
+    let (kept, engine) = (Arc::clone(&completer), Arc::clone(engine));
+    let bounds = Bounds {
+        deadline: None,
+        is_cancelled: Some(is_cancelled),
+    };
+    let work = move || {
+        if completer.begin() {
+            // A value's type may panic while it is made into bytes.
+            let work = AssertUnwindSafe(|| map::<A, R>(&engine, &called, size, &bounds, items));
+            let done = catch_unwind(work).unwrap_or_else(|panic| {
+                let worker = "the pool's own process".to_owned();
+                Err(PoolError::panic(worker, None, panic_message(&*panic)))
+            });
+            completer.finish(done.map(|results| slot.put(results)));
+            // Somebody may wait for all tasks, and this one's end is no worker's word.
+            engine.nudge();
+        }
+    };
+    let name = "map_async".to_owned();
+    if let Err(cause) = thread::Builder::new().name(name).spawn(work) {
+        kept.finish(Err(PoolError::start(1, 1, cause.to_string())));
+    }
+    handle
 }
 
 /// What a handle knows of the engine. A function of its own, since whoever makes this of an engine
@@ -364,13 +493,12 @@ impl Sink for Single {
 /// there is one, and how many they are.
 fn submit_bytes(
     engine: &Engine,
-    entry: Entry,
-    time_limit: Option<Duration>,
+    called: &Called,
     (first_item, items): (Option<usize>, usize),
     body: Result<Body, PoolError>,
     single: Single,
 ) {
-    let function = engine.function(entry);
+    let function = engine.function(called.entry);
     match body.and_then(|body| Ok((function?, body))) {
         Ok((function, body)) => engine.submit(Task {
             function,
@@ -378,7 +506,8 @@ fn submit_bytes(
             items,
             first_item,
             stop_at_failure: false,
-            time_limit,
+            value: called.value.clone(),
+            time_limit: called.time_limit,
             order: 0,
             sink: Arc::new(single),
             index: 0,
@@ -387,40 +516,33 @@ fn submit_bytes(
     }
 }
 
-/// Calls `F` on one argument.
-pub(crate) fn submit<F, A, R>(
-    engine: &Arc<Engine>,
-    time_limit: Option<Duration>,
-    argument: A,
-) -> JoinHandle<R>
+/// Calls a function on one argument.
+pub(crate) fn submit<A, R>(engine: &Arc<Engine>, called: &Called, argument: A) -> JoinHandle<R>
 where
-    F: Fn(A) -> R,
     A: Portable,
     R: Portable + Send + 'static,
 {
     let mut body = Writer::for_arguments();
     let body = pack(&mut body, &argument, None).map(|()| body.finish());
-    let (completer, slot, handle) = remote_task(remote(engine));
+    let (completer, slot, handle) = remote_task(remote(engine), engine.tally());
     let keep: Keep = Box::new(move |result| {
         slot.put(Results::new(result?).next::<R>(None)?);
         Ok(())
     });
     let single = Single { completer, keep };
-    let entry = code_ref::entry::<F, A, R>();
-    submit_bytes(engine, entry, time_limit, (None, 1), body, single);
+    submit_bytes(engine, called, (None, 1), body, single);
     handle
 }
 
-/// Calls `F` on each item of a chunk whose first item has the index `first` in the list. Each
+/// Calls a function on each item of a chunk whose first item has the index `first` in the list. Each
 /// item has a result, if need be the error of the whole chunk.
-pub(crate) fn submit_chunk<F, A, R>(
+pub(crate) fn submit_chunk<A, R>(
     engine: &Arc<Engine>,
-    time_limit: Option<Duration>,
+    called: &Called,
     first: usize,
     items: Vec<A>,
 ) -> JoinHandle<Vec<Result<R, PoolError>>>
 where
-    F: Fn(A) -> R,
     A: Portable,
     R: Portable + Send + 'static,
 {
@@ -431,7 +553,7 @@ where
         sent.push(pack(&mut body, item, Some(index)));
     }
     let count = sent.iter().flatten().count();
-    let (completer, slot, handle) = remote_task(remote(engine));
+    let (completer, slot, handle) = remote_task(remote(engine), engine.tally());
     let keep: Keep = Box::new(move |result| {
         let mut results = result.map(Results::new);
         let mut list = Vec::with_capacity(sent.len());
@@ -446,7 +568,7 @@ where
         Ok(())
     });
     let single = Single { completer, keep };
-    let (entry, about) = (code_ref::entry::<F, A, R>(), (Some(first), count));
-    submit_bytes(engine, entry, time_limit, about, Ok(body.finish()), single);
+    let about = (Some(first), count);
+    submit_bytes(engine, called, about, Ok(body.finish()), single);
     handle
 }

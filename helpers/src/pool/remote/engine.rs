@@ -18,12 +18,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::code_ref::{self, Entry};
 use super::printer;
 use super::scheduler::Scheduler;
+use super::shared_value::Values;
 use super::shm_buffer;
 use super::task::{Completed, Task};
 use super::transport::LIVENESS;
 use super::waker::Waker;
 use crate::notebook::interrupts::Interrupts;
 use crate::pool::PoolError;
+use crate::pool::tally::Tally;
 use crate::pool::waits::{self, Awaited, Begun, Place};
 
 /// How long tasks go unattended before the background thread leads.
@@ -50,6 +52,7 @@ pub(crate) struct Engine {
     needed: Condvar,
     /// Calls the leader out of its sleep.
     waker: Arc<Waker>,
+    tally: Arc<Tally>,
     delivery: Arc<Delivery>,
 }
 
@@ -120,6 +123,7 @@ impl Engine {
             changed: Condvar::new(),
             needed: Condvar::new(),
             waker,
+            tally: Arc::default(),
             delivery: Arc::default(),
         });
         let interrupts = Interrupts::here();
@@ -226,6 +230,33 @@ impl Engine {
     /// How many tasks wait for a worker.
     pub(crate) fn queued(&self) -> usize {
         self.lock().scheduler.queued()
+    }
+
+    /// Counts the tasks that are not done.
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// The values that go along with tasks.
+    pub(crate) fn values(&self) -> Arc<Values> {
+        Arc::clone(self.lock().scheduler.values())
+    }
+
+    /// Has workers forget the values that nobody needs any more.
+    pub(crate) fn tidy_values(&self) {
+        if self.values().has_gone() {
+            self.nudge();
+        }
+    }
+
+    /// Waits until everything that was submitted is done.
+    pub(crate) fn wait_all(&self, limit: Option<Duration>) -> Result<(), PoolError> {
+        let interrupts = Interrupts::here();
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let is_over = || self.tally.open() == 0 || interrupts.came();
+        self.drive(&is_over, deadline);
+        interrupts.check();
+        self.tally.verdict(limit)
     }
 
     pub(crate) fn workers(&self) -> usize {

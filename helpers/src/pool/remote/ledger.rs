@@ -57,6 +57,8 @@ pub(super) struct Ledger {
     sent: VecDeque<Sent>,
     /// The numbers of the functions that it knows.
     functions: HashSet<u32>,
+    /// The numbers of the values that it was sent.
+    values: HashSet<u32>,
     epoch: u32,
     sequence: u32,
 }
@@ -75,6 +77,7 @@ impl Ledger {
             last_used: Instant::now(),
             sent: VecDeque::new(),
             functions: HashSet::new(),
+            values: HashSet::new(),
             epoch: 0,
             sequence: 0,
         }
@@ -111,6 +114,16 @@ impl Ledger {
         self.functions.insert(function)
     }
 
+    /// Whether the worker must be sent a value first.
+    pub(super) fn keeps(&mut self, value: u32) -> bool {
+        self.values.insert(value)
+    }
+
+    /// Whether the worker has a value, which nobody needs any more.
+    pub(super) fn forgets(&mut self, value: u32) -> bool {
+        self.values.remove(&value)
+    }
+
     /// Enters a task that is sent now; gives the order, and the task for its body.
     pub(super) fn enter(&mut self, task: Task) -> (Order, &Task) {
         self.sequence = self.sequence.wrapping_add(1);
@@ -123,6 +136,7 @@ impl Ledger {
             items: task.items as u32,
             stop_at_failure: task.stop_at_failure,
             timed: task.time_limit.is_some(),
+            value: task.value.as_ref().map(|value| value.number),
         };
         let order = Order::Run {
             call,

@@ -18,6 +18,7 @@ use super::ledger::{Ledger, Stage};
 use super::prefetch::Prefetch;
 use super::protocol::{Order, Report};
 use super::queue::Queue;
+use super::shared_value::Values;
 use super::task::{Completed, Finished, Task, TaskRecorder};
 use super::transport::{LIVENESS, Profile, Transport, Watched};
 use super::waker::Waker;
@@ -50,6 +51,8 @@ pub struct Scheduler {
     last_liveness: Instant,
     /// Why nothing goes on: every task ends with this error.
     broken: Option<PoolError>,
+    /// Those that go along with tasks.
+    values: Arc<Values>,
     kernel: Kernel,
     recorder: TaskRecorder,
     /// Calls the leader out of its sleep.
@@ -103,6 +106,7 @@ impl Scheduler {
             failed_starts: FAILED_STARTS - 1,
             last_liveness: Instant::now(),
             broken: None,
+            values: Arc::default(),
             kernel: Kernel::here(),
             recorder: TaskRecorder::new(profile.workers),
             waker,
@@ -218,6 +222,11 @@ impl Scheduler {
         self.functions.len() as u32 - 1
     }
 
+    /// The values that go along with tasks.
+    pub fn values(&self) -> &Arc<Values> {
+        &self.values
+    }
+
     /// Puts a task at the end of the queue.
     pub fn enqueue(&mut self, task: Task) {
         self.queue.push(task);
@@ -241,6 +250,7 @@ impl Scheduler {
     /// Gives free workers the next tasks, the first in the queue first.
     pub fn hand_out(&mut self, completed: &mut Completed) {
         self.share_again();
+        self.forget_values();
         let depth = self.depth();
         while !self.queue.is_empty() {
             // The one with least to do, and of those the one that is most likely still awake.
@@ -266,7 +276,10 @@ impl Scheduler {
             let Some(task) = self.queue.pop() else {
                 break;
             };
-            if let (false, Some(why)) = (task.body.files.is_empty(), self.profile.refuses_files) {
+            let value = task.value.as_ref();
+            let has_files = !task.body.files.is_empty()
+                || value.is_some_and(|value| !value.body.files.is_empty());
+            if let (true, Some(why)) = (has_files, self.profile.refuses_files) {
                 let error = PoolError::not_sent(task.first_item, why.to_owned());
                 completed.push(task.end(Err(error)));
             } else if task.sink.begin(task.index) && self.send(worker, task).is_err() {
@@ -323,7 +336,15 @@ impl Scheduler {
 
     /// Sends a task. After an error the worker is of no use, and the task is among those sent.
     fn send(&mut self, worker: usize, task: Task) -> io::Result<()> {
-        let taught = self.teach(worker, task.function);
+        let mut taught = self.teach(worker, task.function);
+        if let Some(value) = &task.value
+            && self.ledgers[worker].keeps(value.number)
+        {
+            let order = Order::Value {
+                number: value.number,
+            };
+            taught = taught.and(self.transport.put(worker, &order, &value.body));
+        }
         let (order, task) = self.ledgers[worker].enter(task);
         taught.and(self.transport.put(worker, &order, &task.body))
     }
@@ -340,6 +361,19 @@ impl Scheduler {
             length,
         };
         self.transport.put(worker, &order, &Body::default())
+    }
+
+    /// Has workers forget the values that no task will need any more.
+    fn forget_values(&mut self) {
+        for number in self.values.take_gone() {
+            for worker in 0..self.ledgers.len() {
+                if self.ledgers[worker].forgets(number) {
+                    let order = Order::Forget { number };
+                    // A worker that is gone has forgotten it.
+                    let _ = self.transport.put(worker, &order, &Body::default());
+                }
+            }
+        }
     }
 
     /// Takes in all that the workers of a domain have said.
