@@ -1,5 +1,6 @@
 //! The result of a task, before it is there.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -301,7 +302,12 @@ impl SharedState {
         let Some(job) = self.begin(begun.place()) else {
             return false;
         };
-        self.finish(notebook::without_source(job));
+        let tally = Arc::as_ptr(&self.tally);
+        AT_TASKS_OF.with_borrow_mut(|tallies| tallies.push(tally));
+        // It catches its panics.
+        let end = notebook::without_source(job);
+        AT_TASKS_OF.with_borrow_mut(Vec::pop);
+        self.finish(end);
         true
     }
 
@@ -367,6 +373,17 @@ impl SharedState {
         self.tally.end();
         true
     }
+}
+
+thread_local! {
+    /// The tallies of the pools whose tasks this thread is at, one above the other.
+    static AT_TASKS_OF: RefCell<Vec<*const Tally>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Whether this thread is at a task of the pool that has this tally.
+pub(super) fn is_at_task_of(tally: &Arc<Tally>) -> bool {
+    let tally = Arc::as_ptr(tally);
+    AT_TASKS_OF.with_borrow(|tallies| tallies.contains(&tally))
 }
 
 impl Runner {

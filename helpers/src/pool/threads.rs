@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 use super::batch::{self, Batch};
 use super::chunk::{checked_chunk_size, checked_workers, default_chunk_size, list};
 use super::crew::Crew;
-use super::handle::{Job, Runner, failed_task, task};
+use super::handle::{self, Job, Runner, failed_task, task};
 use super::imap::Way;
 use super::panic::panic_message;
 use super::slots::Slots;
 use super::stack;
 use super::tally::Tally;
-use super::waits::UnderWay;
+use super::waits::{self, UnderWay};
 use super::{Imap, JoinHandle, PoolError, StarFn};
 use crate::notebook;
 use crate::notebook::interrupts::{self, Interrupts};
@@ -270,13 +270,22 @@ impl Pool {
     }
 
     fn wait_all_within(&self, limit: Option<Duration>) -> Result<(), PoolError> {
-        if self.is_mine() {
+        if self.is_mine() || handle::is_at_task_of(&self.tally) {
             return Err(PoolError::deadlock());
         }
         let interrupts = Interrupts::here();
         // A limit beyond what the clock can count is no limit.
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let waiting = match deadline {
+            Some(_) => None,
+            // All that its workers are at must end.
+            None => {
+                let crew = || vec![Arc::clone(&self.crew) as _];
+                Some(waits::wait_for(crew).ok_or_else(PoolError::deadlock)?)
+            }
+        };
         self.tally.wait(deadline, interrupts);
+        drop(waiting);
         interrupts.check();
         self.tally.verdict(limit)
     }

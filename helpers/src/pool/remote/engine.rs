@@ -254,8 +254,11 @@ impl Engine {
         let interrupts = Interrupts::here();
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let is_over = || self.tally.open() == 0 || interrupts.came();
-        self.drive(&is_over, deadline);
+        let has_ended = self.drive(&is_over, deadline);
         interrupts.check();
+        if !has_ended && deadline.is_none() {
+            return Err(PoolError::deadlock());
+        }
         self.tally.verdict(limit)
     }
 
