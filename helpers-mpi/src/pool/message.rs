@@ -21,7 +21,10 @@ impl ToRank {
     pub(super) fn has_answer(&self) -> bool {
         !matches!(
             self,
-            ToRank::Hello(_) | ToRank::Order(Order::Function { .. })
+            ToRank::Hello(_)
+                | ToRank::Order(
+                    Order::Function { .. } | Order::Value { .. } | Order::Forget { .. }
+                )
         )
     }
 }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use helpers::internals::{
     Body, CodeRef, PoolCore, Scheduler, Writer, checked_workers, error, initializer_entry, of_entry,
 };
-use helpers::pool::remote::{RemoteImap, View};
+use helpers::pool::remote::{RemoteImap, Timed, View, With};
 use helpers::pool::{Portable, StarFn};
 use helpers::{JoinHandle, PoolError};
 use mpi::topology::SimpleCommunicator;
@@ -74,7 +74,8 @@ use crate::settings::{Settings, settings_methods};
 /// }
 /// ```
 ///
-/// What a closure captures stays in its own process, so capturing does not compile:
+/// What a closure captures stays in its own process, so capturing does not compile; a value that all
+/// calls need goes along by [`with`](MpiPool::with):
 ///
 /// ```compile_fail,E0080
 /// use helpers::prelude::*;
@@ -183,6 +184,59 @@ impl MpiPool {
         F: Fn(A) -> R,
     {
         self.core.view().submit(f, arg)
+    }
+
+    /// Like [`map`](MpiPool::map), but returns at once, with a handle to the list of results.
+    ///
+    /// The handle can be joined, waited for beside others, looked at and cancelled; that ends the
+    /// whole call, and stops what runs. The first failure becomes the handle's error.
+    pub fn map_async<I, R, F>(&self, f: F, items: I) -> JoinHandle<Vec<R>>
+    where
+        I: IntoIterator<Item: Portable + Send + 'static>,
+        R: Portable + Send + 'static,
+        F: Fn(I::Item) -> R,
+    {
+        self.core.view().map_async(f, items)
+    }
+
+    /// Like [`map_async`](MpiPool::map_async) for functions of several parameters: unpacks each tuple
+    /// into them.
+    pub fn starmap_async<I, F>(&self, f: F, tuples: I) -> JoinHandle<Vec<F::Output>>
+    where
+        I: IntoIterator<Item: Portable + Send + 'static>,
+        F: StarFn<I::Item, Output: Portable + Send + 'static>,
+    {
+        self.core.view().starmap_async(f, tuples)
+    }
+
+    /// Waits until everything that was submitted to the pool is done: what Python's `with` does at
+    /// its end for an executor. A pool that is dropped stops what is not done.
+    ///
+    /// # Errors
+    /// The first failure of a task whose result nobody has asked for (told once; nobody misses a
+    /// task that was cancelled).
+    pub fn wait_all(&self) -> Result<(), PoolError> {
+        self.core.view().wait_all()
+    }
+
+    /// A view of the pool whose functions get `&value` as their first argument.
+    ///
+    /// The value is sent to each rank once, and not with each item: what `functools.partial` does
+    /// in Python, where a closure would capture. For what each rank is to make for
+    /// itself there is [`initializer`](MpiPoolBuilder::initializer).
+    pub fn with<V: Portable>(&self, value: V) -> With<'_, View<'_>, V> {
+        self.core.view().with(value)
+    }
+
+    /// A view of the pool whose calls end after so much time, counted from the call: what is not
+    /// done then is an error ([`is_timeout`](PoolError::is_timeout)) that says how much was.
+    ///
+    /// What ranks are at is stopped as past a [`time_limit`](MpiPool::time_limit). What `timeout=` is to Python's `Executor.map`.
+    ///
+    /// # Errors
+    /// No time at all.
+    pub fn deadline(&self, limit: Duration) -> Result<Timed<'_>, PoolError> {
+        self.core.view().deadline(limit)
     }
 
     /// A view of the pool whose ranks take `size` items at a time.

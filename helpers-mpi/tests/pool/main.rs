@@ -2,6 +2,7 @@
 
 helpers_mpi::init_in_tests!();
 
+mod calls;
 mod common;
 mod far;
 mod faults;

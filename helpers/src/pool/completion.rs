@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
+use super::chunk::check_length;
 use super::handle::{self, SharedState};
 use super::waits;
 use super::{JoinHandle, PoolError};
@@ -12,7 +13,8 @@ use crate::notebook::interrupts::Interrupts;
 
 /// Gives the results of `handles` as they come in, the first to finish first.
 ///
-/// Each comes with the index of its handle in the list, so you know whose it is.
+/// Each comes with the index of its handle in the list, so you know whose it is. A limit of time
+/// for all of them is [`deadline`](AsCompleted::deadline).
 ///
 /// Who stops asking, as by `break` or `?`, gives up the rest: when the iterator is dropped, tasks
 /// that have not begun never will, and worker processes and ranks are stopped that are at one which
@@ -28,8 +30,15 @@ use crate::notebook::interrupts::Interrupts;
 /// }
 /// # Ok::<(), PoolError>(())
 /// ```
+///
+/// # Panics
+/// If the handles never end.
 pub fn as_completed<R>(handles: impl IntoIterator<Item = JoinHandle<R>>) -> AsCompleted<R> {
     let mut completions = AsCompleted::new();
+    let handles = handles.into_iter();
+    if let Err(error) = check_length::<()>(handles.size_hint().0) {
+        panic!("{error}");
+    }
     for handle in handles {
         completions.push(handle);
     }
@@ -45,6 +54,20 @@ pub struct AsCompleted<R> {
     free: Vec<usize>,
     pushed: usize,
     messages: Messages,
+    time: Option<Time>,
+}
+
+/// The index of a handle, and its result.
+type Completed<R> = (usize, Result<R, PoolError>);
+
+/// The time is over.
+pub(crate) struct Late;
+
+/// A limit of time for all the results.
+struct Time {
+    limit: Duration,
+    deadline: Instant,
+    is_over: bool,
 }
 
 impl<R> AsCompleted<R> {
@@ -54,7 +77,79 @@ impl<R> AsCompleted<R> {
             free: Vec::new(),
             pushed: 0,
             messages: Messages::new(),
+            time: None,
         }
+    }
+
+    /// Waits no longer than this in all. What is not done then comes as an error, each task with its
+    /// index, and is given up as if nobody asked for it any more. Python's `timeout=`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use helpers::prelude::*;
+    ///
+    /// let pool = Pool::new(2)?;
+    /// let handles = [1, 400].map(|ms| pool.submit(|ms| sleep(Duration::from_millis(ms)), ms));
+    /// let ended: Vec<_> = as_completed(handles).deadline(Duration::from_millis(100)).collect();
+    /// assert!(ended[0].1.is_ok());
+    /// assert!(ended[1].1.as_ref().is_err_and(|error| error.is_timeout()));
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    pub fn deadline(mut self, limit: Duration) -> AsCompleted<R> {
+        // A limit beyond what the clock can count is no limit.
+        self.time = Instant::now().checked_add(limit).map(|deadline| Time {
+            limit,
+            deadline,
+            is_over: false,
+        });
+        self
+    }
+
+    /// The next result, or `Err` if there is none by then; `None` if nothing is pending.
+    pub(crate) fn next_by(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Option<Result<Completed<R>, Late>> {
+        if self.len() == 0 {
+            return None;
+        }
+        let interrupts = Interrupts::here();
+        let mut shared = self
+            .pending
+            .iter()
+            .enumerate()
+            .filter_map(|(at, pending)| Some((at, pending.as_ref()?.1.shared())));
+        let next = self.messages.next(deadline, interrupts, true, &mut shared);
+        if interrupts.came() {
+            self.abandon();
+            interrupts.check();
+        }
+        let at = match next {
+            Next::Done(at) | Next::Never(at) => at,
+            Next::Late => return Some(Err(Late)),
+        };
+        let (index, handle) = self.pending[at].take()?;
+        self.free.push(at);
+        // Of a task that never ends this says so.
+        Some(Ok((index, handle.join())))
+    }
+
+    /// The next one once the time is over: its result if it is there.
+    fn next_late(&mut self, limit: Duration) -> Option<Completed<R>> {
+        let first = |(_, pending): &(usize, &Option<(usize, JoinHandle<R>)>)| {
+            pending.as_ref().map_or(usize::MAX, |(index, _)| *index)
+        };
+        let (at, _) = self.pending.iter().enumerate().min_by_key(first)?;
+        let left = self.len();
+        let (index, handle) = self.pending[at].take()?;
+        self.free.push(at);
+        if handle.is_finished() {
+            return Some((index, handle.join()));
+        }
+        handle::abandon(std::iter::once(handle.shared()));
+        let done = self.pushed - left;
+        let state = format!("the results of {done} of {} tasks were taken", self.pushed);
+        Some((index, Err(PoolError::deadline(limit, state))))
     }
 
     pub(crate) fn push(&mut self, handle: JoinHandle<R>) {
@@ -66,43 +161,36 @@ impl<R> AsCompleted<R> {
         self.pending[at] = Some((self.pushed, handle));
         self.pushed += 1;
     }
-}
 
-impl<R> Drop for AsCompleted<R> {
-    /// What nobody will ask for is given up.
-    fn drop(&mut self) {
+    /// Gives up what is pending.
+    pub(crate) fn abandon(&self) {
         let pending = self.pending.iter().flatten();
         handle::abandon(pending.map(|(_, handle)| handle.shared()));
     }
 }
 
+impl<R> Drop for AsCompleted<R> {
+    /// What nobody will ask for is given up.
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
 impl<R> Iterator for AsCompleted<R> {
-    type Item = (usize, Result<R, PoolError>);
+    type Item = Completed<R>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.len() == 0 {
-            return None;
-        }
-        let interrupts = Interrupts::here();
-        let mut shared = self
-            .pending
-            .iter()
-            .enumerate()
-            .filter_map(|(at, pending)| Some((at, pending.as_ref()?.1.shared())));
-        let next = self.messages.next(None, interrupts, &mut shared);
-        if interrupts.came() {
-            let pending = self.pending.iter().flatten();
-            handle::abandon(pending.map(|(_, handle)| handle.shared()));
-            interrupts.check();
-        }
-        let at = match next {
-            Next::Done(at) | Next::Never(at) => at,
-            Next::Late => return None,
+        let Some(time) = &mut self.time else {
+            return self.next_by(None)?.ok();
         };
-        let (index, handle) = self.pending[at].take()?;
-        self.free.push(at);
-        // Of a task that never ends this says so.
-        Some((index, handle.join()))
+        let (limit, deadline) = (time.limit, time.deadline);
+        if !time.is_over
+            && let Ok(next) = self.next_by(Some(deadline))?
+        {
+            return Some(next);
+        }
+        self.time.iter_mut().for_each(|time| time.is_over = true);
+        self.next_late(limit)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -175,6 +263,7 @@ fn wait_for(shared: &[&Arc<SharedState>], until: Until, timeout: Option<Duration
             messages.next(
                 deadline,
                 interrupts,
+                timeout.is_none(),
                 &mut shared.iter().copied().enumerate(),
             ),
             until,
@@ -218,21 +307,22 @@ impl Messages {
 
     /// Waits for the next message.
     ///
-    /// A worker that waits without a limit runs what nobody has begun: it may be the only worker.
+    /// A worker that `helps` runs what nobody has begun: it may be the only worker.
     fn next(
         &self,
         deadline: Option<Instant>,
         interrupts: Interrupts,
+        helps: bool,
         shared: &mut dyn Iterator<Item = (usize, &Arc<SharedState>)>,
     ) -> Next {
         if let Ok(number) = self.done.try_recv() {
             return Next::Done(number);
         }
         let mut waiting = None;
-        if deadline.is_none() && waits::is_in_a_task() {
+        if (deadline.is_none() || helps) && waits::is_in_a_task() {
             let pending: Vec<_> = shared.filter(|(_, one)| !one.is_done()).collect();
-            let is_begun = waits::is_worker() && pending.iter().any(|(_, one)| one.run());
-            if let (Some(first), false) = (pending.first(), is_begun) {
+            let has_run = helps && waits::is_worker() && pending.iter().any(|(_, one)| one.run());
+            if let (Some(first), false, None) = (pending.first(), has_run, deadline) {
                 let all = || {
                     pending
                         .iter()

@@ -20,6 +20,11 @@ enum Kind {
     Cancelled(&'static str),
     Stopped(&'static str),
     Timeout(Duration),
+    Deadline {
+        limit: Duration,
+        /// What was done when it came, and what becomes of the rest.
+        state: String,
+    },
     TimeLimit {
         worker: String,
         item: Option<usize>,
@@ -122,6 +127,18 @@ impl PoolError {
         PoolError(Kind::Timeout(limit))
     }
 
+    pub(crate) fn deadline(limit: Duration, state: String) -> PoolError {
+        PoolError(Kind::Deadline { limit, state })
+    }
+
+    /// The same error, of the item with this index in the list.
+    pub(crate) fn of_item(mut self, index: usize) -> PoolError {
+        if let Kind::Panic { item, .. } = &mut self.0 {
+            *item = Some(index);
+        }
+        self
+    }
+
     pub(crate) fn start(worker: usize, of: usize, cause: String) -> PoolError {
         PoolError(Kind::Start {
             what: format!("worker {worker} of {of}"),
@@ -170,9 +187,13 @@ impl PoolError {
     /// Whether the result was not there in time.
     ///
     /// After [`join_timeout`](crate::JoinHandle::join_timeout) the task goes on: ask again later. A
-    /// pool's [`time_limit`](crate::ProcessPool::time_limit) has ended the task.
+    /// pool's [`time_limit`](crate::ProcessPool::time_limit) has ended the task, and a
+    /// [`deadline`](crate::Pool::deadline) the whole call.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.0, Kind::Timeout(_) | Kind::TimeLimit { .. })
+        matches!(
+            self.0,
+            Kind::Timeout(_) | Kind::Deadline { .. } | Kind::TimeLimit { .. }
+        )
     }
 
     /// Whether the worker process ended while it was at the task.
@@ -260,6 +281,9 @@ impl fmt::Display for PoolError {
                 f,
                 "no result after {limit:?}; the task goes on, and you can ask again"
             ),
+            Kind::Deadline { limit, state } => {
+                write!(f, "the deadline of {limit:?} came when {state}")
+            }
             Kind::Start { what, cause } => write!(f, "{what} could not be started: {cause}"),
             Kind::Taken => f.write_str("the result was already taken by an earlier call"),
             Kind::Deadlock => f.write_str(

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, mem};
 
 use super::PoolError;
+use super::tally::Tally;
 use super::waits::{self, Awaited, Begun, Place};
 use crate::notebook;
 use crate::notebook::interrupts::Interrupts;
@@ -92,17 +93,32 @@ pub(crate) trait Remote: Send + Sync {
     /// Sees to it that those which were taken back go on.
     fn nudge(&self);
 
-    /// Ends the tasks that nobody wants any more, those that run as well.
+    /// Ends the tasks that nobody wants any more, those that run as well unless they end by
+    /// themselves soon.
     fn stop(&self);
 
     /// Where results are being handed over: none comes before these are through.
     fn places(&self) -> Vec<Place>;
 }
 
+/// A task that is made of others, or of much that its pool does: a map that is a handle.
+pub(crate) trait Whole: Send + Sync {
+    /// The tasks that it is made of.
+    fn parts(&self) -> &[Arc<SharedState>] {
+        &[]
+    }
+
+    /// Sees to it that nothing further begins.
+    fn stop(&self);
+}
+
 /// How far a task is, and who wants to know.
-pub(super) struct SharedState {
+pub(crate) struct SharedState {
     state: Mutex<State>,
     changed: Condvar,
+    whole: Option<Arc<dyn Whole>>,
+    /// Of the pool.
+    tally: Arc<Tally>,
 }
 
 struct State {
@@ -135,7 +151,7 @@ enum Stage {
         end: Result<(), PoolError>,
     },
     Taken {
-        failed: bool,
+        failure: Option<PoolError>,
     },
 }
 
@@ -145,18 +161,26 @@ impl Stage {
     }
 
     fn has_failed(&self) -> bool {
+        self.failure().is_some_and(|error| !error.is_cancelled())
+    }
+
+    /// Why there is no result, if that is so.
+    fn failure(&self) -> Option<&PoolError> {
         match self {
-            Stage::Done { end } => end.as_ref().is_err_and(|error| !error.is_cancelled()),
-            Stage::Taken { failed } => *failed,
-            Stage::Waiting { .. } | Stage::Running { .. } => false,
+            Stage::Done { end } => end.as_ref().err(),
+            Stage::Taken { failure } => failure.as_ref(),
+            Stage::Waiting { .. } | Stage::Running { .. } => None,
         }
     }
 }
 
 /// Makes the two ends of a task; `job` is told where to put the result.
-pub(crate) fn task<R>(job: impl FnOnce(Slot<R>) -> Job) -> (Runner, JoinHandle<R>) {
+pub(crate) fn task<R>(
+    tally: &Arc<Tally>,
+    job: impl FnOnce(Slot<R>) -> Job,
+) -> (Runner, JoinHandle<R>) {
     let slot = Slot::new();
-    let shared = SharedState::new(Some(job(slot.share())), None);
+    let shared = SharedState::new(Some(job(slot.share())), None, None, tally);
     let runner = Runner {
         shared: Arc::clone(&shared),
     };
@@ -164,17 +188,76 @@ pub(crate) fn task<R>(job: impl FnOnce(Slot<R>) -> Job) -> (Runner, JoinHandle<R
 }
 
 /// Makes the two ends of a task that runs in another process, and the place for its result.
-pub(crate) fn remote_task<R>(remote: Arc<dyn Remote>) -> (Completer, Slot<R>, JoinHandle<R>) {
+pub(crate) fn remote_task<R>(
+    remote: Arc<dyn Remote>,
+    tally: &Arc<Tally>,
+) -> (Completer, Slot<R>, JoinHandle<R>) {
+    ends_of(SharedState::new(None, Some(remote), None, tally))
+}
+
+/// The same for a task that is more than one.
+pub(crate) fn remote_whole<R>(
+    remote: Arc<dyn Remote>,
+    whole: Arc<dyn Whole>,
+    tally: &Arc<Tally>,
+) -> (Completer, Slot<R>, JoinHandle<R>) {
+    ends_of(SharedState::new(None, Some(remote), Some(whole), tally))
+}
+
+/// Makes the two ends of a task that is made of others, and the place for its result.
+pub(crate) fn whole_task<R>(
+    whole: Arc<dyn Whole>,
+    tally: &Arc<Tally>,
+) -> (Completer, Slot<R>, JoinHandle<R>) {
+    ends_of(SharedState::new(None, None, Some(whole), tally))
+}
+
+/// A task that was over before it was one.
+pub(crate) fn failed_task<R>(error: PoolError, tally: &Arc<Tally>) -> JoinHandle<R> {
+    let (completer, _, handle) = ends_of(SharedState::new(None, None, None, tally));
+    completer.finish(Err(error));
+    handle
+}
+
+/// A task that is done, with this result.
+pub(crate) fn done_task<R>(result: R, tally: &Arc<Tally>) -> JoinHandle<R> {
+    let (completer, slot, handle) = ends_of(SharedState::new(None, None, None, tally));
+    slot.put(result);
+    completer.finish(Ok(()));
+    handle
+}
+
+fn ends_of<R>(shared: Arc<SharedState>) -> (Completer, Slot<R>, JoinHandle<R>) {
     let slot = Slot::new();
-    let shared = SharedState::new(None, Some(remote));
     let completer = Completer {
         shared: Arc::clone(&shared),
     };
     (completer, slot.share(), JoinHandle { shared, slot })
 }
 
+impl fmt::Debug for SharedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        let stage = match (&state.stage, state.stage.failure()) {
+            (_, Some(error)) if error.is_cancelled() => "cancelled",
+            (_, Some(error)) => return write!(f, "failed: {error}"),
+            (Stage::Waiting { .. }, _) => "waiting",
+            (Stage::Running { .. }, _) => "running",
+            (Stage::Done { .. }, _) => "finished",
+            (Stage::Taken { .. }, _) => "joined",
+        };
+        f.write_str(stage)
+    }
+}
+
 impl SharedState {
-    fn new(job: Option<Job>, remote: Option<Arc<dyn Remote>>) -> Arc<SharedState> {
+    fn new(
+        job: Option<Job>,
+        remote: Option<Arc<dyn Remote>>,
+        whole: Option<Arc<dyn Whole>>,
+        tally: &Arc<Tally>,
+    ) -> Arc<SharedState> {
+        tally.begin();
         Arc::new(SharedState {
             state: Mutex::new(State {
                 stage: Stage::Waiting { job },
@@ -184,7 +267,18 @@ impl SharedState {
                 watchers: Vec::new(),
             }),
             changed: Condvar::new(),
+            whole,
+            tally: Arc::clone(tally),
         })
+    }
+
+    fn parts(&self) -> &[Arc<SharedState>] {
+        self.whole.as_ref().map_or(&[], |whole| whole.parts())
+    }
+
+    /// What the tally knows the task by.
+    fn key(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -205,10 +299,24 @@ impl SharedState {
         }
     }
 
-    /// Runs the task on this thread, if nobody has begun it; tells whether it did.
+    /// Runs the task on this thread, who waits for it, if nobody has begun it, and what of its
+    /// parts nobody has begun; tells whether it did.
     pub(super) fn run(&self) -> bool {
+        let mut has_run = false;
+        for part in self.parts() {
+            has_run |= !self.is_done() && part.run();
+        }
+        if has_run {
+            return true;
+        }
         let begun = Begun::new();
-        let Some(job) = self.begin(begun.place()) else {
+        let _guest = self.tally.host(begun.place());
+        self.run_at(begun.place())
+    }
+
+    /// Runs the task at this place, if nobody has begun it; tells whether it did.
+    fn run_at(&self, place: Place) -> bool {
+        let Some(job) = self.begin(place) else {
             return false;
         };
         self.finish(notebook::without_source(job));
@@ -248,9 +356,15 @@ impl SharedState {
         }
     }
 
-    /// Moves on to `Done`, and tells everybody.
-    fn finish(&self, end: Result<(), PoolError>) {
+    /// Moves on to `Done`, and tells everybody; false if it was there.
+    fn finish(&self, end: Result<(), PoolError>) -> bool {
         let mut state = self.lock();
+        if state.stage.is_done() {
+            return false;
+        }
+        if let Err(error) = &end {
+            self.tally.failed(self.key(), error);
+        }
         state.stage = Stage::Done { end };
         let remote = state.remote.take();
         let waker = state.waker.take();
@@ -267,12 +381,15 @@ impl SharedState {
         for watcher in watchers {
             (watcher.tell)();
         }
+        self.tally.end();
+        true
     }
 }
 
 impl Runner {
     pub(crate) fn run(self) {
-        self.shared.run();
+        let begun = Begun::new();
+        self.shared.run_at(begun.place());
     }
 }
 
@@ -305,11 +422,9 @@ impl Completer {
         self.shared.is_wanted()
     }
 
-    /// The task is done; if all went well, its result is in the slot.
-    pub(crate) fn finish(&self, end: Result<(), PoolError>) {
-        if !self.shared.is_done() {
-            self.shared.finish(end);
-        }
+    /// The task is done; if all went well, its result is in the slot. False if it was done before.
+    pub(crate) fn finish(&self, end: Result<(), PoolError>) -> bool {
+        self.shared.finish(end)
     }
 }
 
@@ -358,7 +473,35 @@ impl<R> JoinHandle<R> {
         matches!(self.shared.lock().stage, Stage::Running { .. })
     }
 
+    /// Whether the task ended because nobody wanted it any more: it was cancelled, or its pool was
+    /// dropped. What Python calls `cancelled()`.
+    pub fn is_cancelled(&self) -> bool {
+        self.error().is_some_and(|error| error.is_cancelled())
+    }
+
+    /// Why the task has no result, without taking anything: `None` if all went well, or as long as
+    /// it is not finished. What Python calls `exception()`, but that waits.
+    ///
+    /// ```
+    /// use helpers::prelude::*;
+    ///
+    /// let pool = Pool::new(1)?;
+    /// let handle = pool.submit(|x: u64| 10 / x, 0);
+    /// pool.wait_all().unwrap_err();
+    /// assert!(handle.error().is_some_and(|error| error.is_panic()));
+    /// println!("{handle:?}"); // JoinHandle(failed: the task panicked in worker 0: …)
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    pub fn error(&self) -> Option<PoolError> {
+        self.shared.is_finished();
+        let state = self.shared.lock();
+        state.stage.failure().cloned()
+    }
+
     /// Takes the task back if no worker has begun it, and tells whether that was so.
+    ///
+    /// Of a map that is a handle (`map_async`), it ends the whole call unless that is finished:
+    /// items that have not begun are not begun. On processes those that run are stopped.
     ///
     /// What has begun goes on to its end: a thread cannot be stopped from outside. A process can:
     /// a [`ProcessPool`](crate::ProcessPool) ends tasks that take longer than its
@@ -377,6 +520,41 @@ impl<R> JoinHandle<R> {
             .take()
             .inspect_err(|_| notebook::wait_for_reports())?;
         self.slot.lock().take().ok_or_else(PoolError::taken)
+    }
+
+    /// Waits until `deadline` for a call that nobody wants any longer; `late` says what is told then.
+    pub(crate) fn join_by(
+        self,
+        deadline: Option<Instant>,
+        late: impl FnOnce() -> PoolError,
+    ) -> Result<R, PoolError> {
+        if deadline.is_none() {
+            return self.join();
+        }
+        if !self.wait_by(deadline) {
+            let late = late();
+            if self.shared.cancel_anywhere() {
+                return Err(late);
+            }
+        }
+        self.take()
+    }
+
+    /// Waits until `deadline`, and tells whether the task is done.
+    ///
+    /// # Panics
+    /// On an interrupt, when the task is cancelled.
+    pub(super) fn wait_by(&self, deadline: Option<Instant>) -> bool {
+        if waits::is_worker() {
+            self.shared.run();
+        }
+        let interrupts = Interrupts::here();
+        let is_done = self.shared.wait_until(deadline, interrupts);
+        if interrupts.came() {
+            self.shared.cancel_anywhere();
+            interrupts.check();
+        }
+        is_done
     }
 }
 
@@ -406,6 +584,11 @@ impl SharedState {
     /// Takes the task back, here or from the process that has not begun it.
     pub(super) fn cancel_anywhere(&self) -> bool {
         let why = "it was cancelled";
+        if let Some(whole) = &self.whole {
+            let cancelled = self.finish(Err(PoolError::stopped(why)));
+            whole.stop();
+            return cancelled;
+        }
         let Some(remote) = self.remote() else {
             return self.cancel(why);
         };
@@ -424,9 +607,21 @@ impl SharedState {
         self.lock().stage.has_failed()
     }
 
-    /// Whether somebody may ask for the result.
+    /// Whether somebody may ask for the result of what is still done for it.
     fn is_wanted(&self) -> bool {
-        !self.lock().is_unwanted
+        let state = self.lock();
+        !state.is_unwanted && !state.stage.is_done()
+    }
+
+    /// Ends a task of this process that nobody wants, unless it has begun.
+    fn give_up(&self, why: &'static str) {
+        match &self.whole {
+            Some(whole) => {
+                self.finish(Err(PoolError::cancelled(why)));
+                whole.stop();
+            }
+            None => drop(self.cancel(why)),
+        }
     }
 
     /// Calls `tell` when the task is done, or at once if it already is; not if `listener` is gone.
@@ -451,13 +646,17 @@ impl SharedState {
     fn is_below(&self) -> bool {
         let me = waits::thread();
         matches!(self.lock().stage, Stage::Running { on: Some(at) } if at.is_on(me))
+            || self.parts().iter().any(|part| part.is_below())
     }
 
     /// Hands the end of the task out, once.
-    fn take(&self) -> Result<(), PoolError> {
+    pub(super) fn take(&self) -> Result<(), PoolError> {
         let mut state = self.lock();
-        let failed = state.stage.has_failed();
-        match mem::replace(&mut state.stage, Stage::Taken { failed }) {
+        let failure = state.stage.failure().cloned();
+        if failure.is_some() {
+            self.tally.heard(self.key());
+        }
+        match mem::replace(&mut state.stage, Stage::Taken { failure }) {
             Stage::Done { end } => end,
             _ => Err(PoolError::taken()),
         }
@@ -521,32 +720,21 @@ impl SharedState {
 /// Gives up tasks whose handles go, since nobody will ask for their results: those that have not
 /// begun never will, and those that run elsewhere are stopped, unless they end by themselves soon.
 pub(super) fn abandon<'s>(tasks: impl Iterator<Item = &'s Arc<SharedState>>) {
-    let mut left: Vec<&Arc<SharedState>> = tasks.filter(|task| !task.is_done()).collect();
+    let left: Vec<&Arc<SharedState>> = tasks.filter(|task| !task.is_done()).collect();
     for task in &left {
         task.lock().is_unwanted = true;
     }
-    let why = "nobody waits for it";
-    while let Some(first) = left.first() {
-        let Some(remote) = first.remote() else {
-            first.cancel(why);
-            left.swap_remove(0);
-            continue;
-        };
-        // All of one pool at once.
-        let is_there = |task: &&Arc<SharedState>| {
-            let other = task.remote();
-            other.is_some_and(|other| Arc::ptr_eq(&other, &remote))
-        };
-        let (here, others): (Vec<_>, Vec<_>) = left.into_iter().partition(is_there);
-        left = others;
-        remote.recall();
-        let running: Vec<_> = here.into_iter().filter(|task| !task.cancel(why)).collect();
-        let are_done = || running.iter().all(|task| task.is_done());
-        let soon = Instant::now().checked_add(TIME_TO_FINISH);
-        if !remote.drive(&are_done, soon) {
-            remote.stop();
+    let mut remotes: Vec<Arc<dyn Remote>> = Vec::new();
+    for task in left {
+        match task.remote() {
+            None => task.give_up("nobody waits for it"),
+            // All of one pool at once.
+            Some(remote) if remotes.iter().any(|other| Arc::ptr_eq(other, &remote)) => {}
+            Some(remote) => remotes.push(remote),
         }
-        remote.nudge();
+    }
+    for remote in remotes {
+        remote.stop();
     }
 }
 
@@ -559,8 +747,13 @@ impl Awaited for SharedState {
                 drop(state);
                 remote.places()
             }
-            (Stage::Running { on }, None) => on.iter().copied().collect(),
-            _ => Vec::new(),
+            (Stage::Running { on: Some(place) }, None) => vec![*place],
+            (Stage::Done { .. } | Stage::Taken { .. }, None) => Vec::new(),
+            _ => {
+                drop(state);
+                let places = self.parts().iter().map(|part| part.places());
+                places.flatten().collect()
+            }
         }
     }
 }
@@ -578,12 +771,7 @@ impl<R> Future for JoinHandle<R> {
 
 impl<R> fmt::Debug for JoinHandle<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.shared.lock().stage {
-            Stage::Waiting { .. } => "waiting",
-            Stage::Running { .. } => "running",
-            Stage::Done { .. } => "finished",
-            Stage::Taken { .. } => "joined",
-        };
-        write!(f, "JoinHandle({stage})")
+        self.shared.is_finished();
+        write!(f, "JoinHandle({:?})", self.shared)
     }
 }

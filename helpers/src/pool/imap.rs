@@ -4,8 +4,10 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::iter::Fuse;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant};
 use std::{fmt, vec};
 
+use super::completion::Late;
 use super::handle;
 use super::{AsCompleted, JoinHandle, PoolError};
 use crate::notebook::interrupts::Interrupts;
@@ -15,6 +17,9 @@ pub(crate) const AHEAD: usize = 2;
 
 /// Submits a chunk of items; the number is the index of its first item in the list.
 type Submit<'p, T, O> = Box<dyn Fn(usize, Vec<T>) -> JoinHandle<Vec<O>> + 'p>;
+
+/// What came of a chunk.
+type Chunk<O> = Result<Vec<O>, PoolError>;
 
 /// Takes items from the source, a chunk at a time, and submits them.
 struct Source<'p, I: Iterator, O> {
@@ -98,21 +103,40 @@ impl<O> InFlight<O> {
         }
     }
 
-    /// Waits for the chunk whose turn it is; `None` if there is none.
-    fn next(&mut self) -> Option<Result<Vec<O>, PoolError>> {
+    /// Gives up what nobody will ask for.
+    fn abandon(&self) {
         match self {
-            InFlight::InOrder(handles) => Some(handles.pop_front()?.join()),
-            InFlight::AsTheyCome(handles) => Some(handles.next()?.1),
+            InFlight::InOrder(handles) => {
+                handle::abandon(handles.iter().map(JoinHandle::shared));
+            }
+            InFlight::AsTheyCome(handles) => handles.abandon(),
+        }
+    }
+
+    /// Waits for the chunk whose turn it is, or until `deadline`, which is an `Err`; `None` if
+    /// there is none.
+    fn next(&mut self, deadline: Option<Instant>) -> Option<Result<Chunk<O>, Late>> {
+        match self {
+            InFlight::InOrder(handles) => {
+                let is_late =
+                    |first: &JoinHandle<_>| deadline.is_some() && !first.wait_by(deadline);
+                if is_late(handles.front()?) {
+                    return Some(Err(Late));
+                }
+                Some(Ok(handles.pop_front()?.join()))
+            }
+            InFlight::AsTheyCome(handles) => {
+                let next = handles.next_by(deadline)?;
+                Some(next.map(|(_, chunk)| chunk))
+            }
         }
     }
 }
 
 impl<O> Drop for InFlight<O> {
-    /// What nobody will ask for is given up. Where results come in any order, that is done already.
+    /// What nobody will ask for is given up.
     fn drop(&mut self) {
-        if let InFlight::InOrder(handles) = self {
-            handle::abandon(handles.iter().map(JoinHandle::shared));
-        }
+        self.abandon();
     }
 }
 
@@ -133,6 +157,15 @@ pub struct Imap<'p, I: Iterator, O, R> {
     in_flight: InFlight<O>,
     ready: vec::IntoIter<O>,
     open: fn(O) -> R,
+    time: Option<Time<R>>,
+}
+
+/// A limit of time for the whole call.
+struct Time<R> {
+    limit: Duration,
+    deadline: Instant,
+    late: fn(PoolError) -> R,
+    is_over: bool,
 }
 
 impl<'p, I: Iterator, O, R> Imap<'p, I, O, R> {
@@ -159,7 +192,30 @@ impl<'p, I: Iterator, O, R> Imap<'p, I, O, R> {
             in_flight,
             ready: Vec::new().into_iter(),
             open: way.open,
+            time: None,
         }
+    }
+
+    /// The same, but the last result is what `late` makes of an error if it takes longer than this.
+    pub(crate) fn within(mut self, limit: Duration, late: fn(PoolError) -> R) -> Self {
+        // A limit beyond what the clock can count is no limit.
+        self.time = Instant::now().checked_add(limit).map(|deadline| Time {
+            limit,
+            deadline,
+            late,
+            is_over: false,
+        });
+        self
+    }
+
+    /// What there is in place of the next result when the time is over.
+    fn late(&mut self) -> Option<R> {
+        let time = self.time.as_mut()?;
+        time.is_over = true;
+        self.in_flight.abandon();
+        let given = self.source.taken - self.source.out;
+        let state = format!("{given} results were given; what had not begun is not begun");
+        Some((time.late)(PoolError::deadline(time.limit, state)))
     }
 }
 
@@ -167,28 +223,46 @@ impl<I: Iterator, O, R> Iterator for Imap<'_, I, O, R> {
     type Item = R;
 
     fn next(&mut self) -> Option<R> {
+        if self.time.as_ref().is_some_and(|time| time.is_over) {
+            return None;
+        }
         if self.ready.len() == 0 {
-            while self.in_flight.len() < self.source.window {
+            let is_time = |time: &Time<R>| Instant::now() < time.deadline;
+            let goes_on = self.time.as_ref().is_none_or(is_time);
+            while goes_on && self.in_flight.len() < self.source.window {
                 match self.source.submit() {
                     Some(handle) => self.in_flight.push(handle),
                     None => break,
                 }
             }
-            let next = self.in_flight.next();
+            let items = &mut self.source.items;
+            let has_more = |items: &mut Fuse<I>| items.next().is_some();
+            if !goes_on && self.in_flight.len() == 0 && items.as_mut().is_some_and(has_more) {
+                return self.late();
+            }
+            let deadline = self.time.as_ref().map(|time| time.deadline);
+            let next = self.in_flight.next(deadline);
             if let (None, Some(panic)) = (&next, self.source.panic.take_if(|_| next.is_none())) {
                 // It was reported where it happened.
                 resume_unwind(panic);
             }
-            self.ready = next?
-                .unwrap_or_else(|error| self.source.failed(&error))
-                .into_iter();
+            self.ready = match next? {
+                Ok(chunk) => chunk
+                    .unwrap_or_else(|error| self.source.failed(&error))
+                    .into_iter(),
+                Err(Late) => return self.late(),
+            };
         }
         self.source.out -= 1;
         self.ready.next().map(self.open)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.source.size_hint()
+        match &self.time {
+            // It may be over before, and then there is an error more.
+            Some(_) => (0, None),
+            None => self.source.size_hint(),
+        }
     }
 }
 

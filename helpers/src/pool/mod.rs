@@ -9,6 +9,7 @@
 //! | [`handle`] | [`JoinHandle`]: the result of a submitted task, before it is there |
 //! | [`completion`] | [`as_completed`] and [`wait`]: many handles at once |
 //! | [`imap`] | lazy iterators over results |
+//! | `batch`, `tally` | a map that is a handle; what is submitted and not done |
 //! | [`star`] | [`StarFn`]: unpacking a tuple into a function's arguments |
 //! | [`portable`] | [`Portable`]: what can travel between processes |
 //! | [`error`] | [`PoolError`] |
@@ -16,6 +17,7 @@
 //! Work is cut into chunks (`chunk`). Chunks start in order, and a free worker takes the next
 //! one: items of 3, 5, 10, 15, 17 and 20 seconds take 25 seconds on 4 workers, every time.
 
+pub(crate) mod batch;
 pub(crate) mod chunk;
 pub mod completion;
 mod crew;
@@ -29,6 +31,7 @@ pub mod remote;
 pub(crate) mod slots;
 mod stack;
 pub mod star;
+pub(crate) mod tally;
 pub mod threads;
 pub(crate) mod waits;
 

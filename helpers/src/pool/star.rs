@@ -29,6 +29,22 @@ pub trait StarFn<Args> {
     fn call_star(&self, args: Args) -> Self::Output;
 }
 
+/// A function that can be called with a value that goes along, and the values of a tuple.
+///
+/// All functions and closures are whose first parameter is a reference, with 1 to 8 more.
+#[diagnostic::on_unimplemented(
+    message = "`starmap` cannot call this function with `&{V}` and the values of `{Args}`",
+    label = "its first parameter must be `&{V}`, and the others those of the tuple, in order",
+    note = "write the types of a closure's parameters: `|value: &f64, x: u64, y: u64| …`"
+)]
+pub trait StarFnWith<V, Args> {
+    /// What the function returns.
+    type Output;
+
+    /// Calls the function with the value and the values of `args` as its arguments.
+    fn call_star_with(&self, value: &V, args: Args) -> Self::Output;
+}
+
 macro_rules! impl_star_fn {
     ($($arg:ident)+) => {
         impl<F, R, $($arg),+> StarFn<($($arg,)+)> for F
@@ -40,6 +56,18 @@ macro_rules! impl_star_fn {
             #[allow(non_snake_case)]
             fn call_star(&self, ($($arg,)+): ($($arg,)+)) -> R {
                 self($($arg),+)
+            }
+        }
+
+        impl<Fun, Val, R, $($arg),+> StarFnWith<Val, ($($arg,)+)> for Fun
+        where
+            Fun: Fn(&Val, $($arg),+) -> R,
+        {
+            type Output = R;
+
+            #[allow(non_snake_case)]
+            fn call_star_with(&self, value: &Val, ($($arg,)+): ($($arg,)+)) -> R {
+                self(value, $($arg),+)
             }
         }
     };

@@ -1,24 +1,33 @@
 //! Workers that are threads: they share the caller's memory, so nothing is copied or sent.
 
+mod timed;
+mod with;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use super::chunk::{checked_chunk_size, checked_workers, default_chunk_size};
+use super::batch::{self, Batch};
+use super::chunk::{checked_chunk_size, checked_workers, default_chunk_size, list};
 use super::crew::Crew;
-use super::handle::{Job, Runner, task};
+use super::handle::{Job, Runner, failed_task, task};
 use super::imap::Way;
 use super::panic::panic_message;
 use super::slots::Slots;
 use super::stack;
-use super::waits::UnderWay;
+use super::tally::Tally;
+use super::waits::{self, Awaited, Place, UnderWay};
 use super::{Imap, JoinHandle, PoolError, StarFn};
 use crate::notebook;
 use crate::notebook::interrupts::{self, Interrupts};
 use crate::timeline::recorder::{self, Items, PoolTag};
+
+pub use self::timed::Timed;
+pub use self::with::With;
 
 /// A pool of worker threads, with the vocabulary of Python's `multiprocessing.Pool`.
 ///
@@ -43,6 +52,7 @@ pub struct Pool {
     workers: usize,
     /// How many tasks were submitted: the number of the next one, for timelines.
     submitted: AtomicUsize,
+    tally: Arc<Tally>,
 }
 
 impl Pool {
@@ -60,6 +70,7 @@ impl Pool {
             joins: Vec::with_capacity(workers),
             workers,
             submitted: AtomicUsize::new(0),
+            tally: Arc::default(),
         };
         let tag = PoolTag::new(workers);
         for index in 0..workers {
@@ -98,7 +109,7 @@ impl Pool {
     ///
     /// # Panics
     /// If `f` panics, no further chunk starts, and the panic goes on in the caller. The pool
-    /// stays usable.
+    /// stays usable. Also if the items never end: see [`imap`](Pool::imap).
     pub fn map<T, R, F>(&self, f: F, items: impl IntoIterator<Item = T>) -> Vec<R>
     where
         T: Send,
@@ -181,9 +192,98 @@ impl Pool {
         R: Send + 'static,
         F: FnOnce(A) -> R + Send + 'static,
     {
-        let (runner, handle) = task(|slot| self.job(Box::new(move || slot.put(f(arg)))));
+        let (runner, handle) = task(&self.tally, |slot| {
+            self.job(Box::new(move || slot.put(f(arg))))
+        });
         self.start(runner);
         handle
+    }
+
+    /// Like [`map`](Pool::map), but returns at once, with a handle to the list of results.
+    ///
+    /// The handle can be joined, waited for beside others, looked at and cancelled; that ends the
+    /// whole call, but for the items that workers are at. As tasks may outlive the caller, items,
+    /// results and `f` must own what they hold (`'static`).
+    ///
+    /// ```
+    /// use helpers::prelude::*;
+    ///
+    /// let pool = Pool::new(2)?;
+    /// let squares = pool.map_async(|x: u64| x * x, 1..4);
+    /// let cubes = pool.map_async(|x: u64| x * x * x, 1..4);
+    /// assert_eq!(cubes.join()?, [1, 8, 27]);
+    /// assert_eq!(squares.join()?, [1, 4, 9]);
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    ///
+    /// A panic in `f` becomes the handle's error, which names the item.
+    pub fn map_async<I, R, F>(&self, f: F, items: I) -> JoinHandle<Vec<R>>
+    where
+        I: IntoIterator<Item: Send + 'static>,
+        R: Send + 'static,
+        F: Fn(I::Item) -> R + Send + Sync + 'static,
+    {
+        self.chunks(None).map_async(f, items)
+    }
+
+    /// Like [`map_async`](Pool::map_async) for functions of several parameters: unpacks each tuple
+    /// into them.
+    pub fn starmap_async<I, F>(&self, f: F, tuples: I) -> JoinHandle<Vec<F::Output>>
+    where
+        I: IntoIterator<Item: Send + 'static>,
+        F: StarFn<I::Item, Output: Send + 'static> + Send + Sync + 'static,
+    {
+        self.chunks(None).starmap_async(f, tuples)
+    }
+
+    /// Waits until everything that was submitted to the pool is done.
+    ///
+    /// That is what Python's `with` does at its end for a `ThreadPoolExecutor`. At the end of its
+    /// life a `Pool` only waits for tasks that run.
+    ///
+    /// ```
+    /// use helpers::prelude::*;
+    ///
+    /// let pool = Pool::new(2)?;
+    /// let handles: Vec<_> = (0..5).map(|x: u64| pool.submit(|x| x * x, x)).collect();
+    /// pool.wait_all()?;
+    /// assert!(handles.iter().all(|handle| handle.is_finished()));
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first failure of a task whose result nobody has asked for (told once; nobody misses a
+    /// task that was cancelled). Also if a task of the pool asks, which would wait for itself.
+    pub fn wait_all(&self) -> Result<(), PoolError> {
+        self.wait_all_within(None)
+    }
+
+    fn wait_all_within(&self, limit: Option<Duration>) -> Result<(), PoolError> {
+        let interrupts = Interrupts::here();
+        // A limit beyond what the clock can count is no limit.
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let waiting = match deadline {
+            None if self.tally.open() > 0 => {
+                let all = || vec![self.under_way()];
+                Some(waits::wait_for(all).ok_or_else(PoolError::deadlock)?)
+            }
+            _ => None,
+        };
+        self.tally.wait(deadline, interrupts);
+        drop(waiting);
+        interrupts.check();
+        self.tally.verdict(limit)
+    }
+
+    /// All that the pool is at.
+    fn under_way(&self) -> Arc<dyn Awaited> {
+        Arc::new(All(Arc::clone(&self.crew), Arc::clone(&self.tally)))
+    }
+
+    /// Whether this thread is one of the pool's workers.
+    fn is_mine(&self) -> bool {
+        let me = thread::current().id();
+        self.joins.iter().any(|worker| worker.thread().id() == me)
     }
 
     /// What is done about any call: `call` makes it, and keeps what it gives.
@@ -216,11 +316,21 @@ impl Pool {
     }
 }
 
+/// What a pool's own threads are at, and its tasks on others' threads.
+struct All(Arc<Crew>, Arc<Tally>);
+
+impl Awaited for All {
+    fn places(&self) -> Vec<Place> {
+        let mut places = self.0.places();
+        places.extend(self.1.places());
+        places
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         self.crew.close();
-        let me = thread::current().id();
-        if self.joins.iter().any(|worker| worker.thread().id() == me) {
+        if self.is_mine() {
             // The last reference was held by a task of this pool. A worker cannot wait for
             // itself, and the others do not end before its task does.
             return;
@@ -267,12 +377,16 @@ impl<'p> Chunked<'p> {
         R: Send,
         F: Fn(T) -> R + Sync,
     {
-        let items: Vec<T> = items.into_iter().collect();
-        let size = match self.size {
+        let items = list(items).unwrap_or_else(|error| panic!("{error}"));
+        map_in_order(self.pool, self.size_for(items.len()), f, items)
+    }
+
+    /// How many items of so many workers take at a time where all are known.
+    fn size_for(&self, items: usize) -> usize {
+        match self.size {
             Some(size) => size.get(),
-            None => default_chunk_size(items.len(), self.pool.workers),
-        };
-        map_in_order(self.pool, size, f, items)
+            None => default_chunk_size(items, self.pool.workers),
+        }
     }
 
     /// See [`Pool::starmap`].
@@ -285,6 +399,46 @@ impl<'p> Chunked<'p> {
         F: StarFn<I::Item, Output: Send> + Sync,
     {
         self.map(|tuple| f.call_star(tuple), tuples)
+    }
+
+    /// See [`Pool::map_async`].
+    pub fn map_async<I, R, F>(&self, f: F, items: I) -> JoinHandle<Vec<R>>
+    where
+        I: IntoIterator<Item: Send + 'static>,
+        R: Send + 'static,
+        F: Fn(I::Item) -> R + Send + Sync + 'static,
+    {
+        match list(items) {
+            Ok(items) => self.batch(None, f, items).1,
+            Err(error) => failed_task(error, &self.pool.tally),
+        }
+    }
+
+    /// See [`Pool::starmap_async`].
+    pub fn starmap_async<I, F>(&self, f: F, tuples: I) -> JoinHandle<Vec<F::Output>>
+    where
+        I: IntoIterator<Item: Send + 'static>,
+        F: StarFn<I::Item, Output: Send + 'static> + Send + Sync + 'static,
+    {
+        self.map_async(move |tuple| f.call_star(tuple), tuples)
+    }
+
+    /// Starts a map that is a handle; no item begins after `deadline`.
+    fn batch<T, R, F>(
+        &self,
+        deadline: Option<Instant>,
+        f: F,
+        items: Vec<T>,
+    ) -> (Arc<Batch>, JoinHandle<Vec<R>>)
+    where
+        T: Send + 'static,
+        R: Send + 'static,
+        F: Fn(T) -> R + Send + Sync + 'static,
+    {
+        let pool = self.pool;
+        let submit = |call: Box<dyn FnOnce() + Send>| pool.submit(move |()| call(), ());
+        let settings = (self.size_for(items.len()), deadline);
+        batch::start(&submit, &pool.tally, settings, f, items)
     }
 
     /// See [`Pool::imap`]; without a chunk size, workers take one item at a time.

@@ -1,6 +1,7 @@
 //! The crate as its users see it.
 
 mod bad_input;
+mod calls;
 mod common;
 mod deadlocks;
 mod futures;

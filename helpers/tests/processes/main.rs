@@ -3,6 +3,7 @@
 helpers::init_process_pools_in_tests!();
 
 mod arrays;
+mod calls;
 mod checks;
 mod common;
 mod faults;

@@ -34,7 +34,7 @@ use super::chunk::checked_workers;
 use super::remote::codec::{Body, Writer};
 use super::remote::scheduler::Scheduler;
 use super::remote::view::PoolCore;
-use super::remote::{RemoteImap, View, code_ref};
+use super::remote::{RemoteImap, Timed, View, With, code_ref};
 use super::{JoinHandle, PoolError, Portable, StarFn};
 
 #[doc(hidden)]
@@ -66,7 +66,8 @@ pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};
 /// # Ok::<(), PoolError>(())
 /// ```
 ///
-/// What a closure captures stays in its own process, so capturing does not compile:
+/// What a closure captures stays in its own process, so capturing does not compile; a value that all
+/// calls need goes along by [`with`](ProcessPool::with):
 ///
 /// ```compile_fail,E0080
 /// use helpers::prelude::*;
@@ -177,6 +178,104 @@ impl ProcessPool {
         F: Fn(A) -> R,
     {
         self.view().submit(f, arg)
+    }
+
+    /// Like [`map`](ProcessPool::map), but returns at once, with a handle to the list of results.
+    ///
+    /// The handle can be joined, waited for beside others, looked at and cancelled; that ends the
+    /// whole call, and stops what runs. The first failure becomes the handle's error.
+    ///
+    /// ```
+    /// use helpers::prelude::*;
+    ///
+    /// helpers::init_process_pools();
+    /// let pool = ProcessPool::new(2)?;
+    /// let squares = pool.map_async(|x: u64| x * x, 1..4);
+    /// assert_eq!(squares.join()?, [1, 4, 9]);
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    pub fn map_async<I, R, F>(&self, f: F, items: I) -> JoinHandle<Vec<R>>
+    where
+        I: IntoIterator<Item: Portable + Send + 'static>,
+        R: Portable + Send + 'static,
+        F: Fn(I::Item) -> R,
+    {
+        self.view().map_async(f, items)
+    }
+
+    /// Like [`map_async`](ProcessPool::map_async) for functions of several parameters: unpacks each tuple
+    /// into them.
+    pub fn starmap_async<I, F>(&self, f: F, tuples: I) -> JoinHandle<Vec<F::Output>>
+    where
+        I: IntoIterator<Item: Portable + Send + 'static>,
+        F: StarFn<I::Item, Output: Portable + Send + 'static>,
+    {
+        self.view().starmap_async(f, tuples)
+    }
+
+    /// Waits until everything that was submitted to the pool is done: what Python's `with` does at
+    /// its end for an executor. A pool that is dropped stops what is not done.
+    ///
+    /// ```
+    /// use helpers::prelude::*;
+    ///
+    /// helpers::init_process_pools();
+    /// let pool = ProcessPool::new(2)?;
+    /// let handles: Vec<_> = (0..5).map(|x| pool.submit(|x: u64| x * x, x)).collect();
+    /// pool.wait_all()?;
+    /// assert!(handles.iter().all(|handle| handle.is_finished()));
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first failure of a task whose result nobody has asked for (told once; nobody misses a
+    /// task that was cancelled).
+    pub fn wait_all(&self) -> Result<(), PoolError> {
+        self.view().wait_all()
+    }
+
+    /// A view of the pool whose functions get `&value` as their first argument.
+    ///
+    /// The value is sent to each worker once, and not with each item: what `functools.partial` does
+    /// in Python, where a closure would capture. For what each worker is to make
+    /// for itself there is [`initializer`](Builder::initializer).
+    ///
+    /// ```
+    /// use helpers::prelude::*;
+    ///
+    /// helpers::init_process_pools();
+    /// let pool = ProcessPool::new(2)?;
+    /// let table = vec![1, 10, 100];
+    /// assert_eq!(pool.with(table).map(|table: &Vec<u64>, x: usize| table[x], [2, 0])?, [100, 1]);
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    pub fn with<V: Portable>(&self, value: V) -> With<'_, View<'_>, V> {
+        self.view().with(value)
+    }
+
+    /// A view of the pool whose calls end after so much time, counted from the call: what is not
+    /// done then is an error ([`is_timeout`](PoolError::is_timeout)) that says how much was.
+    ///
+    /// What runs is stopped with its worker, as past a
+    /// [`time_limit`](ProcessPool::time_limit), if it does not end by itself within a tenth of a second. What `timeout=` is to Python's `Executor.map`.
+    ///
+    /// ```
+    /// use helpers::prelude::*;
+    ///
+    /// helpers::init_process_pools();
+    /// let pool = ProcessPool::new(2)?;
+    /// let nap = |ms| sleep(std::time::Duration::from_millis(ms));
+    /// let timed = pool.deadline(std::time::Duration::from_millis(200))?;
+    /// let error = timed.map(nap, [1, 60_000]).unwrap_err();
+    /// assert!(error.is_timeout());
+    /// println!("{error}"); // the deadline of 200ms came when 1 of 2 items were done; …
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No time at all.
+    pub fn deadline(&self, limit: Duration) -> Result<Timed<'_>, PoolError> {
+        self.view().deadline(limit)
     }
 
     /// A view of the pool whose workers take `size` items at a time.

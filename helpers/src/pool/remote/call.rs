@@ -1,19 +1,23 @@
 //! What becomes of one call: its chunks on their way, and its results.
 
 use std::any::type_name;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::code_ref::{self, Entry};
+use super::code_ref::Entry;
 use super::codec::{Body, ItemError, Reader, Writer};
 use super::engine::Engine;
+use super::shared_value::SharedValue;
 use super::task::{Finished, Sink, Task};
 use crate::notebook::interrupts::Interrupts;
-use crate::pool::handle::{Completer, Remote, TIME_TO_FINISH, remote_task};
+use crate::pool::batch::late;
+use crate::pool::handle::{Completer, Remote, TIME_TO_FINISH, Whole, remote_task, remote_whole};
 use crate::pool::panic::panic_message;
 use crate::pool::waits::{Awaited, Place};
 use crate::pool::{JoinHandle, PoolError, Portable};
@@ -43,7 +47,7 @@ impl Remote for Engine {
     }
 
     fn stop(&self) {
-        Engine::stop(self);
+        Engine::stop(self, TIME_TO_FINISH);
     }
 
     fn places(&self) -> Vec<Place> {
@@ -179,9 +183,8 @@ struct Map<'e> {
 }
 
 impl Map<'_> {
-    /// Waits until `enough` chunks at most are still to come or something has arrived.
-    fn drive(&self, enough: impl Fn(&Arrived) -> bool, limit: Option<Duration>) -> bool {
-        let deadline = limit.map(|limit| Instant::now() + limit);
+    /// Waits until it is `enough`, or the time is over.
+    fn drive(&self, enough: impl Fn(&Arrived) -> bool, deadline: Option<Instant>) -> bool {
         self.engine
             .drive(&|| enough(&self.arrivals.lock()), deadline)
     }
@@ -191,32 +194,77 @@ impl Drop for Map<'_> {
     fn drop(&mut self) {
         self.arrivals.lock().is_over = true;
         let is_over = |arrived: &Arrived| arrived.pending == 0;
-        if !self.drive(is_over, Some(TIME_TO_FINISH)) {
-            self.engine.stop();
+        if !self.drive(is_over, Some(Instant::now() + TIME_TO_FINISH)) {
+            self.engine.stop(Duration::ZERO);
             self.drive(is_over, None);
         }
     }
 }
 
-/// Calls `F` on each item, `size` items at a time.
-pub(crate) fn map<F, A, R>(
+/// What is to be called, whatever the items are.
+#[derive(Clone, Debug)]
+pub(crate) struct Called {
+    pub(crate) entry: Entry,
+    /// For each item.
+    pub(crate) time_limit: Option<Duration>,
+    /// What goes along with each item.
+    pub(crate) value: Option<Arc<SharedValue>>,
+}
+
+/// When a map is over though its items are not done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds(Option<(Duration, Instant)>);
+
+impl Bounds {
+    /// From now on, so much time.
+    pub(crate) fn within(limit: Duration) -> Bounds {
+        // A limit beyond what the clock can count is no limit.
+        let deadline = Instant::now().checked_add(limit);
+        Bounds(deadline.map(|deadline| (limit, deadline)))
+    }
+
+    fn end(&self) -> Option<Instant> {
+        self.0.map(|(_, end)| end)
+    }
+
+    /// An error if a wait without a limit had no end.
+    fn check_wait(&self, is_driven: bool) -> Result<(), PoolError> {
+        match is_driven || self.0.is_some() {
+            true => Ok(()),
+            false => Err(PoolError::deadlock()),
+        }
+    }
+
+    /// An error if it is over, with `done` of so many items.
+    fn check(&self, done: usize, items: usize) -> Result<(), PoolError> {
+        match self.0 {
+            Some((limit, end)) if Instant::now() >= end => {
+                Err(late(limit, done, items, "the rest is stopped"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Calls a function on each item, `size` items at a time.
+pub(crate) fn map<A, R>(
     engine: &Engine,
+    called: &Called,
     size: usize,
-    time_limit: Option<Duration>,
+    bounds: Bounds,
     items: Vec<A>,
 ) -> Result<Vec<R>, PoolError>
 where
-    F: Fn(A) -> R,
     A: Portable,
     R: Portable,
 {
     let mut chunks: Vec<Vec<R>> = Vec::new();
     chunks.resize_with(items.len().div_ceil(size), Vec::new);
     let list = List {
-        entry: code_ref::entry::<F, A, R>(),
+        called,
         items: items.len(),
         chunk_size: size,
-        time_limit,
+        bounds,
     };
     map_bytes(
         engine,
@@ -236,11 +284,53 @@ where
 }
 
 /// What is to be done with a list, whatever its items are.
-struct List {
-    entry: Entry,
+struct List<'l> {
+    called: &'l Called,
     items: usize,
     chunk_size: usize,
-    time_limit: Option<Duration>,
+    bounds: Bounds,
+}
+
+/// Makes the item with this index into bytes.
+type Pack<'p> = dyn Fn(&mut Writer, usize) -> Result<(), PoolError> + 'p;
+
+impl List<'_> {
+    fn chunks(&self) -> usize {
+        self.items.div_ceil(self.chunk_size)
+    }
+
+    /// The items of a chunk.
+    fn indices(&self, chunk: usize) -> Range<usize> {
+        let start = chunk * self.chunk_size;
+        start..self.items.min(start.saturating_add(self.chunk_size))
+    }
+
+    /// A chunk on its way to a worker.
+    fn task(
+        &self,
+        function: u32,
+        chunk: usize,
+        pack: &Pack<'_>,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Task, PoolError> {
+        let indices = self.indices(chunk);
+        let mut body = Writer::for_arguments();
+        for index in indices.clone() {
+            pack(&mut body, index)?;
+        }
+        Ok(Task {
+            function,
+            body: body.finish(),
+            items: indices.len(),
+            first_item: Some(indices.start),
+            stop_at_failure: true,
+            value: self.called.value.clone(),
+            time_limit: self.called.time_limit,
+            order: 0,
+            sink,
+            index: chunk,
+        })
+    }
 }
 
 /// A `map` of items that `pack` makes into bytes, one by one; `keep` takes the results in,
@@ -250,19 +340,19 @@ struct List {
 /// again for each cell of a notebook.
 fn map_bytes(
     engine: &Engine,
-    list: &List,
-    pack: &dyn Fn(&mut Writer, usize) -> Result<(), PoolError>,
+    list: &List<'_>,
+    pack: &Pack<'_>,
     keep: &mut dyn FnMut(&mut Results, usize) -> Result<(), PoolError>,
 ) -> Result<(), PoolError> {
-    let function = engine.function(list.entry)?;
-    let (size, count) = (list.chunk_size, list.items);
+    let function = engine.function(list.called.entry)?;
+    let (count, bounds) = (list.items, list.bounds);
     let call = Map {
         engine,
         arrivals: Arc::default(),
     };
-    let indices = |chunk: usize| chunk * size..count.min((chunk + 1) * size);
     let interrupts = Interrupts::here();
     let mut failure: Option<PoolError> = None;
+    let mut done = 0;
     let mut collect = |call: &Map<'_>| {
         // Before failures: an interrupt ends workers as well.
         interrupts.check();
@@ -270,7 +360,10 @@ fn map_bytes(
         for (chunk, result) in arrived {
             let kept = result.and_then(|finished| {
                 let mut results = Results::new(finished);
-                indices(chunk).try_for_each(|index| keep(&mut results, index))
+                list.indices(chunk).try_for_each(|index| {
+                    done += 1;
+                    keep(&mut results, index)
+                })
             });
             if let Err(error) = kept {
                 // Of the failures that are known, the first in the list is told.
@@ -282,25 +375,17 @@ fn map_bytes(
                 }
             }
         }
-        failure.clone().map_or(Ok(()), Err)
-    };
-    for chunk in 0..count.div_ceil(size) {
-        let mut body = Writer::for_arguments();
-        for index in indices(chunk) {
-            pack(&mut body, index)?;
+        if let Some(failure) = failure.clone() {
+            return Err(failure);
         }
+        if done < count {
+            bounds.check(done, count)?;
+        }
+        Ok(())
+    };
+    for chunk in 0..list.chunks() {
+        let task = list.task(function, chunk, pack, Arc::clone(&call.arrivals) as _)?;
         call.arrivals.lock().pending += 1;
-        let task = Task {
-            function,
-            body: body.finish(),
-            items: indices(chunk).len(),
-            first_item: Some(indices(chunk).start),
-            stop_at_failure: true,
-            time_limit: list.time_limit,
-            order: 0,
-            sink: Arc::clone(&call.arrivals) as _,
-            index: chunk,
-        };
         engine.submit(task);
         let ahead = engine.depth().max(CHUNKS_AHEAD) * engine.workers();
         collect(&call)?;
@@ -310,20 +395,149 @@ fn map_bytes(
             most = ahead / 2;
             let fewer = || engine.queued() <= most;
             let is_news = || call.arrivals.has_some() || interrupts.came();
-            let is_driven = engine.drive(&|| fewer() || is_news(), None);
+            let is_driven = engine.drive(&|| fewer() || is_news(), bounds.end());
             collect(&call)?;
-            is_driven.then_some(()).ok_or_else(PoolError::deadlock)?;
+            bounds.check_wait(is_driven)?;
         }
     }
     while call.arrivals.lock().pending > 0 {
         let is_driven = call.drive(
             |arrived| arrived.pending == 0 || !arrived.chunks.is_empty() || interrupts.came(),
-            None,
+            bounds.end(),
         );
         collect(&call)?;
-        is_driven.then_some(()).ok_or_else(PoolError::deadlock)?;
+        bounds.check_wait(is_driven)?;
     }
     collect(&call)
+}
+
+/// As [`map`], but returns at once: all items are made into bytes now, and their results go to the
+/// handle.
+pub(crate) fn map_async<A, R>(
+    engine: &Arc<Engine>,
+    called: &Called,
+    size: usize,
+    items: Vec<A>,
+) -> JoinHandle<Vec<R>>
+where
+    A: Portable,
+    R: Portable + Send + 'static,
+{
+    let rest = Arc::new(Rest(Arc::downgrade(engine)));
+    let (completer, slot, handle) =
+        remote_whole(remote(engine), Arc::clone(&rest) as _, engine.tally());
+    let list = List {
+        called,
+        items: items.len(),
+        chunk_size: size,
+        bounds: Bounds::default(),
+    };
+    let indices = (0..list.chunks()).map(|chunk| list.indices(chunk));
+    let indices: Vec<_> = indices.collect();
+    let mut all: Vec<Vec<R>> = Vec::new();
+    all.resize_with(list.chunks(), Vec::new);
+    let all = Mutex::new(all);
+    let gather = Gather {
+        completer,
+        rest,
+        missing: AtomicUsize::new(list.chunks()),
+        keep: Box::new(move |results| {
+            // Values are only moved under the lock.
+            let lock = || all.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some((chunk, results)) = results else {
+                slot.put(lock().iter_mut().flat_map(std::mem::take).collect());
+                return Ok(());
+            };
+            let indices = indices[chunk].clone();
+            let made: Result<Vec<R>, _> = indices.map(|index| results.next(Some(index))).collect();
+            lock()[chunk] = made?;
+            Ok(())
+        }),
+    };
+    submit_chunks(engine, &list, Arc::new(gather), &|body, index| {
+        pack(body, &items[index], Some(index))
+    });
+    handle
+}
+
+/// What is left of a map that is a handle, and over.
+struct Rest(Weak<Engine>);
+
+impl Whole for Rest {
+    fn stop(&self) {
+        if let Some(engine) = self.0.upgrade() {
+            engine.stop(TIME_TO_FINISH);
+        }
+    }
+}
+
+/// A map whose results go to a handle.
+struct Gather {
+    completer: Completer,
+    rest: Arc<Rest>,
+    /// Chunks that are not done.
+    missing: AtomicUsize,
+    keep: KeepChunk,
+}
+
+/// Takes in the results of the chunk of this number; without one, all are there.
+type KeepChunk = Box<dyn Fn(Option<(usize, &mut Results)>) -> Result<(), PoolError> + Send + Sync>;
+
+impl Gather {
+    /// The call is over: it has failed, or nothing is missing.
+    fn end(&self, end: Result<(), PoolError>) {
+        let end = end.and_then(|()| (self.keep)(None));
+        let has_failed = end.is_err();
+        if self.completer.finish(end) && has_failed {
+            self.rest.stop();
+        }
+    }
+}
+
+impl Sink for Gather {
+    fn begin(&self, _index: usize) -> bool {
+        self.completer.begin()
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.completer.is_wanted()
+    }
+
+    fn done(&self, chunk: usize, result: Result<Finished, PoolError>) {
+        // Or it is over.
+        if self.completer.begin() {
+            let kept =
+                result.and_then(|finished| (self.keep)(Some((chunk, &mut Results::new(finished)))));
+            match kept {
+                Ok(()) if self.missing.fetch_sub(1, Ordering::AcqRel) > 1 => {}
+                end => self.end(end),
+            }
+        }
+    }
+}
+
+/// Submits all chunks of a list, as long as the call goes on.
+fn submit_chunks(engine: &Engine, list: &List<'_>, gather: Arc<Gather>, pack: &Pack<'_>) {
+    let mut submit = || {
+        let function = engine.function(list.called.entry)?;
+        for chunk in 0..list.chunks() {
+            let task = list.task(function, chunk, pack, Arc::clone(&gather) as _)?;
+            if !gather.is_wanted() {
+                break;
+            }
+            engine.submit(task);
+        }
+        Ok(())
+    };
+    // A value's type may panic while it is made into bytes.
+    let submitted = catch_unwind(AssertUnwindSafe(&mut submit)).unwrap_or_else(|panic| {
+        let worker = "the pool's own process".to_owned();
+        Err(PoolError::panic(worker, None, panic_message(&*panic)))
+    });
+    match submitted {
+        Ok(()) if list.items > 0 => {}
+        end => gather.end(end),
+    }
 }
 
 /// What a handle knows of the engine. A function of its own, since whoever makes this of an engine
@@ -364,13 +578,12 @@ impl Sink for Single {
 /// there is one, and how many they are.
 fn submit_bytes(
     engine: &Engine,
-    entry: Entry,
-    time_limit: Option<Duration>,
+    called: &Called,
     (first_item, items): (Option<usize>, usize),
     body: Result<Body, PoolError>,
     single: Single,
 ) {
-    let function = engine.function(entry);
+    let function = engine.function(called.entry);
     match body.and_then(|body| Ok((function?, body))) {
         Ok((function, body)) => engine.submit(Task {
             function,
@@ -378,7 +591,8 @@ fn submit_bytes(
             items,
             first_item,
             stop_at_failure: false,
-            time_limit,
+            value: called.value.clone(),
+            time_limit: called.time_limit,
             order: 0,
             sink: Arc::new(single),
             index: 0,
@@ -387,40 +601,33 @@ fn submit_bytes(
     }
 }
 
-/// Calls `F` on one argument.
-pub(crate) fn submit<F, A, R>(
-    engine: &Arc<Engine>,
-    time_limit: Option<Duration>,
-    argument: A,
-) -> JoinHandle<R>
+/// Calls a function on one argument.
+pub(crate) fn submit<A, R>(engine: &Arc<Engine>, called: &Called, argument: A) -> JoinHandle<R>
 where
-    F: Fn(A) -> R,
     A: Portable,
     R: Portable + Send + 'static,
 {
     let mut body = Writer::for_arguments();
     let body = pack(&mut body, &argument, None).map(|()| body.finish());
-    let (completer, slot, handle) = remote_task(remote(engine));
+    let (completer, slot, handle) = remote_task(remote(engine), engine.tally());
     let keep: Keep = Box::new(move |result| {
         slot.put(Results::new(result?).next::<R>(None)?);
         Ok(())
     });
     let single = Single { completer, keep };
-    let entry = code_ref::entry::<F, A, R>();
-    submit_bytes(engine, entry, time_limit, (None, 1), body, single);
+    submit_bytes(engine, called, (None, 1), body, single);
     handle
 }
 
-/// Calls `F` on each item of a chunk whose first item has the index `first` in the list. Each
+/// Calls a function on each item of a chunk whose first item has the index `first` in the list. Each
 /// item has a result, if need be the error of the whole chunk.
-pub(crate) fn submit_chunk<F, A, R>(
+pub(crate) fn submit_chunk<A, R>(
     engine: &Arc<Engine>,
-    time_limit: Option<Duration>,
+    called: &Called,
     first: usize,
     items: Vec<A>,
 ) -> JoinHandle<Vec<Result<R, PoolError>>>
 where
-    F: Fn(A) -> R,
     A: Portable,
     R: Portable + Send + 'static,
 {
@@ -431,7 +638,7 @@ where
         sent.push(pack(&mut body, item, Some(index)));
     }
     let count = sent.iter().flatten().count();
-    let (completer, slot, handle) = remote_task(remote(engine));
+    let (completer, slot, handle) = remote_task(remote(engine), engine.tally());
     let keep: Keep = Box::new(move |result| {
         let mut results = result.map(Results::new);
         let mut list = Vec::with_capacity(sent.len());
@@ -446,7 +653,7 @@ where
         Ok(())
     });
     let single = Single { completer, keep };
-    let (entry, about) = (code_ref::entry::<F, A, R>(), (Some(first), count));
-    submit_bytes(engine, entry, time_limit, about, Ok(body.finish()), single);
+    let about = (Some(first), count);
+    submit_bytes(engine, called, about, Ok(body.finish()), single);
     handle
 }

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::codec::{ItemError, Reader, Writer};
 use super::scoreboard::now;
+use super::shared_value::KeptValue;
 use crate::pool::panic::panic_message;
 
 /// A chunk of items in a worker.
@@ -25,6 +26,8 @@ pub struct ChunkRun<'w> {
     pub item_in_work: &'w AtomicU64,
     /// Tells the pool since when, if the items have a time limit.
     pub since: Option<&'w AtomicU64>,
+    /// What goes along with each item.
+    pub value: Option<&'w mut KeptValue>,
 }
 
 /// Calls `f` on each item of the run.
@@ -39,6 +42,33 @@ where
             .map_err(|why| (Value::Argument, type_name::<A>(), why))?;
         results
             .write_ok(&f(argument))
+            .map_err(|why| (Value::Result, type_name::<R>(), why))
+    });
+}
+
+/// Calls `f` on the value that goes along, and each item of the run.
+///
+/// # Safety
+/// The value that goes along is a `V`, but for lifetimes.
+pub unsafe fn run_chunk_with<V, A, R>(f: impl Fn(&V, A) -> R, run: &mut ChunkRun<'_>)
+where
+    V: DeserializeOwned,
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    let value = match run.value.take() {
+        // SAFETY: the caller says so.
+        Some(kept) => unsafe { kept.get::<V>() },
+        None => Err("it did not come along".to_owned()),
+    };
+    run_items(run, &mut |arguments, results| {
+        let value = value.as_ref();
+        let value = value.map_err(|why| (Value::Argument, type_name::<V>(), why.clone()))?;
+        let argument = arguments
+            .read::<A>()
+            .map_err(|why| (Value::Argument, type_name::<A>(), why))?;
+        results
+            .write_ok(&f(value, argument))
             .map_err(|why| (Value::Result, type_name::<R>(), why))
     });
 }

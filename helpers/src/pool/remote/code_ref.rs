@@ -13,7 +13,7 @@ use nix::libc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::chunk_run::{ChunkRun, run_chunk};
+use super::chunk_run::{ChunkRun, run_chunk, run_chunk_with};
 use super::worker_value::keep_value;
 
 /// The code of one chunk: takes the items out of the run, calls the function on each, and puts
@@ -41,6 +41,20 @@ where
     |run| run_chunk(unsafe { conjure::<F>() }, run)
 }
 
+/// The entry that runs `F` on the value that goes along and on chunks of items.
+pub fn entry_with<F, V, A, R>() -> Entry
+where
+    F: Fn(&V, A) -> R,
+    V: DeserializeOwned,
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    const { assert_captures_nothing::<F>() }
+    // SAFETY: as in `entry`; and the number of a value goes with entries for its type alone, since
+    // only a `With` of that type knows it.
+    |run| unsafe { run_chunk_with(conjure::<F>(), run) }
+}
+
 /// The entry that runs `F` once and keeps its value for the tasks of the worker.
 pub fn initializer_entry<F, A, V>() -> Entry
 where
@@ -66,8 +80,8 @@ const fn assert_captures_nothing<F>() {
     assert!(
         captures_nothing::<F>(),
         "a function for worker processes cannot capture variables, since another process does not \
-         have them: pass them as arguments (`starmap` with tuples), or hand them to every worker \
-         with the pool's `initializer`"
+         have them: have a value go along with each call, `pool.with(value).map(|value, item| …, \
+         items)`, or pass it with each item (`starmap` with tuples)"
     );
 }
 

@@ -18,12 +18,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::code_ref::{self, Entry};
 use super::printer;
 use super::scheduler::Scheduler;
+use super::shared_value::Values;
 use super::shm_buffer;
 use super::task::{Completed, Task};
 use super::transport::LIVENESS;
 use super::waker::Waker;
 use crate::notebook::interrupts::Interrupts;
 use crate::pool::PoolError;
+use crate::pool::tally::Tally;
 use crate::pool::waits::{self, Awaited, Begun, Place};
 
 /// How long tasks go unattended before the background thread leads.
@@ -51,6 +53,7 @@ pub(crate) struct Engine {
     /// Calls the leader out of its sleep.
     waker: Arc<Waker>,
     delivery: Arc<Delivery>,
+    tally: Arc<Tally>,
 }
 
 /// Where results are being handed over, which may call what users have written.
@@ -121,6 +124,7 @@ impl Engine {
             needed: Condvar::new(),
             waker,
             delivery: Arc::default(),
+            tally: Arc::default(),
         });
         let interrupts = Interrupts::here();
         engine.drive(
@@ -226,6 +230,36 @@ impl Engine {
     /// How many tasks wait for a worker.
     pub(crate) fn queued(&self) -> usize {
         self.lock().scheduler.queued()
+    }
+
+    /// Counts the tasks that are not done.
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// The values that go along with tasks.
+    pub(crate) fn values(&self) -> Arc<Values> {
+        Arc::clone(self.lock().scheduler.values())
+    }
+
+    /// Has workers forget the values that nobody needs any more.
+    pub(crate) fn tidy_values(&self) {
+        if self.values().has_gone() {
+            self.nudge();
+        }
+    }
+
+    /// Waits until everything that was submitted is done.
+    pub(crate) fn wait_all(&self, limit: Option<Duration>) -> Result<(), PoolError> {
+        let interrupts = Interrupts::here();
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let is_over = || self.tally.open() == 0 || interrupts.came();
+        let is_driven = self.drive(&is_over, deadline);
+        interrupts.check();
+        if !is_driven && deadline.is_none() {
+            return Err(PoolError::deadlock());
+        }
+        self.tally.verdict(limit)
     }
 
     pub(crate) fn workers(&self) -> usize {
@@ -411,12 +445,13 @@ impl Engine {
         }
     }
 
-    /// Ends the tasks that nobody wants any more, those that run as well: their workers are replaced.
-    pub(crate) fn stop(&self) {
+    /// Ends the tasks that nobody wants any more. Workers that are still at one after this time are
+    /// replaced.
+    pub(crate) fn stop(&self, time: Duration) {
         let mut completed = Vec::new();
-        self.lock().scheduler.stop(&mut completed);
+        self.lock().scheduler.stop(time, &mut completed);
         self.hand_over(completed);
-        self.waker.wake();
+        self.nudge();
     }
 
     /// Ends all workers, and lets everything that is still to do fail.

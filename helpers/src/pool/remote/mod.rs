@@ -69,6 +69,8 @@
 //! | `transport` | what a kind of pool brings: puts, receives, watches, replaces |
 //! | `protocol` | what a pool and its workers say to each other |
 //! | `worker`, `chunk_run` | a worker's loop; what it does with a chunk of items |
+//! | `shared_value` | a value that goes along with calls, once for each worker |
+//! | `with`, `timed` | [`With`], [`Timed`]: the vocabulary with such a value, or with a deadline |
 //! | `worker_value` | what the pool's initializer made in a worker |
 //! | `code_ref` | how a function reaches another process: the unsafe room |
 //! | `wire`, `codec` | a connection, and values as bytes |
@@ -93,14 +95,19 @@ pub(crate) mod protocol;
 pub(crate) mod queue;
 pub(crate) mod scheduler;
 pub(crate) mod scoreboard;
+pub(crate) mod shared_value;
 pub(crate) mod shm_buffer;
 pub(crate) mod task;
+pub(crate) mod timed;
 pub(crate) mod transport;
 pub(crate) mod view;
 pub(crate) mod waker;
 pub(crate) mod wire;
+pub(crate) mod with;
 pub(crate) mod worker;
 pub(crate) mod worker_value;
 
+pub use timed::Timed;
 pub use view::{RemoteImap, View};
+pub use with::With;
 pub use worker_value::worker_value;

@@ -33,6 +33,16 @@ pub enum Order {
         /// The function's number.
         function: u32,
     },
+    /// Keeps the body, a value that goes along with tasks, by its number.
+    Value {
+        /// The number.
+        number: u32,
+    },
+    /// Forgets such a value.
+    Forget {
+        /// The number.
+        number: u32,
+    },
     /// Calls a function on each item of the body, unless the pool has taken the task back.
     Run {
         /// What is to be done.
@@ -55,6 +65,8 @@ pub struct CallSpec {
     pub stop_at_failure: bool,
     /// Whether somebody wants to know since when the item in work is at work.
     pub timed: bool,
+    /// The number of the value that goes along, if one does.
+    pub value: Option<u32>,
 }
 
 /// From a worker to its pool.

@@ -18,6 +18,7 @@ use super::ledger::{Ledger, Stage};
 use super::prefetch::Prefetch;
 use super::protocol::{Order, Report};
 use super::queue::Queue;
+use super::shared_value::Values;
 use super::task::{Completed, Finished, Task, TaskRecorder};
 use super::transport::{LIVENESS, Profile, Transport, Watched};
 use super::waker::Waker;
@@ -25,6 +26,7 @@ use super::wire::Arrival;
 use crate::notebook::evcxr::Kernel;
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
+use crate::pool::handle::TIME_TO_FINISH;
 
 /// So many starts in a row may fail before the pool gives up.
 const FAILED_STARTS: usize = 3;
@@ -48,8 +50,12 @@ pub struct Scheduler {
     /// How many starts have failed in a row.
     failed_starts: usize,
     last_liveness: Instant,
+    /// When the time is over of a task that nobody wants any more.
+    next_stop: Option<Instant>,
     /// Why nothing goes on: every task ends with this error.
     broken: Option<PoolError>,
+    /// Those that go along with tasks.
+    values: Arc<Values>,
     kernel: Kernel,
     recorder: TaskRecorder,
     /// Calls the leader out of its sleep.
@@ -102,7 +108,9 @@ impl Scheduler {
             // While none has succeeded, the first start that fails is an error at once.
             failed_starts: FAILED_STARTS - 1,
             last_liveness: Instant::now(),
+            next_stop: None,
             broken: None,
+            values: Arc::default(),
             kernel: Kernel::here(),
             recorder: TaskRecorder::new(profile.workers),
             waker,
@@ -208,7 +216,9 @@ impl Scheduler {
             false => LIVENESS,
         };
         let each = self.ledgers.iter().filter_map(of_worker);
-        each.fold(longest, Duration::min)
+        let stop = self.next_stop;
+        let stop = stop.map(|end| end.saturating_duration_since(Instant::now()));
+        each.chain(stop).fold(longest, Duration::min)
     }
 
     /// The number of a function, which is a new one.
@@ -216,6 +226,11 @@ impl Scheduler {
         let length = code_ref::file_length(&function);
         self.functions.push((function, length));
         self.functions.len() as u32 - 1
+    }
+
+    /// The values that go along with tasks.
+    pub fn values(&self) -> &Arc<Values> {
+        &self.values
     }
 
     /// Puts a task at the end of the queue.
@@ -235,12 +250,16 @@ impl Scheduler {
         if all {
             self.check_liveness(completed);
         }
+        if self.next_stop.is_some_and(|end| end <= Instant::now()) {
+            self.end_unwanted(TIME_TO_FINISH, completed);
+        }
         self.hand_out(completed);
     }
 
     /// Gives free workers the next tasks, the first in the queue first.
     pub fn hand_out(&mut self, completed: &mut Completed) {
         self.share_again();
+        self.forget_values();
         let depth = self.depth();
         while !self.queue.is_empty() {
             // The one with least to do, and of those the one that is most likely still awake.
@@ -266,7 +285,10 @@ impl Scheduler {
             let Some(task) = self.queue.pop() else {
                 break;
             };
-            if let (false, Some(why)) = (task.body.files.is_empty(), self.profile.refuses_files) {
+            let value = task.value.as_ref();
+            let has_files = !task.body.files.is_empty()
+                || value.is_some_and(|value| !value.body.files.is_empty());
+            if let (true, Some(why)) = (has_files, self.profile.refuses_files) {
                 let error = PoolError::not_sent(task.first_item, why.to_owned());
                 completed.push(task.end(Err(error)));
             } else if task.sink.begin(task.index) && self.send(worker, task).is_err() {
@@ -323,7 +345,15 @@ impl Scheduler {
 
     /// Sends a task. After an error the worker is of no use, and the task is among those sent.
     fn send(&mut self, worker: usize, task: Task) -> io::Result<()> {
-        let taught = self.teach(worker, task.function);
+        let mut taught = self.teach(worker, task.function);
+        if let Some(value) = &task.value
+            && self.ledgers[worker].keeps(value.number)
+        {
+            let order = Order::Value {
+                number: value.number,
+            };
+            taught = taught.and(self.transport.put(worker, &order, &value.body));
+        }
         let (order, task) = self.ledgers[worker].enter(task);
         taught.and(self.transport.put(worker, &order, &task.body))
     }
@@ -340,6 +370,19 @@ impl Scheduler {
             length,
         };
         self.transport.put(worker, &order, &Body::default())
+    }
+
+    /// Has workers forget the values that no task will need any more.
+    fn forget_values(&mut self) {
+        for number in self.values.take_gone() {
+            for worker in 0..self.ledgers.len() {
+                if self.ledgers[worker].forgets(number) {
+                    let order = Order::Forget { number };
+                    // A worker that is gone has forgotten it.
+                    let _ = self.transport.put(worker, &order, &Body::default());
+                }
+            }
+        }
     }
 
     /// Takes in all that the workers of a domain have said.
@@ -465,19 +508,28 @@ impl Scheduler {
         }
     }
 
-    /// Ends the tasks that nobody wants any more, those that run as well.
-    pub fn stop(&mut self, completed: &mut Completed) {
+    /// Ends the tasks that nobody wants any more, those that run as well unless they come to their
+    /// end within this time.
+    pub fn stop(&mut self, time: Duration, completed: &mut Completed) {
         self.recall_all();
         for domain in self.domains() {
             self.take_in_all(domain, completed);
         }
+        self.queue.stop(completed);
+        self.end_unwanted(time, completed);
+    }
+
+    /// Ends the tasks with workers that nobody has wanted for so long.
+    fn end_unwanted(&mut self, time: Duration, completed: &mut Completed) {
         let error = PoolError::stopped("nobody waits for it");
+        let mut soonest = None;
         // Where tasks cannot be taken back, some may lie behind the one that a worker is at.
         for ledger in &mut self.ledgers {
-            let stopped = ledger.abandon_all(|task| !task.is_wanted());
+            let (stopped, next) = ledger.abandon_unwanted(time);
             completed.extend(stopped.into_iter().map(|task| task.end(Err(error.clone()))));
+            soonest = soonest.into_iter().chain(next).min();
         }
-        self.queue.stop(completed);
+        self.next_stop = soonest.map(|left| Instant::now() + left);
         for domain in self.domains() {
             self.end_lost_work(domain, completed);
         }

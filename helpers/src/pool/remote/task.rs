@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::codec::Body;
 use super::scoreboard::now;
+use super::shared_value::SharedValue;
 use crate::pool::PoolError;
 use crate::timeline::recorder::{self, Items, PoolTag};
 
@@ -21,6 +22,8 @@ pub struct Task {
     pub first_item: Option<usize>,
     /// Whether the items after one that fails are of no use to anybody.
     pub stop_at_failure: bool,
+    /// What goes along with each item.
+    pub value: Option<Arc<SharedValue>>,
     /// For each item.
     pub time_limit: Option<Duration>,
     /// Where its results go.

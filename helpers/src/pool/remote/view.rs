@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, thread};
 
-use super::call;
+use super::call::{self, Bounds, Called};
+use super::code_ref::{self, Entry};
 use super::engine::Engine;
 use super::scheduler::Scheduler;
 use super::waker::Waker;
-use crate::pool::chunk::{checked_chunk_size, default_chunk_size};
+use crate::pool::chunk::{checked_chunk_size, default_chunk_size, list};
+use crate::pool::handle::{done_task, failed_task};
 use crate::pool::imap::Way;
 use crate::pool::waits::UnderWay;
 use crate::pool::{Imap, JoinHandle, PoolError, Portable, StarFn};
@@ -18,7 +20,7 @@ use crate::pool::{Imap, JoinHandle, PoolError, Portable, StarFn};
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a view of a pool does nothing by itself"]
 pub struct View<'p> {
-    engine: &'p Arc<Engine>,
+    pub(super) engine: &'p Arc<Engine>,
     /// `None`: the default of the call.
     size: Option<NonZeroUsize>,
     limit: Option<Duration>,
@@ -74,12 +76,7 @@ impl<'p> View<'p> {
         R: Portable,
         F: Fn(A) -> R,
     {
-        let items: Vec<A> = items.into_iter().collect();
-        let size = match self.size {
-            Some(size) => size.get(),
-            None => default_chunk_size(items.len(), self.engine.workers()),
-        };
-        call::map::<F, A, R>(self.engine, size, self.limit, items)
+        self.map_called(&self.called::<F, A, R>(), None, items)
     }
 
     /// See [`ProcessPool::starmap`](crate::ProcessPool::starmap).
@@ -94,6 +91,25 @@ impl<'p> View<'p> {
         self.map(move |tuple| f.call_star(tuple), tuples)
     }
 
+    /// See [`ProcessPool::map_async`](crate::ProcessPool::map_async).
+    pub fn map_async<I, R, F>(&self, _f: F, items: I) -> JoinHandle<Vec<R>>
+    where
+        I: IntoIterator<Item: Portable + Send + 'static>,
+        R: Portable + Send + 'static,
+        F: Fn(I::Item) -> R,
+    {
+        self.map_async_called(self.called::<F, I::Item, R>(), items)
+    }
+
+    /// See [`ProcessPool::starmap_async`](crate::ProcessPool::starmap_async).
+    pub fn starmap_async<I, F>(&self, f: F, tuples: I) -> JoinHandle<Vec<F::Output>>
+    where
+        I: IntoIterator<Item: Portable + Send + 'static>,
+        F: StarFn<I::Item, Output: Portable + Send + 'static>,
+    {
+        self.map_async(move |tuple| f.call_star(tuple), tuples)
+    }
+
     /// See [`ProcessPool::imap`](crate::ProcessPool::imap); without a chunk size, workers take one item at a time.
     pub fn imap<I, R, F>(&self, _f: F, items: I) -> RemoteImap<'p, I::IntoIter, R>
     where
@@ -101,7 +117,10 @@ impl<'p> View<'p> {
         R: Portable + Send + 'static,
         F: Fn(I::Item) -> R,
     {
-        Imap::ordered(items.into_iter(), self.way::<F, _, _>())
+        Imap::ordered(
+            items.into_iter(),
+            self.way(Ok(self.called::<F, I::Item, R>())),
+        )
     }
 
     /// See [`ProcessPool::imap_unordered`](crate::ProcessPool::imap_unordered); without a chunk size, workers take one item at a time.
@@ -111,7 +130,10 @@ impl<'p> View<'p> {
         R: Portable + Send + 'static,
         F: Fn(I::Item) -> R,
     {
-        Imap::unordered(items.into_iter(), self.way::<F, _, _>())
+        Imap::unordered(
+            items.into_iter(),
+            self.way(Ok(self.called::<F, I::Item, R>())),
+        )
     }
 
     /// See [`ProcessPool::submit`](crate::ProcessPool::submit).
@@ -121,20 +143,96 @@ impl<'p> View<'p> {
         R: Portable + Send + 'static,
         F: Fn(A) -> R,
     {
-        call::submit::<F, A, R>(self.engine, self.limit, arg)
+        call::submit(self.engine, &self.called::<F, A, R>(), arg)
     }
 
-    /// How items of an `imap` go through this pool.
-    fn way<F, A, R>(&self) -> Way<'p, A, Result<R, PoolError>, Result<R, PoolError>>
+    /// See [`ProcessPool::wait_all`](crate::ProcessPool::wait_all).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn wait_all(&self) -> Result<(), PoolError> {
+        self.engine.wait_all(None)
+    }
+
+    pub(super) fn called<F, A, R>(&self) -> Called
+    where
+        F: Fn(A) -> R,
+        A: Portable,
+        R: Portable,
+    {
+        self.called_at(code_ref::entry::<F, A, R>())
+    }
+
+    /// The code there, with the settings of this view.
+    pub(super) fn called_at(&self, entry: Entry) -> Called {
+        Called {
+            entry,
+            time_limit: self.limit,
+            value: None,
+        }
+    }
+
+    /// `limit` is for the whole call.
+    pub(super) fn map_called<A: Portable, R: Portable>(
+        &self,
+        called: &Called,
+        limit: Option<Duration>,
+        items: impl IntoIterator<Item = A>,
+    ) -> Result<Vec<R>, PoolError> {
+        let bounds = limit.map_or(Bounds::default(), Bounds::within);
+        let items = list(items)?;
+        let size = self.size_for(items.len());
+        call::map(self.engine, called, size, bounds, items)
+    }
+
+    pub(super) fn map_async_called<A, R>(
+        &self,
+        called: Called,
+        items: impl IntoIterator<Item = A>,
+    ) -> JoinHandle<Vec<R>>
+    where
+        A: Portable + Send + 'static,
+        R: Portable + Send + 'static,
+    {
+        match list(items) {
+            Ok(items) => {
+                let size = self.size_for(items.len());
+                call::map_async(self.engine, &called, size, items)
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// A handle of what cannot be done.
+    pub(super) fn failed<R>(&self, error: PoolError) -> JoinHandle<R> {
+        failed_task(error, self.engine.tally())
+    }
+
+    /// How many items of so many workers take at a time where all are known.
+    fn size_for(&self, items: usize) -> usize {
+        match self.size {
+            Some(size) => size.get(),
+            None => default_chunk_size(items, self.engine.workers()),
+        }
+    }
+
+    /// How items of an `imap` go through this pool, or why they cannot.
+    pub(super) fn way<A, R>(
+        &self,
+        called: Result<Called, PoolError>,
+    ) -> Way<'p, A, Result<R, PoolError>, Result<R, PoolError>>
     where
         A: Portable + 'static,
         R: Portable + Send + 'static,
-        F: Fn(A) -> R,
     {
-        let (engine, limit) = (self.engine, self.limit);
+        let engine = self.engine;
         Way {
-            submit: Box::new(move |first, chunk| {
-                call::submit_chunk::<F, A, R>(engine, limit, first, chunk)
+            submit: Box::new(move |first, chunk: Vec<A>| match &called {
+                Ok(called) => call::submit_chunk(engine, called, first, chunk),
+                Err(error) => {
+                    let errors = chunk.iter().map(|_| Err(error.clone())).collect();
+                    done_task(errors, engine.tally())
+                }
             }),
             open: |result| result,
             fail: Err,

@@ -19,6 +19,7 @@ use super::code_ref::{self, CodeRef, Entry};
 use super::codec::{Body, ItemError, Reader, Writer};
 use super::protocol::{CallSpec, Order, Report};
 use super::scoreboard::{Scoreboard, now};
+use super::shared_value::KeptValue;
 use crate::notebook;
 use crate::timing::cpu_time;
 
@@ -55,6 +56,7 @@ pub fn work(link: &mut dyn PoolLink) -> io::Result<()> {
     let mut worker = Worker {
         link,
         functions: FunctionTable::default(),
+        values: HashMap::new(),
         scoreboard: None,
         shares_scoreboard: false,
     };
@@ -78,6 +80,8 @@ pub fn work(link: &mut dyn PoolLink) -> io::Result<()> {
 struct Worker<'l> {
     link: &'l mut dyn PoolLink,
     functions: FunctionTable,
+    /// The values that go along with tasks, by their numbers.
+    values: HashMap<u32, KeptValue>,
     scoreboard: Option<Scoreboard>,
     /// Whether the pool reads the scoreboard.
     shares_scoreboard: bool,
@@ -114,6 +118,14 @@ impl Worker<'_> {
                 };
                 (report, Body::default())
             }
+            Order::Value { number } => {
+                self.values.insert(number, KeptValue::Bytes(body));
+                return Ok(());
+            }
+            Order::Forget { number } => {
+                self.values.remove(&number);
+                return Ok(());
+            }
             Order::Run {
                 call,
                 epoch,
@@ -134,14 +146,16 @@ impl Worker<'_> {
         sequence: u32,
         body: Body,
     ) -> io::Result<Option<(Report, Body)>> {
-        let scoreboard = self.scoreboard()?;
+        let scoreboard = self.scoreboard.as_ref();
+        let scoreboard = scoreboard.ok_or_else(no_scoreboard)?;
         // On a scoreboard of its own nobody takes tasks back.
         let epoch = if self.shares_scoreboard { epoch } else { 0 };
         if !scoreboard.begin(epoch, sequence) {
             return Ok(None);
         }
         let began = scoreboard.since().as_nanos() as u64;
-        let results = self.functions.call(call, body, scoreboard)?;
+        let value = call.value.and_then(|number| self.values.get_mut(&number));
+        let results = self.functions.call(call, body, scoreboard, value)?;
         let ended = now().as_nanos() as u64;
         let mut used = None;
         if !self.shares_scoreboard {
@@ -173,9 +187,12 @@ impl Worker<'_> {
     }
 
     fn scoreboard(&self) -> io::Result<&Scoreboard> {
-        let scoreboard = self.scoreboard.as_ref();
-        scoreboard.ok_or_else(|| io::Error::other("a task before the welcome"))
+        self.scoreboard.as_ref().ok_or_else(no_scoreboard)
     }
+}
+
+fn no_scoreboard() -> io::Error {
+    io::Error::other("a task before the welcome")
 }
 
 /// The scoreboard in this file, or in the one of this name.
@@ -220,7 +237,13 @@ impl FunctionTable {
     ///
     /// # Errors
     /// The function is not known.
-    fn call(&self, call: CallSpec, body: Body, scoreboard: &Scoreboard) -> io::Result<Body> {
+    fn call(
+        &self,
+        call: CallSpec,
+        body: Body,
+        scoreboard: &Scoreboard,
+        value: Option<&mut KeptValue>,
+    ) -> io::Result<Body> {
         let entry = self.entries.get(&call.function);
         let entry = entry.ok_or_else(|| io::Error::other("a function that was not announced"))?;
         let since: Option<&AtomicU64> = call.timed.then(|| scoreboard.since_word());
@@ -231,6 +254,7 @@ impl FunctionTable {
             stop_at_failure: call.stop_at_failure,
             item_in_work: scoreboard.item(),
             since,
+            value,
         };
         entry(&mut run);
         Ok(run.results.finish())
@@ -251,8 +275,9 @@ impl FunctionTable {
             items: 1,
             stop_at_failure: true,
             timed: false,
+            value: None,
         };
-        let results = self.call(call, argument, scoreboard)?;
+        let results = self.call(call, argument, scoreboard, None)?;
         let done = Reader::new(results).read::<Result<(), ItemError>>();
         Ok(match done.map_err(ItemError::Argument) {
             Ok(Ok(())) => Ok(()),

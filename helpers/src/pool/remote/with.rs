@@ -1,0 +1,229 @@
+//! The vocabulary with a value that goes along with each call.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::call::{self, Called};
+use super::code_ref;
+use super::shared_value::SharedValue;
+use super::timed::Timed;
+use super::view::{RemoteImap, View};
+use crate::pool::star::StarFnWith;
+use crate::pool::{Imap, JoinHandle, PoolError, Portable};
+
+impl<'p> View<'p> {
+    /// See [`ProcessPool::with`](crate::ProcessPool::with).
+    pub fn with<V: Portable>(self, value: V) -> With<'p, View<'p>, V> {
+        With::new(self, self, value)
+    }
+}
+
+impl<'p> Timed<'p> {
+    /// See [`ProcessPool::with`](crate::ProcessPool::with).
+    pub fn with<V: Portable>(self, value: V) -> With<'p, Timed<'p>, V> {
+        With::new(self, self.view, value)
+    }
+}
+
+/// A pool and a value that goes along with each call, made by `with` of a pool.
+///
+/// The value is sent to each worker that needs it, once; when the last task is done and this is
+/// dropped, the workers forget it. Calls whose tasks may outlive this need a value that borrows
+/// nothing (`V: 'static`): all but `map` and `starmap`, which may also be given a slice of a shared
+/// array.
+#[must_use = "a view of a pool does nothing by itself"]
+pub struct With<'p, P, V> {
+    settings: P,
+    view: View<'p>,
+    /// Or why it cannot be sent.
+    value: Option<Result<Arc<SharedValue>, PoolError>>,
+    kind: PhantomData<fn(V)>,
+}
+
+impl<'p, P, V: Portable> With<'p, P, V> {
+    fn new(settings: P, view: View<'p>, value: V) -> Self {
+        let value = view.engine.values().share(&value).map(Arc::new);
+        With {
+            settings,
+            view,
+            value: Some(value),
+            kind: PhantomData,
+        }
+    }
+
+    fn put<Q>(&self, settings: Q, view: View<'p>) -> With<'p, Q, V> {
+        With {
+            settings,
+            view,
+            value: self.value.clone(),
+            kind: PhantomData,
+        }
+    }
+
+    fn called<F, A, R>(&self) -> Result<Called, PoolError>
+    where
+        F: Fn(&V, A) -> R,
+        A: Portable,
+        R: Portable,
+    {
+        let value = self.value.clone().transpose()?;
+        let called = self.view.called_at(code_ref::entry_with::<F, V, A, R>());
+        Ok(Called { value, ..called })
+    }
+}
+
+/// The calls that both kinds have; `$limit` is that of the whole call.
+macro_rules! calls {
+    ($settings:ident, $limit:expr, $within:expr) => {
+        impl<'p, V: Portable> With<'p, $settings<'p>, V> {
+            /// See [`ProcessPool::chunk_size`](crate::ProcessPool::chunk_size).
+            ///
+            /// # Errors
+            /// A size of 0.
+            pub fn chunk_size(&self, size: usize) -> Result<Self, PoolError> {
+                let (settings, view) = (self.settings.chunk_size(size)?, self.view);
+                Ok(self.put(settings, view.chunk_size(size)?))
+            }
+
+            /// See [`ProcessPool::time_limit`](crate::ProcessPool::time_limit).
+            ///
+            /// # Errors
+            /// No time at all.
+            pub fn time_limit(&self, limit: Duration) -> Result<Self, PoolError> {
+                let (settings, view) = (self.settings.time_limit(limit)?, self.view);
+                Ok(self.put(settings, view.time_limit(limit)?))
+            }
+
+            /// See [`ProcessPool::map`](crate::ProcessPool::map).
+            ///
+            /// # Errors
+            /// As there; or the value cannot be sent.
+            pub fn map<A, R, F>(
+                &self,
+                _f: F,
+                items: impl IntoIterator<Item = A>,
+            ) -> Result<Vec<R>, PoolError>
+            where
+                A: Portable,
+                R: Portable,
+                F: Fn(&V, A) -> R,
+            {
+                let called = self.called::<F, A, R>()?;
+                self.view.map_called(&called, $limit(self), items)
+            }
+
+            /// See [`ProcessPool::starmap`](crate::ProcessPool::starmap).
+            ///
+            /// # Errors
+            /// As [`map`](With::map).
+            pub fn starmap<I, F>(&self, f: F, tuples: I) -> Result<Vec<F::Output>, PoolError>
+            where
+                I: IntoIterator<Item: Portable>,
+                F: StarFnWith<V, I::Item, Output: Portable>,
+            {
+                self.map(
+                    move |value: &V, tuple| f.call_star_with(value, tuple),
+                    tuples,
+                )
+            }
+
+            /// See [`ProcessPool::imap`](crate::ProcessPool::imap).
+            pub fn imap<I, R, F>(&self, _f: F, items: I) -> RemoteImap<'p, I::IntoIter, R>
+            where
+                V: 'static,
+                I: IntoIterator<Item: Portable + 'static>,
+                R: Portable + Send + 'static,
+                F: Fn(&V, I::Item) -> R,
+            {
+                let way = self.view.way(self.called::<F, I::Item, R>());
+                $within(self, Imap::ordered(items.into_iter(), way))
+            }
+
+            /// See [`ProcessPool::imap_unordered`](crate::ProcessPool::imap_unordered).
+            pub fn imap_unordered<I, R, F>(&self, _f: F, items: I) -> RemoteImap<'p, I::IntoIter, R>
+            where
+                V: 'static,
+                I: IntoIterator<Item: Portable + 'static>,
+                R: Portable + Send + 'static,
+                F: Fn(&V, I::Item) -> R,
+            {
+                let way = self.view.way(self.called::<F, I::Item, R>());
+                $within(self, Imap::unordered(items.into_iter(), way))
+            }
+        }
+    };
+}
+
+calls!(View, |_: &Self| None, |_: &Self, imap| imap);
+calls!(
+    Timed,
+    |this: &Self| Some(this.settings.limit),
+    |this: &Self, imap: RemoteImap<'p, I::IntoIter, R>| imap.within(this.settings.limit, Err)
+);
+
+impl<'p, V: Portable> With<'p, View<'p>, V> {
+    /// See [`ProcessPool::deadline`](crate::ProcessPool::deadline).
+    ///
+    /// # Errors
+    /// No time at all.
+    pub fn deadline(&self, limit: Duration) -> Result<With<'p, Timed<'p>, V>, PoolError> {
+        Ok(self.put(self.settings.deadline(limit)?, self.view))
+    }
+
+    /// See [`ProcessPool::map_async`](crate::ProcessPool::map_async).
+    pub fn map_async<I, R, F>(&self, _f: F, items: I) -> JoinHandle<Vec<R>>
+    where
+        V: 'static,
+        I: IntoIterator<Item: Portable + Send + 'static>,
+        R: Portable + Send + 'static,
+        F: Fn(&V, I::Item) -> R,
+    {
+        match self.called::<F, I::Item, R>() {
+            Ok(called) => self.view.map_async_called(called, items),
+            Err(error) => self.view.failed(error),
+        }
+    }
+
+    /// See [`ProcessPool::starmap_async`](crate::ProcessPool::starmap_async).
+    pub fn starmap_async<I, F>(&self, f: F, tuples: I) -> JoinHandle<Vec<F::Output>>
+    where
+        V: 'static,
+        I: IntoIterator<Item: Portable + Send + 'static>,
+        F: StarFnWith<V, I::Item, Output: Portable + Send + 'static>,
+    {
+        self.map_async(
+            move |value: &V, tuple| f.call_star_with(value, tuple),
+            tuples,
+        )
+    }
+
+    /// See [`ProcessPool::submit`](crate::ProcessPool::submit).
+    pub fn submit<A, R, F>(&self, _f: F, arg: A) -> JoinHandle<R>
+    where
+        V: 'static,
+        A: Portable + 'static,
+        R: Portable + Send + 'static,
+        F: Fn(&V, A) -> R,
+    {
+        match self.called::<F, A, R>() {
+            Ok(called) => call::submit(self.view.engine, &called, arg),
+            Err(error) => self.view.failed(error),
+        }
+    }
+}
+
+impl<P, V> Drop for With<'_, P, V> {
+    fn drop(&mut self) {
+        self.value = None;
+        // Or workers of an idle pool would keep it until the next call.
+        self.view.engine.tidy_values();
+    }
+}
+
+impl<P: fmt::Debug, V> fmt::Debug for With<'_, P, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "With({:?})", self.settings)
+    }
+}
