@@ -5,7 +5,7 @@ pub use crate::compare::{fastest, in_turns, speedups, times_of};
 pub use crate::environment::environment;
 pub use crate::input::input;
 pub use crate::notebook::interrupts::sleep;
-pub use crate::plot::{self, Figure};
+pub use crate::plot::{self, Figure, ShowResult as _};
 pub use crate::pool::{
     JoinHandle, Pool, PoolError, ProcessPool, SharedArray, SharedSlice, SharedSliceMut, Until,
     as_completed, wait, worker_value,

@@ -168,26 +168,123 @@ const RUNS: usize = 7;
 /// resolution and cost do not matter.
 const SHORTEST_RUN: Duration = Duration::from_millis(20);
 
-/// Runs `work` many times and tells how long one call takes; [`timeit!`](crate::timeit) calls this.
+/// Of the time in all that a run takes, fresh input may make up so much more than the work.
+const LONGEST_INPUT: u32 = 10;
+
+/// Runs `work` many times and tells how long one call takes; [`timeit!`](crate::timeit) does the same.
 ///
 /// The number of calls in a run (the loops) is found by trying 1, 2, 5, 10, 20, 50, … until a
 /// run takes at least 20 ms. Those trials also warm caches and are not counted. Then come 7 runs.
 pub fn measure_many<R>(mut work: impl FnMut() -> R) -> Stats {
-    let mut run = |loops: u64| {
-        interrupts::check();
-        let start = Instant::now();
+    let mut runs = Runs::new();
+    while let Some(loops) = runs.next_run() {
         for _ in 0..loops {
             black_box(work());
         }
-        start.elapsed()
-    };
-    let loops = loop_counts()
-        .find(|&loops| run(loops) >= SHORTEST_RUN)
-        .unwrap_or(u64::MAX);
-    let seconds = (0..RUNS)
-        .map(|_| run(loops).as_secs_f64() / loops as f64)
-        .collect();
-    Stats::new(seconds, loops)
+        runs.end(0);
+    }
+    runs.stats()
+}
+
+/// The runs of [`timeit!`](crate::timeit), which makes its loops itself: so `?` and `return` keep
+/// their meaning in there.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Runs {
+    trials: usize,
+    /// Calls in each run, once they are found by so many trials.
+    loops: u64,
+    is_found: bool,
+    seconds: Vec<f64>,
+    /// When the run, or its present batch, began.
+    start: Instant,
+    /// What the batches of this run have taken, and what their input has.
+    took: Duration,
+    of_input: Duration,
+    calls: u64,
+}
+
+impl Runs {
+    /// None was made yet.
+    #[allow(clippy::new_without_default, reason = "it is for a macro alone")]
+    pub fn new() -> Runs {
+        Runs {
+            trials: 0,
+            loops: 0,
+            is_found: false,
+            seconds: Vec::new(),
+            start: Instant::now(),
+            took: Duration::ZERO,
+            of_input: Duration::ZERO,
+            calls: 0,
+        }
+    }
+
+    /// Begins the next run, of so many calls.
+    pub fn next_run(&mut self) -> Option<u64> {
+        interrupts::check();
+        if self.seconds.len() == RUNS {
+            return None;
+        }
+        if !self.is_found {
+            self.loops = loop_counts().nth(self.trials).unwrap_or(u64::MAX);
+            self.trials += 1;
+        }
+        (self.took, self.of_input, self.calls) = Default::default();
+        self.start = Instant::now();
+        Some(self.loops)
+    }
+
+    /// Ends a run, of which so many calls were left out.
+    ///
+    /// # Panics
+    /// If some were: `break` in the work means the loop that this one is.
+    pub fn end(&mut self, left: u64) {
+        if self.calls == 0 {
+            self.took = self.start.elapsed();
+        }
+        assert!(
+            left == 0,
+            "`timeit!` runs its work in a loop, which a `break` in there has ended"
+        );
+        if self.is_found {
+            self.seconds
+                .push(self.took.as_secs_f64() / self.loops as f64);
+        }
+        let all = self.took + self.of_input;
+        self.is_found |= self.took >= SHORTEST_RUN || all >= LONGEST_INPUT * SHORTEST_RUN;
+    }
+
+    /// For how many calls of the `left` ones fresh input is made at once: so many that the clock
+    /// does not matter, and so few that memory does not.
+    pub fn batch(&mut self, left: u64) -> u64 {
+        interrupts::check();
+        self.start = Instant::now();
+        let each = |time: Duration| time.as_nanos() as u64 / self.calls.max(1);
+        let wanted = match self.calls {
+            0 => 1,
+            _ => 10_000 / each(self.took).max(1),
+        };
+        let affordable = 1_000_000 / each(self.of_input).max(1);
+        wanted.min(affordable).clamp(1, 1000).min(left)
+    }
+
+    /// The input of a batch is there.
+    pub fn has_input(&mut self) {
+        self.of_input += self.start.elapsed();
+        self.start = Instant::now();
+    }
+
+    /// A batch of so many calls is done.
+    pub fn end_batch(&mut self, calls: u64) {
+        self.took += self.start.elapsed();
+        self.calls += calls;
+    }
+
+    /// What the runs say together.
+    pub fn stats(self) -> Stats {
+        Stats::new(self.seconds, self.loops)
+    }
 }
 
 /// 1, 2, 5, 10, 20, 50, …
@@ -232,8 +329,8 @@ macro_rules! time {
 /// IPython's `%timeit` does; gives the [`Stats`].
 ///
 /// The number of loops is chosen so that a measurement is long against the clock's resolution:
-/// see [`timing::measure_many`](crate::timing::measure_many). The expression is evaluated anew each time, so
-/// it must not move anything away.
+/// see [`timing::measure_many`](crate::timing::measure_many). A label in front tells several of one
+/// cell apart.
 ///
 /// ```
 /// use helpers::prelude::*;
@@ -241,13 +338,115 @@ macro_rules! time {
 /// let values: Vec<f64> = (0..1000).map(f64::from).collect();
 /// let stats = timeit!(values.iter().sum::<f64>());
 /// assert!(stats.min() <= stats.median() && stats.median() <= stats.max());
+/// timeit!("the largest", values.iter().copied().fold(0.0, f64::max));
+/// ```
+///
+/// The expression is evaluated anew each time. What changes its input, or uses it up, needs fresh
+/// input: each `let` in front is done before each call, and its time does not count. (To sort a list
+/// that is sorted is another thing than to sort it.)
+///
+/// ```
+/// use helpers::prelude::*;
+///
+/// let values: Vec<u64> = (0..1000).rev().collect();
+/// timeit!(let list = values.clone(); list.sort());
+/// timeit!("into a sum", let list = values.clone(); list.into_iter().sum::<u64>());
+/// ```
+///
+/// Without it a list would be moved away by the first call, which is no longer there for the second:
+///
+/// ```compile_fail,E0382
+/// use helpers::prelude::*;
+///
+/// let values: Vec<u64> = (0..1000).rev().collect();
+/// timeit!(values.into_iter().sum::<u64>());
 /// ```
 #[macro_export]
 macro_rules! timeit {
-    ($work:expr $(,)?) => {{
-        let stats = $crate::timing::measure_many(|| $work);
+    (let $($rest:tt)+) => {{
+        let stats = $crate::__timeit!([] [] let $($rest)+);
         ::std::println!("{stats}");
         stats
+    }};
+    ($label:expr, let $($rest:tt)+) => {{
+        let stats = $crate::__timeit!([] [] let $($rest)+);
+        ::std::println!("{}\n{stats}", $label);
+        stats
+    }};
+    ($work:expr $(,)?) => {{
+        let stats = $crate::__timeit!(once $work);
+        ::std::println!("{stats}");
+        stats
+    }};
+    ($label:expr, $work:expr $(,)?) => {{
+        let stats = $crate::__timeit!(once $work);
+        ::std::println!("{}\n{stats}", $label);
+        stats
+    }};
+    ($label:literal, $($work:tt)+) => { $crate::timeit!($label, { $($work)+ }) };
+    () => {
+        ::std::compile_error!("`timeit!` needs something to run: `timeit!(work())`")
+    };
+    ($($work:tt)+) => { $crate::timeit!({ $($work)+ }) };
+}
+
+/// The loops of [`timeit!`]: of an expression, or of statements behind those that make its input.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __timeit {
+    (once $work:expr) => {{
+        // No closure: `?` and `return` inside the expression keep their meaning.
+        let mut runs = $crate::timing::Runs::new();
+        while let ::std::option::Option::Some(loops) = runs.next_run() {
+            let mut left = loops;
+            while left > 0 {
+                left -= 1;
+                ::std::hint::black_box($work);
+            }
+            runs.end(left);
+        }
+        runs.stats()
+    }};
+    ([$($set:tt)*] [$($name:ident)*] let mut $n:ident $(: $t:ty)? = $e:expr; $($rest:tt)+) => {
+        $crate::__timeit!([$($set)* let mut $n $(: $t)? = $e;] [$($name)* $n] $($rest)+)
+    };
+    ([$($set:tt)*] [$($name:ident)*] let $n:ident $(: $t:ty)? = $e:expr; $($rest:tt)+) => {
+        $crate::__timeit!([$($set)* let mut $n $(: $t)? = $e;] [$($name)* $n] $($rest)+)
+    };
+    ([$($set:tt)*] [$($name:ident)*] let $($rest:tt)+) => {
+        ::std::compile_error!(
+            "write fresh input as `let name = value;`, and behind it what is to be timed: \
+             `timeit!(let list = values.clone(); list.sort())`"
+        )
+    };
+    ([$($set:tt)*] [$($name:ident)*] $($work:tt)+) => {{
+        let mut runs = $crate::timing::Runs::new();
+        while let ::std::option::Option::Some(loops) = runs.next_run() {
+            let mut left = loops;
+            while left > 0 {
+                let batch = runs.batch(left);
+                let mut inputs = ::std::vec::Vec::with_capacity(batch as usize);
+                for _ in 0..batch {
+                    #[allow(unused_mut, reason = "who needs it is not to write it")]
+                    let input = { $($set)* ($($name,)*) };
+                    inputs.push(input);
+                }
+                let mut inputs = inputs.into_iter();
+                let before = left;
+                runs.has_input();
+                #[allow(unused_mut, reason = "who needs it is not to write it")]
+                while let ::std::option::Option::Some(($(mut $name,)*)) = inputs.next() {
+                    left -= 1;
+                    ::std::hint::black_box({ $($work)+ });
+                }
+                runs.end_batch(before - left);
+                if inputs.next().is_some() {
+                    break;
+                }
+            }
+            runs.end(left);
+        }
+        runs.stats()
     }};
 }
 
@@ -297,6 +496,52 @@ mod tests {
         }
         assert_eq!(parse("41"), Ok(42));
         assert!(parse("x").is_err());
+    }
+
+    #[test]
+    fn timeit_takes_what_is_written() {
+        fn parse(text: &str) -> Result<Stats, std::num::ParseIntError> {
+            Ok(timeit!("a label", text.parse::<i32>()?))
+        }
+        assert_eq!(parse("41").unwrap().runs(), 7);
+        assert!(parse("x").is_err());
+        let values: Vec<u64> = (0..50).rev().collect();
+        let mut sorted = 0;
+        let mut calls = 0u64;
+        let stats = timeit!(let list = values.clone(); let one: usize = 1; {
+            calls += 1;
+            sorted += usize::from(list.is_sorted()) * one;
+            list.sort();
+        });
+        assert_eq!(sorted, 0, "each call has a list of its own");
+        assert!(calls > 7 * stats.loops());
+        let moved = timeit!("moved", let mut list = values.clone(); list.push(1); list.into_iter().sum::<u64>());
+        assert!(moved.min() > 0.0);
+        timeit!(calls += 1; calls);
+        timeit!("statements", calls += 1; calls);
+    }
+
+    #[test]
+    fn fresh_input_does_not_count_and_does_not_take_for_ever() {
+        let start = Instant::now();
+        let nap = || std::thread::sleep(Duration::from_millis(5));
+        let stats = timeit!(let _input = nap(); 1 + 1);
+        assert!(stats.median() < 1e-3, "{stats}");
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "`break`")]
+    fn a_break_in_the_work_is_told() {
+        timeit!({
+            if black_box(true) {
+                break;
+            }
+        });
     }
 
     #[test]

@@ -414,6 +414,49 @@ fn bad_images_are_named() {
 }
 
 #[test]
+fn all_numbers_can_be_drawn() {
+    let alt = |figure: Result<Figure, PlotError>| figure.unwrap().alt().to_owned();
+    assert!(alt(plot::bars("n", "", [("a", 3i64)])).ends_with("a 3."));
+    assert!(alt(plot::bars("n", "", [("a", 3u8), ("b", 4)])).contains("a 3, b 4"));
+    assert!(alt(plot::bars("n", "", [("a", 3i128)])).ends_with("a 3."));
+    let times = [1, 2].map(Duration::from_secs);
+    let named: Vec<(&str, &Duration)> = ["a", "b"].into_iter().zip(&times).collect();
+    assert!(alt(plot::bars("n", "s", &named)).contains("a 1 s, b 2 s"));
+    let stats = helpers::measure_many(|| thread::sleep(Duration::from_millis(1)));
+    let both = [("stats", &stats), ("again", &stats)];
+    assert!(alt(plot::bars("n", "s", both)).contains(" ms"));
+    assert!(alt(plot::bars("n", "s", vec![("stats", stats.clone())])).contains(" ms"));
+    let points: Vec<(i16, &f32)> = vec![(-1, &2.5), (2, &3.5)];
+    assert!(alt(plot::lines("n", "", "", [("a", &points)])).contains("2.5 at −1"));
+    let by_count = [(1u64, &stats), (2, &stats)];
+    assert!(alt(plot::speedup("n", &stats, by_count)).contains("2 workers 1.00"));
+    for wrong in [-2.0, 1.5, f64::NAN, f64::INFINITY] {
+        let error = plot::speedup("n", 1.0, [(wrong, 1.0)]).unwrap_err();
+        assert!(
+            error.is_out_of_range() && error.to_string().contains("workers"),
+            "{error}"
+        );
+    }
+    assert!(plot::image("n", &[[1i8, 2], [3, 4]]).is_ok());
+}
+
+#[test]
+fn a_figure_without_its_question_mark_shows_itself_and_an_error_is_one() {
+    use helpers::prelude::*;
+    plot::bars("n", "", [("a", 3)]).evcxr_display();
+    let bad = plot::bars("n", "", [("a", -3)]);
+    let panic = thread::spawn(move || bad.evcxr_display())
+        .join()
+        .unwrap_err();
+    assert!(
+        panic
+            .downcast_ref::<String>()
+            .unwrap()
+            .contains("\"a\" is -3")
+    );
+}
+
+#[test]
 fn bad_bars_are_named() {
     let bars = |value: f64| plot::bars("T", "s", [("good", 1.0), ("bad", value)]);
     check_error(

@@ -49,7 +49,12 @@ fn hint(said: Said, code: &str, gone: &Gone) -> Option<String> {
              again: edit it there"
                 .to_owned(),
         ),
-        "E0373" | "E0597" | "E0521" | "E0716" if code.contains("submit") || code.contains("spawn") => {
+        "E0382" | "E0507" if code.contains("timeit!") => Some(
+            "`timeit!` runs its work many times, and the first run would use this value up. Make \
+             a fresh one for each: `timeit!(let list = values.clone(); work(list))`"
+                .to_owned(),
+        ),
+        "E0373" | "E0597" | "E0521" | "E0716" if outlives_the_line(code) => {
             Some(
                 "what outlives this line must own what it uses: write `move` before the closure, and \
                  clone what you still need"
@@ -69,6 +74,12 @@ fn hint(said: Said, code: &str, gone: &Gone) -> Option<String> {
         ),
         _ => None,
     }
+}
+
+/// Whether there are calls whose functions go on when the line is over.
+fn outlives_the_line(code: &str) -> bool {
+    let calls = ["submit", "spawn", "map_async", "deadline", "imap"];
+    calls.iter().any(|call| code.contains(call))
 }
 
 fn load(name: &str) -> String {
@@ -114,6 +125,18 @@ mod tests {
             "{of_moved}"
         );
         assert_eq!(told("cannot find value `itmes` in this scope"), None);
+    }
+
+    #[test]
+    fn what_runs_many_times_or_later_is_told_how_to_own() {
+        let told = |number, code| hint(said(number, "use of moved value: `v`"), code, &Gone::new());
+        let moved = told("E0382", "timeit!(total(v))").unwrap();
+        assert!(moved.contains("let list ="), "{moved}");
+        assert_eq!(told("E0382", "total(v); total(v)"), None);
+        for call in ["pool.map_async(|x| x * by, v)", "pool.deadline(t)?.map(|x| x * by, v)"] {
+            assert!(told("E0373", call).unwrap().contains("`move`"));
+        }
+        assert_eq!(told("E0373", "let f = |x| x * by;"), None);
     }
 
     #[test]

@@ -97,6 +97,26 @@ impl Figure {
     }
 }
 
+/// Shows a figure whose `?` is missing behind the call, as if it were there: the notebook calls this
+/// for the last expression of a cell.
+#[doc(hidden)]
+pub trait ShowResult {
+    /// Shows the figure.
+    ///
+    /// # Panics
+    /// If there is an error, with its message.
+    fn evcxr_display(&self);
+}
+
+impl ShowResult for Result<Figure, PlotError> {
+    fn evcxr_display(&self) {
+        match self {
+            Ok(figure) => figure.evcxr_display(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 impl Show for Figure {
     fn plain(&self) -> String {
         self.alt.clone()

@@ -47,7 +47,7 @@ pub fn lines<L: AsRef<str>, P: AsRef<[(X, Y)]>, X: Value, Y: Value>(
     y_label: &str,
     series: impl AsRef<[(L, P)]>,
 ) -> Result<Figure, PlotError> {
-    let point = |&(x, y): &(X, Y)| (x.value(), y.value());
+    let point = |(x, y): &(X, Y)| (x.value(), y.value());
     let points = |points: &P| points.as_ref().iter().map(point).collect();
     let series = series.as_ref().iter();
     let series = series.map(|(name, list)| (text::clean(name.as_ref()), points(list)));

@@ -57,7 +57,7 @@ mod value;
 pub use amdahl::fit_amdahl;
 pub use bars::bars;
 pub use error::PlotError;
-pub use figure::Figure;
+pub use figure::{Figure, ShowResult};
 pub use grid::Grid;
 pub use image::image;
 pub use lines::lines;

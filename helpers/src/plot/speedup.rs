@@ -36,16 +36,28 @@ use super::value::{self, Value};
 /// assert!(figure.alt().contains("8 workers 4.71"));
 /// # Ok::<(), plot::PlotError>(())
 /// ```
-pub fn speedup<S: Value, V: Value>(
+pub fn speedup<S: Value, N: Value, V: Value>(
     title: &str,
     serial: S,
-    points: impl AsRef<[(usize, V)]>,
+    points: impl AsRef<[(N, V)]>,
 ) -> Result<Figure, PlotError> {
-    let points = points.as_ref().iter();
-    let points: Vec<_> = points
-        .map(|&(workers, wall)| (workers, wall.value()))
-        .collect();
-    draw(title, serial.value(), &points)
+    let points = points.as_ref().iter().enumerate();
+    let points = points.map(|(i, (workers, wall))| Ok((whole(i, workers.value())?, wall.value())));
+    draw(
+        title,
+        serial.value(),
+        &points.collect::<Result<Vec<_>, _>>()?,
+    )
+}
+
+/// A number of workers.
+fn whole(point: usize, workers: f64) -> Result<usize, PlotError> {
+    if workers >= 0.0 && workers.fract() == 0.0 {
+        return Ok(workers as usize);
+    }
+    Err(PlotError::out_of_range(format!(
+        "point {point} has {workers} workers: give the number of threads that worked, 1 or more"
+    )))
 }
 
 fn draw(title: &str, serial: f64, points: &[(usize, f64)]) -> Result<Figure, PlotError> {

@@ -143,10 +143,9 @@ impl<R> AsCompleted<R> {
         let left = self.len();
         let (index, handle) = self.pending[at].take()?;
         self.free.push(at);
-        if handle.is_finished() {
+        if handle.is_finished() && !handle.is_cancelled() {
             return Some((index, handle.join()));
         }
-        handle::abandon(std::iter::once(handle.shared()));
         let done = self.pushed - left;
         let state = format!("the results of {done} of {} tasks were taken", self.pushed);
         Some((index, Err(PoolError::deadline(limit, state))))
@@ -163,7 +162,7 @@ impl<R> AsCompleted<R> {
     }
 
     /// Gives up what is pending.
-    pub(crate) fn abandon(&self) {
+    fn abandon(&self) {
         let pending = self.pending.iter().flatten();
         handle::abandon(pending.map(|(_, handle)| handle.shared()));
     }
@@ -183,13 +182,14 @@ impl<R> Iterator for AsCompleted<R> {
         let Some(time) = &mut self.time else {
             return self.next_by(None)?.ok();
         };
-        let (limit, deadline) = (time.limit, time.deadline);
-        if !time.is_over
-            && let Ok(next) = self.next_by(Some(deadline))?
-        {
+        let (limit, deadline, was_over) = (time.limit, time.deadline, time.is_over);
+        if !was_over && let Ok(next) = self.next_by(Some(deadline))? {
             return Some(next);
         }
-        self.time.iter_mut().for_each(|time| time.is_over = true);
+        if !was_over {
+            self.time.iter_mut().for_each(|time| time.is_over = true);
+            self.abandon();
+        }
         self.next_late(limit)
     }
 

@@ -116,7 +116,6 @@ pub(crate) trait Whole: Send + Sync {
 pub(crate) struct SharedState {
     state: Mutex<State>,
     changed: Condvar,
-    whole: Option<Arc<dyn Whole>>,
     /// Of the pool.
     tally: Arc<Tally>,
 }
@@ -125,6 +124,8 @@ struct State {
     stage: Stage,
     /// Where the task is, if it is elsewhere and not done: what is done holds no pool.
     remote: Option<Arc<dyn Remote>>,
+    /// What the task is made of, if it is more than one and not done.
+    whole: Option<Arc<dyn Whole>>,
     /// Nobody will ask for the result.
     is_unwanted: bool,
     /// Whom to tell when the task is done, besides the threads that wait for `changed`.
@@ -262,18 +263,24 @@ impl SharedState {
             state: Mutex::new(State {
                 stage: Stage::Waiting { job },
                 remote,
+                whole,
                 is_unwanted: false,
                 waker: None,
                 watchers: Vec::new(),
             }),
             changed: Condvar::new(),
-            whole,
             tally: Arc::clone(tally),
         })
     }
 
-    fn parts(&self) -> &[Arc<SharedState>] {
-        self.whole.as_ref().map_or(&[], |whole| whole.parts())
+    fn whole(&self) -> Option<Arc<dyn Whole>> {
+        self.lock().whole.clone()
+    }
+
+    /// The tasks that it is made of; none if it is done.
+    fn parts(&self) -> Vec<Arc<SharedState>> {
+        self.whole()
+            .map_or(Vec::new(), |whole| whole.parts().to_vec())
     }
 
     /// What the tally knows the task by.
@@ -367,6 +374,7 @@ impl SharedState {
         }
         state.stage = Stage::Done { end };
         let remote = state.remote.take();
+        let whole = state.whole.take();
         let waker = state.waker.take();
         let watchers = mem::take(&mut state.watchers);
         drop(state);
@@ -374,7 +382,7 @@ impl SharedState {
         if remote.is_none() {
             self.changed.notify_all();
         }
-        drop(remote);
+        drop((remote, whole));
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -584,7 +592,7 @@ impl SharedState {
     /// Takes the task back, here or from the process that has not begun it.
     pub(super) fn cancel_anywhere(&self) -> bool {
         let why = "it was cancelled";
-        if let Some(whole) = &self.whole {
+        if let Some(whole) = self.whole() {
             let cancelled = self.finish(Err(PoolError::stopped(why)));
             whole.stop();
             return cancelled;
@@ -615,7 +623,7 @@ impl SharedState {
 
     /// Ends a task of this process that nobody wants, unless it has begun.
     fn give_up(&self, why: &'static str) {
-        match &self.whole {
+        match self.whole() {
             Some(whole) => {
                 self.finish(Err(PoolError::cancelled(why)));
                 whole.stop();
@@ -751,8 +759,8 @@ impl Awaited for SharedState {
             (Stage::Done { .. } | Stage::Taken { .. }, None) => Vec::new(),
             _ => {
                 drop(state);
-                let places = self.parts().iter().map(|part| part.places());
-                places.flatten().collect()
+                let parts = self.parts();
+                parts.iter().flat_map(|part| part.places()).collect()
             }
         }
     }

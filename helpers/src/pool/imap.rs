@@ -103,16 +103,6 @@ impl<O> InFlight<O> {
         }
     }
 
-    /// Gives up what nobody will ask for.
-    fn abandon(&self) {
-        match self {
-            InFlight::InOrder(handles) => {
-                handle::abandon(handles.iter().map(JoinHandle::shared));
-            }
-            InFlight::AsTheyCome(handles) => handles.abandon(),
-        }
-    }
-
     /// Waits for the chunk whose turn it is, or until `deadline`, which is an `Err`; `None` if
     /// there is none.
     fn next(&mut self, deadline: Option<Instant>) -> Option<Result<Chunk<O>, Late>> {
@@ -134,9 +124,11 @@ impl<O> InFlight<O> {
 }
 
 impl<O> Drop for InFlight<O> {
-    /// What nobody will ask for is given up.
+    /// What nobody will ask for is given up. Where results come in any order, that is done already.
     fn drop(&mut self) {
-        self.abandon();
+        if let InFlight::InOrder(handles) = self {
+            handle::abandon(handles.iter().map(JoinHandle::shared));
+        }
     }
 }
 
@@ -212,7 +204,8 @@ impl<'p, I: Iterator, O, R> Imap<'p, I, O, R> {
     fn late(&mut self) -> Option<R> {
         let time = self.time.as_mut()?;
         time.is_over = true;
-        self.in_flight.abandon();
+        // What is under way is given up.
+        self.in_flight = InFlight::InOrder(VecDeque::new());
         let given = self.source.taken - self.source.out;
         let state = format!("{given} results were given; what had not begun is not begun");
         Some((time.late)(PoolError::deadline(time.limit, state)))

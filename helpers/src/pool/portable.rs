@@ -45,7 +45,9 @@ use serde::de::DeserializeOwned;
     // In a label, as notebooks show no notes.
     label = "items, arguments and results must become bytes. Above a type of your own write \
              `#[derive(serde::Serialize, serde::Deserialize)]` and \
-             `#[serde(crate = \"helpers::serde\")]`; of any other type, send what it is made of"
+             `#[serde(crate = \"helpers::serde\")]`; of any other type, send what it is made of. `!` \
+             is what a closure gives that never comes to its end, as it does not behind `abort()`, \
+             `exit()` or `panic!()`: say what it would give, as in `|x: u64| -> u64 …`"
 )]
 pub trait Portable: Serialize + DeserializeOwned {}
 

@@ -33,8 +33,16 @@ pub use self::with::With;
 ///
 /// The workers share the caller's memory: functions may borrow the caller's data, and large
 /// arrays cost nothing to hand over. Dropping the pool ends its workers and waits for them:
-/// tasks that run come to their end, tasks that wait are cancelled. (Only if one of its own tasks
-/// drops it, it does not wait.)
+/// tasks that run come to their end, tasks that wait are cancelled. (It does not wait if one of its
+/// own tasks drops it, or if one waits for the task that drops it.)
+///
+/// A task that waits, for a `map` of its own pool or for a sum, takes up no other task meanwhile, so
+/// it may hold a lock. A wait that could never end, as of two tasks that wait for each other, is an
+/// error ([`PoolError::is_deadlock`]).
+///
+/// The stack of a worker is as deep as that of the main thread, on which a notebook's cells run. One
+/// that overflows ends the program, as anywhere in Rust, and the last words are "stack overflow in
+/// worker …": what recurses without end belongs into a [`ProcessPool`](crate::ProcessPool).
 ///
 /// ```
 /// use helpers::prelude::*;
@@ -80,6 +88,7 @@ impl Pool {
                 .stack_size(stack::depth());
             let spawned = thread.spawn(move || {
                 recorder::enter(tag, index);
+                let _watch = stack::watch(&worker_name(index));
                 notebook::let_others_wait();
                 crew.work();
             });

@@ -488,6 +488,47 @@ fn a_task_may_wait_for_a_map_in_its_own_pool() {
 }
 
 #[test]
+fn a_map_and_a_task_that_wait_for_each_other_are_told() {
+    within_seconds("a map and a task that wait for each other are told", || {
+        let pool = Arc::new(Pool::new(2).unwrap());
+        let (give, given) = mpsc::channel::<JoinHandle<bool>>();
+        let inner = Arc::clone(&pool);
+        let task = pool.submit(
+            move |()| {
+                let given = Mutex::new(given);
+                let map = inner.map_async(
+                    move |_: u64| given.lock().unwrap().recv().unwrap().join().is_err(),
+                    [1],
+                );
+                // Until the item has begun, on the other worker.
+                while !map.is_running() {
+                    thread::yield_now();
+                }
+                thread::sleep(Duration::from_millis(50));
+                map.join().is_err()
+            },
+            (),
+        );
+        give.send(task).unwrap();
+        drop(Arc::into_inner(pool));
+    });
+}
+
+#[test]
+fn maps_that_nobody_asks_for_any_more_are_given_up() {
+    within_seconds("maps that nobody asks for any more are given up", || {
+        let pool = Pool::new(1).unwrap();
+        let view = pool.chunk_size(1).unwrap();
+        let maps = [
+            view.map_async(nap, [1]),
+            view.map_async(nap, vec![20; 1000]),
+        ];
+        assert_eq!(as_completed(maps).next(), Some((0, Ok(vec![1]))));
+        pool.wait_all().unwrap();
+    });
+}
+
+#[test]
 fn a_value_goes_along() {
     let pool = Pool::new(2).unwrap();
     struct Table(Vec<u64>);

@@ -6,6 +6,7 @@ mod arrays;
 mod calls;
 mod checks;
 mod common;
+mod ends;
 mod faults;
 mod handles;
 mod lifetime;

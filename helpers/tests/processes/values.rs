@@ -65,7 +65,7 @@ fn check_results<const WRITE: u8, const READ: u8>(words: &str) {
 
 #[test]
 fn results_that_cannot_be_written() {
-    guarded(|| check_results::<FAILS, WELL>("Serialize gives an error"));
+    guarded(|| check_results::<FAILS, WELL>("five is not written"));
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn results_whose_writing_panics() {
 
 #[test]
 fn results_that_cannot_be_read() {
-    guarded(|| check_results::<WELL, FAILS>("Deserialize gives an error"));
+    guarded(|| check_results::<WELL, FAILS>("five is not read"));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn check_arguments<const WRITE: u8, const READ: u8>(words: &str) {
 
 #[test]
 fn arguments_that_cannot_be_written() {
-    guarded(|| check_arguments::<FAILS, WELL>("Serialize gives an error"));
+    guarded(|| check_arguments::<FAILS, WELL>("five is not written"));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn arguments_whose_writing_panics() {
 
 #[test]
 fn arguments_that_cannot_be_read() {
-    guarded(|| check_arguments::<WELL, FAILS>("Deserialize gives an error"));
+    guarded(|| check_arguments::<WELL, FAILS>("five is not read"));
 }
 
 #[test]

@@ -151,7 +151,8 @@ fn a_waker_may_drop_its_pool() {
 fn what_nobody_asks_for_any_more_is_stopped() {
     guarded(|| {
         let pool = ProcessPool::new(2).unwrap();
-        let items = [0, LONG, LONG, LONG];
+        // Long enough that the other worker has begun.
+        let items = [50, LONG, LONG, LONG];
         for how in 0..6 {
             let start = Instant::now();
             match how {
@@ -160,7 +161,7 @@ fn what_nobody_asks_for_any_more_is_stopped() {
                 2 => drop(
                     pool.chunk_size(2)
                         .unwrap()
-                        .imap(nap, [0, 0, LONG, 1, LONG, 2])
+                        .imap(nap, [50, 0, LONG, 1, LONG, 2])
                         .nth(1),
                 ),
                 3 => drop(as_completed(items.map(|ms| pool.submit(nap, ms))).next()),
@@ -171,7 +172,7 @@ fn what_nobody_asks_for_any_more_is_stopped() {
                 _ => {
                     let stopped = catch_unwind(AssertUnwindSafe(|| {
                         for result in pool.imap(nap, items) {
-                            assert_ne!(result, Ok(0), "a panic of the caller");
+                            assert_ne!(result, Ok(50), "a panic of the caller");
                         }
                     }));
                     assert!(stopped.is_err());

@@ -28,10 +28,17 @@ OF_ONE_KIND = {
     "initializer": "threads share what the program has made",
     "build": "see builder",
 }
+# The files of each kind of pool, and those of its views.
 POOLS = {
-    "Pool": "helpers/src/pool/threads.rs",
-    "ProcessPool": "helpers/src/pool/processes/mod.rs",
-    "MpiPool": "helpers-mpi/src/pool/mod.rs",
+    "Pool": ["helpers/src/pool/threads.rs"]
+    + [f"helpers/src/pool/threads/{name}.rs" for name in ["timed", "with"]],
+    "ProcessPool": ["helpers/src/pool/processes/mod.rs"],
+    "MpiPool": ["helpers-mpi/src/pool/mod.rs"],
+}
+# The views of threads, and those of workers with memory of their own: what both are called.
+VIEWS = {
+    "Timed": ["helpers/src/pool/threads/timed.rs", "helpers/src/pool/remote/timed.rs"],
+    "With": ["helpers/src/pool/threads/with.rs", "helpers/src/pool/remote/with.rs"],
 }
 
 
@@ -41,14 +48,21 @@ def read(name):
 
 def calls_of(kind):
     """The methods that the type, its views and its builder offer, by the blocks of their file."""
+    types = {kind, "Chunked", "Builder", "MpiPoolBuilder"}
+    return set().union(*(methods(name, types) for name in POOLS[kind]))
+
+
+def methods(name, types):
+    """The public methods of these types in a file; blocks that a macro writes count as well."""
     found = set()
     for block in re.finditer(
-        r"^impl(?:<[^>]*>)? (?P<type>\w+)(?:<[^>]*>)? \{$(?P<body>.*?)^\}$",
-        read(POOLS[kind]),
+        r"^(?P<indent> *)impl(?:<[^>]*>)? (?P<type>\w+)(?:<[^\n]*>)? \{$(?P<body>.*?)^(?P=indent)\}$",
+        read(name),
         re.MULTILINE | re.DOTALL,
     ):
-        if block["type"] in {kind, "Chunked", "Builder", "MpiPoolBuilder"}:
-            found |= set(re.findall(r"^    pub fn (\w+)", block["body"], re.MULTILINE))
+        if block["type"] in types:
+            method = rf"^{block['indent']}    pub fn (\w+)"
+            found |= set(re.findall(method, block["body"], re.MULTILINE))
     return found
 
 
@@ -70,9 +84,18 @@ class Vocabulary(unittest.TestCase):
             lacks = sorted(others - calls - set(OF_ONE_KIND))
             self.assertEqual(lacks, [], f"{kind} lacks what other pools have")
 
+    def test_the_views_of_all_kinds_share_one_vocabulary(self):
+        for view, (of_threads, of_others) in VIEWS.items():
+            threads, others = methods(of_threads, {view}), methods(of_others, {view})
+            self.assertIn("map", threads & others)
+            self.assertEqual(threads ^ others, {"time_limit"}, view)
+
     def test_readme_names_the_calls(self):
         readme = read("README.md")
-        for call in ["map", "starmap", "imap", "imap_unordered", "submit", "as_completed", "wait"]:
+        for call in (
+            "map starmap imap imap_unordered submit as_completed wait "
+            "wait_all map_async starmap_async deadline with"
+        ).split():
             self.assertIn(call, readme)
 
     def test_every_kind_of_plot_is_told_and_tried(self):

@@ -53,6 +53,11 @@ pub use self::shared_array::{SharedArray, SharedSlice, SharedSliceMut};
 /// are types that [`serde`] can carry. Dropping the pool ends its workers at once, with what they
 /// are doing, and waits for them: fetch the results that you want first.
 ///
+/// All workers, those that take the place of lost ones too, work in the folder that is the caller's
+/// own when the pool is made ([`std::env::current_dir`]): a file that it names without a folder is
+/// found by its workers. Their stacks are as deep as that of the caller's main thread, on which a
+/// notebook's cells run; one that overflows costs its worker, and the error says so.
+///
 /// In a notebook there is nothing to prepare. A program calls
 /// [`init_process_pools`](crate::init_process_pools) first thing in `main`:
 ///
@@ -392,6 +397,7 @@ impl Builder {
             workers,
             environment,
             tasks_per_worker: self.tasks_per_worker,
+            folder: std::env::current_dir().ok(),
         };
         let initializer = self.initializer?;
         let core = PoolCore::start(workers, |waker| {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,8 +33,12 @@ pub(super) struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts a process that will be a worker with these variables in its environment.
-    pub(super) fn start(environment: &[(OsString, OsString)]) -> io::Result<WorkerProcess> {
+    /// Starts a process that will be a worker with these variables in its environment, in this folder
+    /// or in that of this process.
+    pub(super) fn start(
+        environment: &[(OsString, OsString)],
+        folder: Option<&Path>,
+    ) -> io::Result<WorkerProcess> {
         let (here, there) = UnixStream::pair()?;
         let mut command = Command::new(own_program()?);
         command
@@ -44,6 +48,9 @@ impl WorkerProcess {
             .stdin(OwnedFd::from(there))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if let Some(folder) = folder {
+            command.current_dir(folder);
+        }
         if notebook::is_stock_kernel() {
             let (name, value) = evcxr::SMALL_START;
             command.env(name, value);

@@ -29,7 +29,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::pool::PoolError;
-use crate::pool::remote::codec::{because, with_files};
+use crate::pool::remote::codec::with_files;
 use crate::pool::remote::mapped;
 use crate::pool::remote::memory::Region;
 
@@ -255,7 +255,7 @@ impl Origin<'_> {
     ) -> Result<S::Ok, S::Error> {
         match self.label(len, to_write) {
             Ok(label) => label.serialize(serializer),
-            Err(why) => Err(because(why, S::Error::custom)),
+            Err(why) => Err(S::Error::custom(why)),
         }
     }
 }
@@ -267,7 +267,7 @@ fn arrived<'de, 'a, T: Element, D: Deserializer<'de>>(
 ) -> Result<(Origin<'a>, usize), D::Error> {
     let label = Label::deserialize(deserializer)?;
     let origin = found(label, to_write, size_of::<T>());
-    let origin = origin.map_err(|why| because(why, D::Error::custom))?;
+    let origin = origin.map_err(D::Error::custom)?;
     Ok((origin, label.3))
 }
 
@@ -370,7 +370,7 @@ impl<T: Element> DerefMut for SharedSliceMut<'_, T> {
 
 impl<T: Element> Serialize for SharedSliceMut<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        send_once(&self.was_sent).map_err(|why| because(why, S::Error::custom))?;
+        send_once(&self.was_sent).map_err(S::Error::custom)?;
         self.origin.serialize(self.data.len(), true, serializer)
     }
 }

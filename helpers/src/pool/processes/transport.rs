@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub(super) struct Settings {
     pub(super) workers: usize,
     pub(super) environment: Vec<(OsString, OsString)>,
     pub(super) tasks_per_worker: Option<usize>,
+    /// Where they work, as long as there is such a folder.
+    pub(super) folder: Option<PathBuf>,
 }
 
 /// The worker processes of a pool.
@@ -43,7 +46,8 @@ impl Processes {
 }
 
 fn start(worker: usize, settings: &Settings) -> Result<WorkerProcess, PoolError> {
-    WorkerProcess::start(&settings.environment).map_err(|cause| {
+    let folder = settings.folder.as_deref().filter(|folder| folder.is_dir());
+    WorkerProcess::start(&settings.environment, folder).map_err(|cause| {
         let cause = format!("{cause}; ask for fewer workers");
         PoolError::start(worker + 1, settings.workers, cause)
     })

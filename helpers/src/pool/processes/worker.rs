@@ -42,6 +42,9 @@ pub(super) fn notebook_entry() -> *const std::ffi::c_void {
 
 /// Turns this process into a worker whose standard input is the connection to its pool.
 pub(super) fn serve() -> ! {
+    // Or `top` calls it as the file by which it was started: "exe". Where there is no such file, it
+    // does as it likes.
+    let _ = fs::write("/proc/self/comm", WORKER_NAME);
     let worked = connection().and_then(|connection| {
         let mut link = Link(connection);
         link.report(&Report::Up, Body::default())?;

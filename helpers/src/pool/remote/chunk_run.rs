@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::codec::{ItemError, Reader, Writer};
+use super::last_words;
 use super::scoreboard::now;
 use super::shared_value::KeptValue;
 use crate::pool::panic::panic_message;
@@ -122,6 +123,7 @@ fn run_item(run: &mut ChunkRun<'_>, call: &mut Call<'_>) -> Result<(), ItemError
 /// What is told of a panic that was caught: its message, and where it happened.
 pub fn caught(payload: &(dyn Any + Send)) -> String {
     let place = PANIC_PLACE.take().unwrap_or_default();
+    last_words::forget_panics();
     format!("{}{place}", panic_message(payload))
 }
 

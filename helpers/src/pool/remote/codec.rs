@@ -1,15 +1,15 @@
 //! Values as bytes: small ones in a buffer, large ones in memory that changes hands.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use postcard::{Deserializer, Serializer, de_flavors, ser_flavors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::format::{self, Deserializer, Serializer};
 use super::shm_buffer::{ShmBuffer, ShmView};
 
 /// More bytes than this travel as shared memory instead of through a socket.
@@ -93,7 +93,7 @@ pub struct Writer {
 }
 
 type To<'b> = Serializer<Output<'b>>;
-type From<'b> = Deserializer<'b, de_flavors::Slice<'b>>;
+type From<'b> = Deserializer<'b>;
 
 /// How a `Result` begins that is `Ok`: with the number of the variant.
 const OK: u8 = 0;
@@ -138,13 +138,13 @@ impl Writer {
     /// Appends what `serialize` writes. Only that is compiled anew for each type, in each cell.
     fn write_with(
         &mut self,
-        serialize: &mut dyn FnMut(&mut To<'_>) -> postcard::Result<()>,
+        serialize: &mut dyn FnMut(&mut To<'_>) -> Result<(), format::Error>,
     ) -> Result<(), String> {
         let start = self.buffer.len;
         self.buffer.room(LENGTH);
         let lent = Lent::new(&mut self.files);
         let mut serializer = Serializer {
-            output: Output(&mut self.buffer),
+            to: Output(&mut self.buffer),
         };
         let result = serialize(&mut serializer);
         drop(lent);
@@ -160,7 +160,7 @@ impl Writer {
                 .copy_from_slice(&length.to_le_bytes());
             self.buffer.len = end;
         }
-        result.map_err(reason)
+        result.map_err(|error| error.to_string())
     }
 
     /// How many bytes were written.
@@ -245,26 +245,13 @@ impl Buffer {
     }
 }
 
-/// What postcard writes to.
+/// Where the bytes of a value go.
 struct Output<'b>(&'b mut Buffer);
 
-impl ser_flavors::Flavor for Output<'_> {
-    type Output = ();
-
+impl format::Sink for Output<'_> {
     #[inline(always)]
-    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
-        self.0.room(data.len()).copy_from_slice(data);
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn try_push(&mut self, data: u8) -> postcard::Result<()> {
-        self.0.room(1)[0] = data;
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.room(bytes.len()).copy_from_slice(bytes);
     }
 }
 
@@ -316,7 +303,7 @@ impl Reader {
 
     fn read_either(
         &mut self,
-        read_ok: &mut dyn FnMut(&mut From<'_>) -> postcard::Result<()>,
+        read_ok: &mut dyn FnMut(&mut From<'_>) -> Result<(), format::Error>,
     ) -> Result<Result<(), ItemError>, String> {
         let mut error = None;
         self.read_with(&mut |from| {
@@ -332,7 +319,7 @@ impl Reader {
     /// Has `deserialize` read the next value.
     fn read_with(
         &mut self,
-        deserialize: &mut dyn FnMut(&mut From<'_>) -> postcard::Result<()>,
+        deserialize: &mut dyn FnMut(&mut From<'_>) -> Result<(), format::Error>,
     ) -> Result<(), String> {
         let bytes = self.bytes.as_slice()?;
         let value = bytes[self.at..]
@@ -341,12 +328,12 @@ impl Reader {
             .ok_or_else(|| "there is no more".to_owned())?;
         self.at += LENGTH + value.len();
         let lent = Lent::new(&mut self.files);
-        let mut deserializer = Deserializer::from_bytes(value);
+        let mut deserializer = Deserializer { rest: value };
         let result = deserialize(&mut deserializer);
         drop(lent);
-        result.map_err(reason)?;
-        match deserializer.finalize() {
-            Ok([]) => Ok(()),
+        result.map_err(|error| error.to_string())?;
+        match deserializer.rest {
+            [] => Ok(()),
             _ => Err("its type's Serialize and Deserialize do not agree".to_owned()),
         }
     }
@@ -416,27 +403,6 @@ impl Files {
 thread_local! {
     /// The files that go with the value which is being written or read: `None` outside.
     static FILES: Cell<Option<Box<Files>>> = const { Cell::new(None) };
-}
-
-thread_local! {
-    /// Why a value could not be written or read, which postcard's own errors do not hold.
-    static REASON: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
-/// Why a value could not be written or read.
-fn reason(error: postcard::Error) -> String {
-    let said = REASON.take();
-    said.unwrap_or_else(|| match error {
-        postcard::Error::SerdeSerCustom => "its type's Serialize gives an error".to_owned(),
-        postcard::Error::SerdeDeCustom => "its type's Deserialize gives an error".to_owned(),
-        other => other.to_string(),
-    })
-}
-
-/// An error for a serializer or deserializer, whose reason this module tells.
-pub fn because<E>(reason: impl fmt::Display, make: impl FnOnce(String) -> E) -> E {
-    REASON.set(Some(reason.to_string()));
-    make(reason.to_string())
 }
 
 /// Works with the files that go with the value which is being written or read on this thread.

@@ -3,15 +3,18 @@
 //! A region is a file without a name, so it is gone when the last process that has it open ends,
 //! in whatever way. It reaches another process as a file descriptor.
 
+use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use nix::errno::Errno;
 use nix::libc::c_void;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
 
@@ -108,9 +111,32 @@ impl Drop for Region {
     }
 }
 
-fn set_len(file: &OwnedFd, len: usize) -> io::Result<()> {
+fn set_len(file: impl AsFd, len: usize) -> io::Result<()> {
+    check_length(len)?;
     let len = len.try_into().map_err(io::Error::other)?;
     Ok(ftruncate(file, len)?)
+}
+
+/// Fails where the system limits the length of files to less, as `ulimit -f` has it: it would end
+/// this process.
+fn check_length(len: usize) -> io::Result<()> {
+    match getrlimit(Resource::RLIMIT_FSIZE) {
+        Ok((limit, _)) if len as u64 > limit => Err(Errno::EFBIG.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a file so long and takes the room for it, which a file system that is full has not: who
+/// uses memory for which there is no room is ended.
+pub(crate) fn make_room(file: &File, len: usize) -> io::Result<()> {
+    set_len(file, len)?;
+    #[cfg(target_os = "linux")]
+    match nix::fcntl::posix_fallocate(file, 0, len.try_into().map_err(io::Error::other)?) {
+        // Some file systems cannot say.
+        Err(Errno::EOPNOTSUPP | Errno::EINVAL) | Ok(()) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 fn map(file: &OwnedFd, len: NonZeroUsize) -> io::Result<NonNull<c_void>> {

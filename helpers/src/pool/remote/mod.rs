@@ -73,11 +73,12 @@
 //! | `with`, `timed` | [`With`], [`Timed`]: the vocabulary with such a value, or with a deadline |
 //! | `worker_value` | what the pool's initializer made in a worker |
 //! | `code_ref` | how a function reaches another process: the unsafe room |
-//! | `wire`, `codec` | a connection, and values as bytes |
+//! | `wire`, `codec`, `format` | a connection, and values as bytes |
 //! | `memory`, `mapped` | memory that several processes see |
 //! | `shm_buffer`, `scoreboard` | what they use it for: large messages, and what a worker writes down |
 //! | `waker` | calls a thread out of its sleep |
-//! | `output`, `printer`, `exit_words` | what workers print, and how they ended |
+//! | `output`, `printer` | what workers print |
+//! | `exit_words`, `last_words` | how a worker ended, as the system and as it says itself |
 
 pub(crate) mod call;
 pub(crate) mod chunk_run;
@@ -85,10 +86,13 @@ pub(crate) mod code_ref;
 pub(crate) mod codec;
 pub(crate) mod engine;
 pub(crate) mod exit_words;
+mod format;
+pub(crate) mod last_words;
 mod ledger;
 pub(crate) mod mapped;
 pub(crate) mod memory;
 pub(crate) mod output;
+mod plain;
 pub(crate) mod prefetch;
 pub(crate) mod printer;
 pub(crate) mod protocol;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::memory::Words;
+use super::memory::{self, Words};
 
 // The places of the words.
 const CLAIM: usize = 0;
@@ -17,7 +17,13 @@ const ITEM: usize = 1;
 const SINCE: usize = 2;
 const USER: usize = 3;
 const SYSTEM: usize = 4;
-const COUNT: usize = 5;
+const LENGTH: usize = 5;
+const TEXT: usize = 6;
+/// How many words there are, with those of the text.
+const COUNT: usize = TEXT + LONGEST_TEXT / WORD;
+
+const WORD: usize = size_of::<AtomicU64>();
+const LONGEST_TEXT: usize = 2048;
 
 /// A few numbers in memory that a worker and its pool share.
 ///
@@ -36,7 +42,7 @@ impl Scoreboard {
 
     /// A scoreboard of a pool of this process, in a fresh file that workers find by its name.
     pub fn in_file(file: &File) -> io::Result<Arc<Scoreboard>> {
-        file.set_len((COUNT * size_of::<AtomicU64>()) as u64)?;
+        memory::make_room(file, COUNT * WORD)?;
         let file = Arc::new(file.try_clone()?.into());
         Ok(Scoreboard::register(Words::open(file)?))
     }
@@ -111,6 +117,31 @@ impl Scoreboard {
             .store(system.as_nanos() as u64, Ordering::Relaxed);
     }
 
+    /// Worker: says why it will end. Only numbers are stored, so that a signal's handler may call it.
+    pub fn say_last_words(&self, text: &str) {
+        let mut end = text.len().min(LONGEST_TEXT);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        for (place, bytes) in text.as_bytes()[..end].chunks(WORD).enumerate() {
+            let mut word = [0; WORD];
+            word[..bytes.len()].copy_from_slice(bytes);
+            let word = u64::from_ne_bytes(word);
+            self.0.get(TEXT + place).store(word, Ordering::Relaxed);
+        }
+        self.0.get(LENGTH).store(end as u64, Ordering::Release);
+    }
+
+    /// Pool: what the worker has said about its end.
+    pub fn last_words(&self) -> Option<String> {
+        let length = self.0.get(LENGTH).load(Ordering::Acquire) as usize;
+        let length = Some(length).filter(|length| (1..=LONGEST_TEXT).contains(length))?;
+        let words = (0..length.div_ceil(WORD)).map(|place| self.0.get(TEXT + place));
+        let bytes = words.flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
+        let bytes: Vec<u8> = bytes.take(length).collect();
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     fn cpu_time(&self) -> Duration {
         let nanos = |word| self.0.get(word).load(Ordering::Relaxed);
         Duration::from_nanos(nanos(USER).saturating_add(nanos(SYSTEM)))
@@ -182,6 +213,19 @@ mod tests {
             let begun = scoreboard.recall();
             assert_eq!(worker.join().unwrap(), begun as usize);
         }
+    }
+
+    #[test]
+    fn last_words_arrive() {
+        let scoreboard = Scoreboard::new().unwrap();
+        assert_eq!(scoreboard.last_words(), None);
+        for text in ["a", "eight ch", "stack overflow", "na\u{ef}ve"] {
+            scoreboard.say_last_words(text);
+            assert_eq!(scoreboard.last_words().as_deref(), Some(text));
+        }
+        scoreboard.say_last_words(&"\u{e9}!!".repeat(1000));
+        let words = scoreboard.last_words().unwrap();
+        assert!(words.len() > 2040 && words.ends_with('!'), "{words}");
     }
 
     #[test]

@@ -17,10 +17,12 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use super::chunk_run::{ChunkRun, PANIC_PLACE};
 use super::code_ref::{self, CodeRef, Entry};
 use super::codec::{Body, ItemError, Reader, Writer};
+use super::last_words::{self, Kept};
 use super::protocol::{CallSpec, Order, Report};
 use super::scoreboard::{Scoreboard, now};
 use super::shared_value::KeptValue;
 use crate::notebook;
+use crate::pool::stack;
 use crate::timing::cpu_time;
 
 /// The processor time of shorter tasks is written down when there is nothing else to do.
@@ -69,7 +71,7 @@ pub fn work(link: &mut dyn PoolLink) -> io::Result<()> {
             .as_ref()
             .filter(|_| worker.shares_scoreboard)
         {
-            scoreboard.set_cpu_time(cpu_time());
+            scoreboard.board().set_cpu_time(cpu_time());
         }
         if !worker.link.wait()? {
             return Ok(());
@@ -82,7 +84,7 @@ struct Worker<'l> {
     functions: FunctionTable,
     /// The values that go along with tasks, by their numbers.
     values: HashMap<u32, KeptValue>,
-    scoreboard: Option<Scoreboard>,
+    scoreboard: Option<Kept>,
     /// Whether the pool reads the scoreboard.
     shares_scoreboard: bool,
 }
@@ -93,8 +95,9 @@ impl Worker<'_> {
             Order::Welcome { scoreboard } => {
                 let shared = open_scoreboard(body.files.pop(), scoreboard);
                 self.shares_scoreboard = shared.is_some();
-                self.scoreboard = Some(shared.map_or_else(own_scoreboard, Ok)?);
                 let shares_scoreboard = self.shares_scoreboard;
+                let scoreboard = shared.map_or_else(own_scoreboard, Ok)?;
+                self.scoreboard = Some(Kept::new(scoreboard, shares_scoreboard));
                 (Report::Welcomed { shares_scoreboard }, Body::default())
             }
             Order::Function {
@@ -146,7 +149,7 @@ impl Worker<'_> {
         sequence: u32,
         body: Body,
     ) -> io::Result<Option<(Report, Body)>> {
-        let scoreboard = self.scoreboard.as_ref();
+        let scoreboard = self.scoreboard.as_ref().map(Kept::board);
         let scoreboard = scoreboard.ok_or_else(no_scoreboard)?;
         // On a scoreboard of its own nobody takes tasks back.
         let epoch = if self.shares_scoreboard { epoch } else { 0 };
@@ -187,7 +190,8 @@ impl Worker<'_> {
     }
 
     fn scoreboard(&self) -> io::Result<&Scoreboard> {
-        self.scoreboard.as_ref().ok_or_else(no_scoreboard)
+        let scoreboard = self.scoreboard.as_ref().map(Kept::board);
+        scoreboard.ok_or_else(no_scoreboard)
     }
 }
 
@@ -293,6 +297,7 @@ pub fn prepare() {
     if notebook::is_notebook() {
         die_plainly();
     }
+    stack::watch_for_good("");
     let others = notebook::take_hook();
     panic::set_hook(Box::new(move |info| remember_panic(info, &others)));
 }
@@ -321,13 +326,17 @@ fn default_action() -> SigAction {
 
 /// Remembers where a task panicked: its error will say so. Panics of other threads are reported.
 fn remember_panic(info: &panic::PanicHookInfo<'_>, report: &notebook::Hook) {
+    // In a notebook a line number of the kernel's own file says nothing.
+    let place = info.location().filter(|_| !notebook::is_notebook());
+    let place = place.map(|place| format!(" (at {place})"));
+    if last_words::note_panic(info, place.as_deref().unwrap_or_default()) {
+        return;
+    }
     if SERVING.get() != Some(&thread::current().id()) {
         report(info);
         return;
     }
-    // In a notebook a line number of the kernel's own file says nothing.
-    let place = info.location().filter(|_| !notebook::is_notebook());
-    PANIC_PLACE.set(place.map(|place| format!(" (at {place})")));
+    PANIC_PLACE.set(place);
 }
 
 /// The thread that runs the tasks.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{FAILED_STARTS, Loss, Scheduler};
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
+use crate::pool::remote::last_words;
 use crate::pool::remote::ledger::Ledger;
 use crate::pool::remote::task::Completed;
 use crate::pool::remote::transport::LIVENESS;
@@ -123,7 +124,15 @@ impl Scheduler {
             Loss::Gone => self.profile.time_to_end,
             _ => Duration::ZERO,
         };
-        let ended = self.transport.end(domain, patience);
+        let mut ended = self.transport.end(domain, patience);
+        // Whoever has said why it ends is the one that did.
+        for worker in members.clone().filter(|_| matches!(loss, Loss::Gone)) {
+            let ledger = &self.ledgers[worker];
+            if let Some(words) = last_words::of(&ledger.scoreboard, &ledger.name) {
+                ended.worker = Some(worker);
+                ended.how = words;
+            }
+        }
         let sole = (members.len() == 1).then_some(members.start);
         let (culprit, other, how) = match &loss {
             Loss::Gone => (ended.worker, ended.other, ended.how),
