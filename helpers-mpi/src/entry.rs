@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::{env, process};
+use std::{env, fs, process};
 
 use helpers::internals::{is_notebook, prepare};
 use mpi::traits::*;
@@ -101,6 +101,8 @@ fn be_rank() -> io::Result<()> {
     let universe = rank::initialize()?;
     let world = universe.world();
     let rank = world.rank() as usize;
+    // Or `top` calls it as the program's file. Where there is no such file, it does as it likes.
+    let _ = fs::write("/proc/self/comm", format!("helpers-rank {rank}"));
     let to_run = watch::start(errand.connect(rank, Channel::Control)?)?;
     let outputs = Outputs::redirect(&errand, rank)?;
     watch::report(&Report::Up {

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::io;
 
-use helpers::internals::{captures_nothing, conjure, file_length, of_address};
+use helpers::internals::{captures_nothing, conjure, file_length, of_address, to_bytes};
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
@@ -25,7 +25,7 @@ where
         let f = unsafe { conjure::<F>() };
         let value = f(world);
         crate::calls::has_returned();
-        postcard::to_allocvec(&value).map_err(|error| error.to_string())
+        to_bytes(&value)
     }
 }
 

@@ -91,6 +91,10 @@ impl Launcher {
         folder: &Path,
     ) -> io::Result<Command> {
         let mut command = Command::new(&self.program);
+        if let Some(folder) = settings.folder.as_ref().filter(|folder| folder.is_dir()) {
+            // Launchers have their ranks work where they do.
+            command.current_dir(folder);
+        }
         let ranks = settings.ranks.to_string();
         let mut args: Vec<OsString> = vec!["-n".into(), ranks.into()];
         if settings.is_local() {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use helpers::internals::from_bytes;
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
@@ -123,8 +124,7 @@ impl MpiRun {
     {
         let function = function::find(function::entry::<F, R>()).map_err(MpiError::start)?;
         let read = |(who, bytes): (Who, Vec<u8>)| {
-            let value = postcard::from_bytes(&bytes);
-            value.map_err(|error| MpiError::not_sent(who, error.to_string()))
+            from_bytes(&bytes).map_err(|error| MpiError::not_sent(who, error))
         };
         self.run_bytes(function)?.into_iter().map(read).collect()
     }

@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) launcher: Option<PathBuf>,
     pub(crate) launcher_args: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
+    /// Where ranks work, as long as there is such a folder; else where this process does.
+    pub(crate) folder: Option<PathBuf>,
     /// What was wrong with a setting, until somebody can be told.
     problem: Option<MpiError>,
 }

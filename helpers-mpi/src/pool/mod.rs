@@ -49,6 +49,9 @@ use crate::settings::{Settings, settings_methods};
 /// are types that [`serde`] can carry. Dropping the pool ends its job at once, with
 /// what its ranks are doing: fetch the results that you want first.
 ///
+/// All ranks, those of a fresh job too, work in the folder that is the caller's own when the pool is
+/// made ([`std::env::current_dir`]), if their host has it.
+///
 /// An MPI job ends with any of its ranks. When one is killed, calls `MPI_Abort` or is at an item
 /// for longer than its [time limit](MpiPool::time_limit), what the ranks are doing fails, with an
 /// error that names the rank and the cause. The pool goes on with a fresh job, which also gets the
@@ -154,6 +157,10 @@ impl MpiPool {
     ///
     /// Each result is a `Result`, so a panic costs one item only. The loss of a rank costs what
     /// all ranks are at.
+    ///
+    /// When the iterator is dropped, what nobody will ask for is stopped, unless it ends by itself
+    /// within a tenth of a second: with the job, once no rank is at work for others. If `items`
+    /// panics, the panic goes on behind the results of the items before.
     pub fn imap<I, R, F>(&self, f: F, items: I) -> RemoteImap<'_, I::IntoIter, R>
     where
         I: IntoIterator<Item: Portable + 'static>,
@@ -318,7 +325,8 @@ impl MpiPoolBuilder {
     /// argument cannot be sent.
     pub fn build(self) -> Result<MpiPool, PoolError> {
         let workers = checked_workers(self.workers)?;
-        let settings = self.settings;
+        let mut settings = self.settings;
+        settings.folder = std::env::current_dir().ok();
         settings
             .check()
             .map_err(|error| error::invalid_input(error.to_string()))?;

@@ -45,6 +45,44 @@ fn a_panic_names_the_rank_and_the_message() {
     });
 }
 
+/// A number that has its own idea of what may travel, and how.
+#[derive(Debug)]
+struct Picky(u64);
+
+impl serde::Serialize for Picky {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            5 => Err(serde::ser::Error::custom("5 stays at home")),
+            number => number.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Picky {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            3 => Err(serde::de::Error::custom("3 is odd")),
+            number => Ok(Picky(number)),
+        }
+    }
+}
+
+#[test]
+fn what_a_type_says_of_its_own_travel_is_told() {
+    guarded(|| {
+        let started = Instant::now();
+        let error = failed(mpi_run(2, |_| Picky(3)), started);
+        assert!(error.is_not_sent(), "{error}");
+        assert_tells(&error, &["rank 0 on ", "3 is odd"]);
+        let started = Instant::now();
+        let error = failed(mpi_run(2, |_| Picky(5)), started);
+        assert!(error.is_not_sent(), "{error}");
+        assert_tells(&error, &["rank ", "5 stays at home"]);
+        let whole = mpi_run(2, |world| (Picky(4), vec![world.rank(); 3], "x".to_owned())).unwrap();
+        assert_eq!(whole[1].1, [1; 3]);
+    });
+}
+
 #[test]
 fn a_killed_rank_ends_the_job() {
     guarded(|| {

@@ -3,6 +3,7 @@
 helpers_mpi::init_in_tests!();
 
 mod calls;
+mod cases;
 mod common;
 mod far;
 mod faults;

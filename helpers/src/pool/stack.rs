@@ -10,6 +10,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use super::remote::last_words;
+use crate::notebook::is_notebook;
 
 /// Where the system sets no limit, or one beyond reason.
 const MOST: usize = 64 << 20;
@@ -48,11 +49,11 @@ pub(crate) struct Watch {
 }
 
 /// Has an overflow of this thread's stack be told in a notebook, until that is dropped; `name` is the
-/// thread's. Elsewhere Rust does.
+/// thread's. In a program Rust does.
 pub(crate) fn watch(name: &str) -> Watch {
-    match has_other_stack() {
-        true => Watch { stack: None },
-        false => begin(name),
+    match is_notebook() {
+        true => begin(name),
+        false => Watch { stack: None },
     }
 }
 
@@ -122,10 +123,10 @@ fn use_other_stack() -> Option<Vec<u8>> {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        WATCHED.set(None);
         if self.stack.is_none() {
             return;
         }
-        WATCHED.set(None);
         let none = libc::stack_t {
             ss_sp: std::ptr::null_mut(),
             ss_flags: libc::SS_DISABLE,
@@ -171,7 +172,7 @@ extern "C" fn on_bad_access(signal: c_int, info: *mut libc::siginfo_t, _: *mut c
         let name = &watched.name[..watched.name_len];
         let before: &[u8] = if name.is_empty() { b"" } else { b" in " };
         let behind = b": a function called itself too often, or has too large arrays of its own\n";
-        for part in [b"\nstack overflow", before, name, behind] {
+        for part in [b"stack overflow", before, name, behind] {
             // SAFETY: the bytes are there. That nobody hears them is no concern here.
             unsafe { libc::write(2, part.as_ptr().cast(), part.len()) };
         }

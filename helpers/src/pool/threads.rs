@@ -41,8 +41,8 @@ pub use self::with::With;
 /// error ([`PoolError::is_deadlock`]).
 ///
 /// The stack of a worker is as deep as that of the main thread, on which a notebook's cells run. One
-/// that overflows ends the program, as anywhere in Rust, and the last words are "stack overflow in
-/// worker …": what recurses without end belongs into a [`ProcessPool`](crate::ProcessPool).
+/// that overflows ends the program, as anywhere in Rust; its last words name the worker. What may
+/// recurse without end belongs into a [`ProcessPool`](crate::ProcessPool).
 ///
 /// ```
 /// use helpers::prelude::*;
@@ -147,10 +147,12 @@ impl Pool {
     /// and items are taken from the iterator only as workers need them, two for each worker ahead.
     ///
     /// Good for lists that are long or endless. Items, results and `f` must own what they hold
-    /// (`'static`), since tasks may outlive the iterator.
+    /// (`'static`), since tasks may outlive the iterator. When it is dropped, items that have not
+    /// begun never will.
     ///
     /// # Panics
-    /// The call to `next` that would give a result panics if `f` did, with `f`'s message.
+    /// The call to `next` that would give a result panics if `f` did, with `f`'s message. If `items`
+    /// panics, that goes on behind the results of the items before.
     pub fn imap<I, R, F>(&self, f: F, items: I) -> ThreadImap<'_, I::IntoIter, R>
     where
         I: IntoIterator<Item: Send + 'static>,
@@ -457,11 +459,20 @@ impl<'p> Chunked<'p> {
         F: Fn(T) -> R + Send + Sync + 'static,
     {
         let (pool, f) = (self.pool, Arc::new(f));
+        // Goes with the iterator.
+        let asks = Arc::new(());
         Way {
             submit: Box::new(move |_, chunk: Vec<T>| {
-                let f = Arc::clone(&f);
-                let call = move |item| catch_unwind(AssertUnwindSafe(|| f(item)));
-                pool.submit(|chunk: Vec<T>| chunk.into_iter().map(call).collect(), chunk)
+                let (f, asks) = (Arc::clone(&f), Arc::downgrade(&asks));
+                let call = move |item| {
+                    // Of a chunk for which nobody will ask, the rest is left.
+                    let is_wanted = asks.strong_count() > 0;
+                    is_wanted.then(|| catch_unwind(AssertUnwindSafe(|| f(item))))
+                };
+                pool.submit(
+                    |chunk: Vec<T>| chunk.into_iter().map_while(call).collect(),
+                    chunk,
+                )
             }),
             // A panic was reported where it happened; here it only goes on.
             open: |result| {

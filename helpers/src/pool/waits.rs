@@ -141,23 +141,23 @@ pub(crate) fn wait_for(awaited: impl FnOnce() -> Vec<Arc<dyn Awaited>>) -> Optio
 impl Drop for Waiting {
     fn drop(&mut self) {
         if self.is_noted {
-            forget(|caught| caught.waits_for = None);
+            // What was awaited is dropped behind the lock.
+            drop(forget(|caught| caught.waits_for.take()));
         }
     }
 }
 
-/// Changes what is known of this thread.
-fn forget(change: impl FnOnce(&mut Caught)) {
+/// Takes out something of what is known of this thread.
+fn forget<T>(take: impl FnOnce(&mut Caught) -> Option<T>) -> Option<T> {
     let me = thread_number();
     let mut all = caught();
-    let Some(threads) = all.as_mut() else { return };
-    let Some(mine) = threads.get_mut(&me) else {
-        return;
-    };
-    change(mine);
+    let threads = all.as_mut()?;
+    let mine = threads.get_mut(&me)?;
+    let taken = take(mine);
     if mine.waits_for.is_none() && mine.under_way.is_empty() {
         threads.remove(&me);
     }
+    taken
 }
 
 /// What a task of this thread has begun on other threads, until it is dropped.
@@ -198,7 +198,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if self.is_noted {
-            forget(|caught| drop(caught.under_way.pop()));
+            drop(forget(|caught| caught.under_way.pop()));
         }
     }
 }

@@ -327,3 +327,78 @@ fn no_false_alarm_where_tasks_hand_results_on() {
         }
     });
 }
+
+/// Waits for handles in one of several ways; says how many were told that it could never end.
+fn wait_somehow(pool: &Pool, how: u32, mut handles: Vec<JoinHandle<usize>>) -> usize {
+    let told = |result: Result<usize, PoolError>| match result {
+        Ok(_) => 0,
+        Err(error) => {
+            assert!(error.is_deadlock() || error.is_cancelled(), "{error}");
+            1
+        }
+    };
+    match how % 5 {
+        0 => handles.into_iter().map(|handle| told(handle.join())).sum(),
+        1 => as_completed(handles).map(|(_, result)| told(result)).sum(),
+        2 => wait(&handles, Until::All, None).pending.len(),
+        3 => {
+            // By the items of a map on the same pool.
+            let handles: Vec<_> = handles
+                .into_iter()
+                .map(|handle| Mutex::new(Some(handle)))
+                .collect();
+            let join = |handle: &Mutex<Option<JoinHandle<usize>>>| {
+                let handle = handle.lock().unwrap().take();
+                told(handle.unwrap().join())
+            };
+            pool.chunk_size(1)
+                .unwrap()
+                .map(join, &handles)
+                .into_iter()
+                .sum()
+        }
+        _ => {
+            let first = handles.pop().map_or(0, |handle| told(handle.join()));
+            drop(as_completed(handles).next());
+            first
+        }
+    }
+}
+
+#[test]
+fn tasks_that_wait_for_each_other_at_random_all_end() {
+    use rand::{Rng, SeedableRng, rngs::SmallRng};
+    for seed in 0..150 {
+        within_seconds(&format!("round {seed}"), move || {
+            let mut random = SmallRng::seed_from_u64(seed);
+            let pools: Vec<Arc<Pool>> = (0..random.random_range(1..4))
+                .map(|_| Arc::new(Pool::new(random.random_range(1..5)).unwrap()))
+                .collect();
+            let count = random.random_range(1..12);
+            let mut gives = Vec::new();
+            let mut handles = Vec::new();
+            for _ in 0..count {
+                let (give, given) = mpsc::channel::<Vec<JoinHandle<usize>>>();
+                let how = random.random();
+                let own = &pools[random.random_range(0..pools.len())];
+                let other = Arc::clone(&pools[random.random_range(0..pools.len())]);
+                gives.push((give, Vec::new()));
+                handles.push(own.submit(
+                    move |()| wait_somehow(&other, how, given.recv().unwrap_or_default()),
+                    (),
+                ));
+            }
+            // The first is watched from outside, or else all may be held by each other.
+            let watched = handles.remove(0);
+            for handle in handles {
+                gives[random.random_range(0..count)].1.push(handle);
+            }
+            for (give, handles) in gives {
+                let _ = give.send(handles);
+            }
+            watched.join().unwrap();
+            // Waits for all that has begun.
+            drop(pools);
+        });
+    }
+}

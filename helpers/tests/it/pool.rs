@@ -393,6 +393,73 @@ fn an_abandoned_imap_cancels_what_has_not_started() {
 }
 
 #[test]
+fn an_abandoned_imap_leaves_the_rest_of_a_chunk() {
+    let pool = Pool::new(2).unwrap();
+    let ran = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&ran);
+    let view = pool.chunk_size(1000).unwrap();
+    let mut results = view.imap_unordered(
+        move |x| {
+            if x >= 1000 {
+                thread::sleep(Duration::from_millis(5));
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        },
+        0..100_000,
+    );
+    results.next();
+    drop(results);
+    drop(pool);
+    assert!(ran.load(Ordering::SeqCst) <= 20, "{ran:?} items");
+}
+
+#[test]
+fn an_imap_whose_source_panics_gives_the_results_before_that() {
+    let pool = Pool::new(2).unwrap();
+    for size in [1, 2, 5] {
+        let source = (0..10).inspect(|item| assert!(*item != 3, "no item {item}"));
+        let view = pool.chunk_size(size).unwrap();
+        let mut results = view.imap(|x| x * 2, source);
+        for item in 0..3 {
+            assert_eq!(results.next(), Some(item * 2));
+        }
+        assert_eq!(results.size_hint(), (0, Some(0)));
+        let panic = catch_unwind(AssertUnwindSafe(|| results.next())).unwrap_err();
+        assert_eq!(panic.downcast_ref::<String>().unwrap(), "no item 3");
+        assert_eq!(results.next(), None);
+    }
+}
+
+#[test]
+fn a_map_does_not_wait_for_a_worker_that_is_at_something_else() {
+    let pool = Pool::new(2).unwrap();
+    let (release, released) = mpsc::channel::<()>();
+    let long = pool.submit(move |()| released.recv().unwrap(), ());
+    assert_eq!(pool.map(|x| x + 1, 0..100), (1..101).collect::<Vec<_>>());
+    release.send(()).unwrap();
+    long.join().unwrap();
+}
+
+#[test]
+fn maps_in_a_task_leave_nothing_in_the_queue_of_a_busy_pool() {
+    let pool = Arc::new(Pool::new(2).unwrap());
+    let (release, released) = mpsc::channel::<()>();
+    let long = pool.submit(move |()| released.recv().unwrap(), ());
+    let inner = Arc::clone(&pool);
+    let many = pool.submit(
+        move |()| {
+            (0..20_000)
+                .map(|i| inner.map(|x| x + i, 0..8)[7])
+                .sum::<u64>()
+        },
+        (),
+    );
+    assert_eq!(many.join(), Ok((0..20_000).map(|i| i + 7).sum()));
+    release.send(()).unwrap();
+    long.join().unwrap();
+}
+
+#[test]
 fn a_million_tiny_tasks() {
     let pool = Pool::new(2).unwrap();
     let results = pool

@@ -153,6 +153,10 @@ impl ProcessPool {
     ///
     /// Each result is a `Result`, so a failure costs one item only. With a larger chunk size, the
     /// loss of a worker and a time limit cost the items of the chunk.
+    ///
+    /// When the iterator is dropped, what nobody will ask for is stopped, unless it ends by itself
+    /// within a tenth of a second. If `items` panics, the panic goes on behind the results of the
+    /// items before.
     pub fn imap<I, R, F>(&self, f: F, items: I) -> RemoteImap<'_, I::IntoIter, R>
     where
         I: IntoIterator<Item: Portable + 'static>,

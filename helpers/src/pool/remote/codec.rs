@@ -260,6 +260,20 @@ impl format::Sink for Output<'_> {
     }
 }
 
+/// The bytes of a single value, without files.
+pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
+    let mut serializer = Serializer { to: Vec::new() };
+    let written = value.serialize(&mut serializer);
+    written.map_err(|error| error.to_string())?;
+    Ok(serializer.to)
+}
+
+/// The value whose bytes [`to_bytes`] gave.
+pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let mut deserializer = Deserializer { rest: bytes };
+    T::deserialize(&mut deserializer).map_err(|error| error.to_string())
+}
+
 /// Reads the values that a [`Writer`] wrote.
 #[derive(Debug)]
 pub struct Reader {

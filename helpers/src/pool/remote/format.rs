@@ -73,6 +73,12 @@ pub(crate) trait Sink {
     fn put(&mut self, bytes: &[u8]);
 }
 
+impl Sink for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// Writes a value.
 pub(crate) struct Serializer<W> {
     /// Where its bytes go.

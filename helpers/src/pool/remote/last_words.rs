@@ -73,6 +73,9 @@ pub(crate) fn forget_panics() {
     PANICS.with_borrow_mut(Vec::clear);
 }
 
+/// More of a message is not told: there is not much room.
+const LONGEST_MESSAGE: usize = 300;
+
 /// What the standard library panics with when it ends the process.
 const IN_CLEANUP: &str = "panic in a destructor during cleanup";
 const CANNOT_UNWIND: &str = "panic in a function that cannot unwind";
@@ -97,7 +100,8 @@ pub(crate) fn note_panic(info: &PanicHookInfo<'_>, place: &str) -> bool {
                 if panics.len() == 2 {
                     panics.remove(0);
                 }
-                panics.push(format!("{message}{place}"));
+                let end = message.floor_char_boundary(LONGEST_MESSAGE);
+                panics.push(format!("{}{place}", &message[..end]));
                 return None;
             }
         };
