@@ -26,9 +26,10 @@ use crate::output::RankStream;
 /// How often the thread looks whether the launcher has ended, which no connection tells for sure.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long a launcher may take to give its own account of a rank's end, and to end the others.
+/// How long a launcher may take to give its own account of a rank's end, and to end the others. One
+/// in ten times Open MPI's never ends by itself when a rank on another host is killed.
 const TIME_FOR_ACCOUNT: Duration = Duration::from_millis(1500);
-const TIME_FOR_ACCOUNT_ELSEWHERE: Duration = Duration::from_secs(15);
+const TIME_FOR_ACCOUNT_ELSEWHERE: Duration = Duration::from_secs(5);
 
 /// How long a launcher that is told to end may take to do it: on this host, and on others, where it
 /// tidies up as well.
@@ -75,6 +76,8 @@ struct Rank {
     control: Option<(OwnedFd, Inbox)>,
     /// When that was closed: its place among all that were.
     closed: Option<usize>,
+    /// The status with which it says that it exits.
+    exit: Option<i32>,
     /// Whether it has given its value.
     has_answered: bool,
     /// Whether it has said all, and may end.
@@ -333,11 +336,15 @@ impl Attendant {
             }
         }
         lost.sort_by_key(|&rank| self.ranks[rank].closed);
+        // One that exits has not closed yet, or is in the list. If another one closed before it, that
+        // one was first: ranks also exit because they miss another.
+        lost.extend((0..self.ranks.len()).filter(|&rank| self.ranks[rank].exit.is_some()));
         // The launcher may have ended others in the meantime, those that had nothing more to do
         // among them.
         let first = lost.iter().find(|&&rank| !self.ranks[rank].has_answered);
         if let Some(&rank) = first.or(lost.first()) {
-            self.lose(Some(rank), None);
+            let how = self.ranks[rank].exit.map(end::exit_in_words);
+            self.lose(Some(rank), how);
         }
     }
 
@@ -372,10 +379,9 @@ impl Attendant {
             }
             Report::Exits(code) => {
                 // When all is said it exits as it should.
-                if self.ranks.get(rank).is_some_and(|rank| rank.is_done) {
-                    return;
+                if let Some(rank) = self.ranks.get_mut(rank).filter(|rank| !rank.is_done) {
+                    rank.exit = Some(code);
                 }
-                self.lose(Some(rank), Some(end::exit_in_words(code)));
                 return;
             }
             Report::Done => {
@@ -503,10 +509,8 @@ impl Attendant {
                 false => self.of(Some(rank), how),
             };
         }
-        let rank = account.rank.or(loss.rank);
-        let how = account
-            .how
-            .unwrap_or_else(|| "its process ended before the function returned".to_owned());
+        let is_first = |rank: &usize| self.ranks[*rank].closed.is_some_and(|at| at < usize::MAX);
+        let (rank, how) = account.of_first(loss.rank.filter(is_first), loss.rank);
         match self.cannot_begin(&words) {
             true => self.of(None, format!("{how}\n{MISMATCH}")),
             false => self.of(rank, how),

@@ -71,7 +71,7 @@ impl Closing {
 #[cfg(not(target_os = "linux"))]
 impl Closing {
     pub(crate) fn new() -> io::Result<Closing> {
-        Ok(Closing {})
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     pub(crate) fn add(&self, _number: usize, _connection: &impl AsFd) -> io::Result<()> {

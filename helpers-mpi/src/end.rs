@@ -20,6 +20,28 @@ pub(crate) struct Account {
     pub(crate) how: Option<String>,
 }
 
+impl Account {
+    /// Who was lost, and how: `first` is the rank that is known to have been the first to close its
+    /// connection, `lost` one that has closed it.
+    ///
+    /// A launcher tells what it hears first. When a rank is killed on one host, those on another miss
+    /// it, and abort: the launcher may hear of that earlier.
+    pub(crate) fn of_first(
+        self,
+        first: Option<usize>,
+        lost: Option<usize>,
+    ) -> (Option<usize>, String) {
+        let rank = first.or(self.rank).or(lost);
+        let is_of_it = self.rank.is_none() || self.rank == rank;
+        let how = self.how.filter(|_| is_of_it);
+        (rank, how.unwrap_or_else(|| WITHOUT_A_WORD.to_owned()))
+    }
+}
+
+/// A process that exits says so, see `watch`.
+const WITHOUT_A_WORD: &str = "its process ended without a word, as one that is killed or crashes, \
+                              and the launcher does not say by which signal";
+
 /// Finds in a launcher's words which rank ended badly, and how.
 pub(crate) fn account(words: &str) -> Account {
     // Open MPI passes on what its ranks say about errors of MPI.
@@ -219,6 +241,26 @@ mod tests {
         let begins = "a rank cannot begin: no way\n   Process name: [x,1]\n   Exit code: 1\n";
         let told = account(begins);
         assert_eq!(told.how.unwrap(), "it cannot begin: no way");
+    }
+
+    #[test]
+    fn the_first_to_close_is_lost_whatever_the_launcher_hears_first() {
+        let aborted = account(
+            "prterun has exited due to process rank 1 with PID 0 on node n1 calling \"abort\".",
+        );
+        let (rank, how) = aborted.clone().of_first(Some(2), Some(2));
+        assert_eq!(rank, Some(2));
+        assert!(how.contains("without a word"), "{how}");
+        // Where no order is known, the launcher is all there is.
+        assert_eq!(aborted.of_first(None, Some(0)).0, Some(1));
+        let of_another = account("srun: error: n1: task 0: Exited with exit code 14");
+        let (rank, how) = of_another.of_first(Some(1), Some(1));
+        assert_eq!(rank, Some(1));
+        assert!(!how.contains("status 14"), "{how}");
+        let killed = account("srun: error: n2: task 2: Killed");
+        let (rank, how) = killed.of_first(Some(2), Some(2));
+        assert_eq!(rank, Some(2));
+        assert!(how.contains("SIGKILL"), "{how}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 second, and goes when it is closed. Only its installation needs an administrator.
 
 A node is a set of namespaces: it has a host name, processes, `/tmp` and `/dev/shm` of its own. They share
-this machine's network and all other files.
+this machine's network and all other files, and what says which of the network's ports are taken.
 """
 
 import contextlib
@@ -12,10 +12,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import ports
 
 # Only what hangs takes so long.
 LIMIT = 60.0
@@ -55,9 +58,15 @@ SlurmdLogFile={folder}/%n.log
 PartitionName=all Nodes=ALL Default=YES MaxTime=10 State=UP
 """
 
-# The first process of a node, which also buries those that lose their parents.
+# The first process of a node, which also buries those that lose their parents. It gets the node's name, a folder
+# to make its own `/tmp` in, and the locks of ports, which it puts there: all nodes have the same ports.
 BEGIN = """\
-hostname "$0" && mount -t tmpfs tmpfs /tmp && mount -t tmpfs tmpfs /dev/shm || exit
+own=$1 locks=$2 && shift 2
+hostname "$0" && mount -t tmpfs tmpfs /dev/shm && mount -t tmpfs tmpfs "$own" || exit
+case $locks in
+/tmp/*) mkdir -p "$own/${locks#/tmp/}" && mount --bind "$locks" "$own/${locks#/tmp/}" || exit;;
+esac
+mount --rbind "$own" /tmp || exit
 "$@" & wait
 """
 # Runs a command in a folder.
@@ -69,13 +78,14 @@ def missing() -> str | None:
     for program in ("slurmctld", "slurmd", "srun"):
         if not shutil.which(program, path=search_path()):
             return f"there is no {program}; as an administrator: {REMEDY}"
-    made = subprocess.run(
-        [*unshare(), "sh", "-c", BEGIN, "try", "true"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        made = subprocess.run(
+            [*begin("try", Path(folder)), "true"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
     if made.returncode:
         return f"this machine has no namespaces to make nodes of: {made.stderr.strip()}"
     return None
@@ -95,6 +105,12 @@ def unshare() -> list[str]:
     return command
 
 
+def begin(name: str, own: Path) -> list[str]:
+    """Runs the command behind it as a node of this name; makes the node's `/tmp` in a folder of its own."""
+    ports.LOCKS.mkdir(mode=0o700, exist_ok=True)
+    return [*unshare(), "sh", "-c", BEGIN, name, str(own), str(ports.LOCKS)]
+
+
 @dataclass
 class Done:
     """What came of a command."""
@@ -106,11 +122,11 @@ class Done:
 class Node:
     """A computer that is none."""
 
-    def __init__(self, name: str, command: Sequence[str], **options):
+    def __init__(self, name: str, own: Path, command: Sequence[str], **options):
         self.name = name
         self.process = subprocess.Popen(
             # It must not outlive a test that is killed.
-            ["setpriv", "--pdeathsig", "KILL", *unshare(), "sh", "-c", BEGIN, name, *command],
+            ["setpriv", "--pdeathsig", "KILL", *begin(name, own), *command],
             stdin=subprocess.DEVNULL,
             **options,
         )
@@ -151,7 +167,13 @@ class Node:
     def files(self) -> list[str]:
         """What lies in its own folders."""
         root = Path(f"/proc/{self.first}/root")
-        found = [file for place in ("tmp", "dev/shm") for file in (root / place).rglob("*")]
+        # What is mounted there is not its own: the locks of ports.
+        found = [
+            file
+            for place in (root / "tmp", root / "dev/shm")
+            for file in place.rglob("*")
+            if file.lstat().st_dev == place.stat().st_dev
+        ]
         # Open MPI leaves empty folders.
         found = [file for file in found if not (file.is_dir() and is_of_open_mpi(file))]
         return sorted(f"/{file.relative_to(root)}" for file in found)
@@ -160,7 +182,8 @@ class Node:
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        subprocess.run([*self.enter(), "sh", "-c", "rm -rf /tmp/* /dev/shm/*"], timeout=LIMIT)
+        delete = ["find", "/tmp", "/dev/shm", "-mindepth", "1", "-xdev", "-delete"]
+        subprocess.run([*self.enter(), *delete], stderr=subprocess.DEVNULL, timeout=LIMIT)
 
     def end(self) -> None:
         self.process.kill()
@@ -193,9 +216,10 @@ class Slurm:
             )
             opened.callback(end, controller)
             for name in (LOGIN, *NODES):
-                (self.folder / name).mkdir()
+                own = self.folder / name / "tmp"
+                own.mkdir(parents=True)
                 daemon = ["slurmd", "-D", "-N", name] if name in NODES else ["sleep", "infinity"]
-                self.nodes[name] = Node(name, daemon, **options)
+                self.nodes[name] = Node(name, own, daemon, **options)
                 opened.callback(self.nodes[name].end)
             self.wait_for(self.is_ready, "the nodes are idle", every=0.05)
             self.open = opened.pop_all()

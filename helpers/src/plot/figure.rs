@@ -103,13 +103,16 @@ impl Figure {
 pub trait ShowResult {
     /// Shows the figure.
     ///
+    /// By value: the kernel has another method of this name for all that can be printed, which
+    /// borrows, and the compiler asks for that one later.
+    ///
     /// # Panics
     /// If there is an error, with its message.
-    fn evcxr_display(&self);
+    fn evcxr_display(self);
 }
 
 impl ShowResult for Result<Figure, PlotError> {
-    fn evcxr_display(&self) {
+    fn evcxr_display(self) {
         match self {
             Ok(figure) => figure.evcxr_display(),
             Err(error) => panic!("{error}"),

@@ -309,12 +309,10 @@ impl SharedState {
     /// Runs the task on this thread, who waits for it, if nobody has begun it, and what of its
     /// parts nobody has begun; tells whether it did.
     pub(super) fn run(&self) -> bool {
-        let mut has_run = false;
-        for part in self.parts() {
-            has_run |= !self.is_done() && part.run();
-        }
-        if has_run {
-            return true;
+        if let Some(whole) = self.whole() {
+            // All of them: nobody else may be there for the others.
+            let parts = whole.parts().iter();
+            return parts.filter(|part| !self.is_done() && part.run()).count() > 0;
         }
         let begun = Begun::new();
         let _guest = self.tally.host(begun.place());

@@ -89,6 +89,35 @@ class Cells(unittest.TestCase):
     def test_the_first_cell_with_a_question_mark_shows_its_figure(self):
         self.assertIn("<img", self.first_figure.get("text/html", ""), self.first_figure)
 
+    def test_a_figure_whose_question_mark_is_missing_is_shown_and_an_error_is_one(self):
+        shown = self.kernel.outputs('plot::bars("title", "s", &[("one", 1i64)])')
+        self.assertIn("<img", shown.get("text/html", ""), shown)
+        self.assertIn('"one" is -1', self.error('plot::bars("title", "s", &[("one", -1)])'))
+
+    def test_a_closure_that_captures_hears_of_the_value_that_goes_along(self):
+        shown = self.error("let by = 3;\nProcessPool::new(1)?.map(|x: u32| by * x, [1])?")
+        self.assertIn("pool.with(value).map(|value, item|", shown)
+        shown = self.error("let by = 3;\nProcessPool::new(1)?.with(2).map(|n, x: u32| n * x * by, [1])?")
+        self.assertIn("cannot capture variables", shown)
+        works = "let by = 3;\nProcessPool::new(1)?.with(by).map(|by, x: u32| by * x, [1, 2])?"
+        self.assertEqual(self.kernel.run(works), "[3, 6]")
+
+    def test_what_is_no_number_and_what_never_ends_are_told(self):
+        for code, words in {
+            'plot::bars("n", "", &[("a", "b")])': "is no number that a plot can draw",
+            "Pool::new(1)?.map(|x: u64| x, 0..)": "these never end",
+            "ProcessPool::new(1)?.map(|x: u64| x, 0..)?": "these never end",
+            "let by = 3;\nPool::new(1)?.map_async(|x: u64| by * x, [1]);": "but it borrows",
+        }.items():
+            with self.subTest(code):
+                self.assertIn(words, self.error(code))
+
+    def test_timeit_says_how_to_give_it_fresh_input(self):
+        moved = self.report("let list = vec![1];\ntimeit!(list.into_iter().sum::<i32>())")
+        self.assertIn("timeit!(let list = values.clone(); work(list))", moved)
+        stats = "let values = vec![3, 1, 2];\ntimeit!(let list = values.clone(); list.sort()).runs()"
+        self.assertIn("7", self.kernel.run(stats))
+
     def test_a_result_is_shown_by_the_first_attempt_to_compile(self):
         # This cell reads its own code, as the kernel has written it. The second attempt would hold
         # a function of the kernel's own that shows texts.

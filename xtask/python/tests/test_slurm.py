@@ -50,6 +50,8 @@ class OnSlurm(unittest.TestCase):
 
     # Of a library that is not the course's own.
     variables: dict[str, str] = {}
+    # Of a command in an allocation.
+    around: list[str] = []
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory(dir=cluster.folder)
@@ -73,7 +75,7 @@ class OnSlurm(unittest.TestCase):
 
     def run_in(self, allocation: str, *words: str, **more) -> slurm.Done:
         """A command in an allocation of its own, on the login node."""
-        command = ["salloc", "--quiet", *allocation.split(), *words]
+        command = ["salloc", "--quiet", *allocation.split(), *self.around, *words]
         return cluster.run(*command, folder=self.folder, **self.variables, **more)
 
     def case(self, allocation: str, *words: str, **more) -> str:
@@ -134,7 +136,9 @@ class Cases:
         for launcher in [], ["srun"]:
             for case, signal in ("abort", "SIGABRT"), ("kill", "SIGKILL"):
                 told = self.case("-N2 -n3", case, "3", *launcher)
-                self.assertRegex(told, f"rank 2 on n2 was lost: its process was ended by {signal}")
+                # A launcher may not know the signal: those that miss a rank abort, and it hears of that first.
+                how = f"(was ended by {signal}|ended without a word)"
+                self.assertRegex(told, f"rank 2 on n2 was lost: its process {how}")
                 # Not one of the library's thirty lines.
                 self.assertEqual(len(told.splitlines()), 1, told)
 
@@ -239,11 +243,16 @@ class OwnLibrary(Cases, OnSlurm):
         cluster.wait_for(lambda: results.read_text().count("\n") > 2, "results come")
         # What Slurm does when the time is nearly over.
         cluster.ask("scancel", "--signal=USR1", job)
-        cluster.wait_for(lambda: "Restarts=1" in cluster.ask("scontrol", "show", "job", job), "again")
-        # Slurm would wait for two minutes.
-        cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
-        self.assertEqual(cluster.wait_for_end(job), "COMPLETED")
-        told = (self.folder / f"slurm-{job}.out").read_text()
+        output = self.folder / f"slurm-{job}.out"
+
+        cluster.wait_for(lambda: cluster.state(job) == "PENDING", "the job is back in the queue")
+        # Slurm would wait for two minutes. In the second of its end a job cannot begin again.
+        cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now+2")
+        begun = lambda: output.read_text().count("blocks are to be done") == 2
+        cluster.wait_for(begun, "the job has begun again")
+        state = cluster.wait_for_end(job)
+        told = output.read_text()
+        self.assertEqual(state, "COMPLETED", told)
         self.assertRegex(told, "(?s)99 of 100 blocks are to be done.*the time is up, and .*183072 primes")
         blocks = [line.split()[0] for line in results.read_text().splitlines()]
         self.assertEqual(sorted(map(int, blocks)), list(range(100)))
@@ -254,6 +263,10 @@ class OwnLibrary(Cases, OnSlurm):
 
 class DebianLibrary(Cases, OnSlurm):
     """With the one that Debian has, which is older."""
+
+    # Version 4 of Open MPI ends before those that it has started on nodes. If the allocation ended as well, Slurm
+    # would kill them while they tidy up.
+    around = ["sh", "-c", '"$0" "$@"; told=$?; while squeue -hs | grep -q orted; do :; done; exit $told']
 
     @classmethod
     def setUpClass(cls):

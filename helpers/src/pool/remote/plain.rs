@@ -159,15 +159,9 @@ mod tests {
         check! { u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 }
         let table = Array2::from_shape_fn((3, 4), |(row, column)| row * 4 + column);
         assert_eq!(there_and_back::<_, Array2<usize>>(&table), table);
-        let nested = (
-            1u8,
-            vec![vec![2i16], vec![]],
-            Some(vec![0.5f32]),
-            Vec::<u64>::new(),
-        );
-        type Nested = (u8, Vec<Vec<i16>>, Option<Vec<f32>>, Vec<u64>);
-        let back: Nested = there_and_back(&nested);
-        assert_eq!(back, nested);
+        type Nested = (u8, Vec<Vec<i16>>, Option<Vec<f32>>);
+        let nested: Nested = (1, vec![vec![2], vec![]], Some(vec![0.5]));
+        assert_eq!(there_and_back::<_, Nested>(&nested), nested);
     }
 
     /// Makes a `Vec` of numbers, too, but others than it is given.
