@@ -322,7 +322,11 @@ impl Messages {
         if (deadline.is_none() || helps) && waits::is_in_a_task() {
             let pending: Vec<_> = shared.filter(|(_, one)| !one.is_done()).collect();
             let has_run = helps && waits::is_worker() && pending.iter().any(|(_, one)| one.run());
-            if let (Some(first), false, None) = (pending.first(), has_run, deadline) {
+            if has_run && let Ok(number) = self.done.try_recv() {
+                return Next::Done(number);
+            }
+            // What has run may be a part of what is waited for.
+            if let (Some(first), None) = (pending.first(), deadline) {
                 let all = || {
                     pending
                         .iter()

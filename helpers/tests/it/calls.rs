@@ -378,14 +378,20 @@ fn a_map_that_waits_for_who_waits_for_it_is_told() {
                 thread::yield_now();
             }
             let task = Mutex::new(Some(task));
+            let (begin, begun) = mpsc::channel();
             let map = pool.map_async(
                 move |_: u64| {
                     let task = task.lock().unwrap().take();
+                    begin.send(()).unwrap();
                     let end = task.map(JoinHandle::join);
                     tell_too.send(end.and_then(Result::err)).unwrap();
                 },
                 0..2,
             );
+            // One item waits for the task before the task waits for the map, the other one has not
+            // begun.
+            begun.recv().unwrap();
+            thread::sleep(SOON);
             give.send(map).unwrap();
             pool.wait_all().unwrap();
             let errors: Vec<_> = told.iter().flatten().collect();

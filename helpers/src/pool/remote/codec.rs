@@ -464,6 +464,26 @@ pub fn with_files<R>(work: impl FnOnce(&mut Files) -> R) -> Option<R> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_single_value_tells_a_field_that_one_side_leaves_out() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Pair {
+            first: u8,
+            #[serde(skip_deserializing)]
+            second: Vec<u8>,
+        }
+        let bytes = to_bytes(&(1u8, "two", [3u16, 4])).unwrap();
+        let back: (u8, String, [u16; 2]) = from_bytes(&bytes).unwrap();
+        assert_eq!(back, (1, "two".to_owned(), [3, 4]));
+        let pair = Pair {
+            first: 1,
+            second: Vec::new(),
+        };
+        let error = from_bytes::<Pair>(&to_bytes(&pair).unwrap()).unwrap_err();
+        assert!(error.contains("`#[serde(skip)]`"), "{error}");
+        assert!(from_bytes::<u8>(&[]).is_err());
+    }
+
     fn there_and_back<T: Serialize + DeserializeOwned>(values: &[T]) -> (Vec<T>, bool) {
         let mut writer = Writer::default();
         for value in values {
