@@ -179,7 +179,8 @@ impl PoolError {
     }
 
     /// Whether the task did not come to its end because nobody wanted it any more: it was
-    /// cancelled, or its pool was dropped. On worker processes, that stops tasks that run.
+    /// cancelled, or its pool was dropped. On worker processes, that stops tasks that run. (If its
+    /// pool broke, the error is what broke it.)
     pub fn is_cancelled(&self) -> bool {
         matches!(self.0, Kind::Cancelled(_) | Kind::Stopped(_))
     }
@@ -223,7 +224,8 @@ impl PoolError {
         matches!(self.0, Kind::Deadlock)
     }
 
-    /// Whether the system refused to start a worker.
+    /// Whether a worker could not be started: the system refused, or the pool's initializer failed. If
+    /// it is one that was to take the place of a lost one, all tasks of the pool end with this error.
     pub fn is_start(&self) -> bool {
         matches!(self.0, Kind::Start { .. })
     }

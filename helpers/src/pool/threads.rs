@@ -20,7 +20,7 @@ use super::panic::panic_message;
 use super::slots::Slots;
 use super::stack;
 use super::tally::Tally;
-use super::waits::UnderWay;
+use super::waits::{self, Awaited, Place, UnderWay};
 use super::{Imap, JoinHandle, PoolError, StarFn};
 use crate::notebook;
 use crate::notebook::interrupts::{self, Interrupts};
@@ -270,15 +270,25 @@ impl Pool {
     }
 
     fn wait_all_within(&self, limit: Option<Duration>) -> Result<(), PoolError> {
-        if self.is_mine() {
-            return Err(PoolError::deadlock());
-        }
         let interrupts = Interrupts::here();
         // A limit beyond what the clock can count is no limit.
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let waiting = match deadline {
+            None if self.tally.open() > 0 => {
+                let all = || vec![self.under_way()];
+                Some(waits::wait_for(all).ok_or_else(PoolError::deadlock)?)
+            }
+            _ => None,
+        };
         self.tally.wait(deadline, interrupts);
+        drop(waiting);
         interrupts.check();
         self.tally.verdict(limit)
+    }
+
+    /// All that the pool is at.
+    fn under_way(&self) -> Arc<dyn Awaited> {
+        Arc::new(All(Arc::clone(&self.crew), Arc::clone(&self.tally)))
     }
 
     /// Whether this thread is one of the pool's workers.
@@ -314,6 +324,17 @@ impl Pool {
 
     fn chunks(&self, size: Option<NonZeroUsize>) -> Chunked<'_> {
         Chunked { pool: self, size }
+    }
+}
+
+/// What a pool's own threads are at, and its tasks on others' threads.
+struct All(Arc<Crew>, Arc<Tally>);
+
+impl Awaited for All {
+    fn places(&self) -> Vec<Place> {
+        let mut places = self.0.places();
+        places.extend(self.1.places());
+        places
     }
 }
 
@@ -419,7 +440,7 @@ impl<'p> Chunked<'p> {
         deadline: Option<Instant>,
         f: F,
         items: Vec<T>,
-    ) -> (Arc<Batch<R>>, JoinHandle<Vec<R>>)
+    ) -> (Arc<Batch>, JoinHandle<Vec<R>>)
     where
         T: Send + 'static,
         R: Send + 'static,
