@@ -1,16 +1,17 @@
 //! A map that is a handle, on threads: tasks that are one for who waits.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::handle::{Completer, SharedState, Slot, Whole, whole_task};
+use super::slots::Slots;
 use super::tally::Tally;
 use super::{JoinHandle, PoolError};
 
 /// A map under way, cut into tasks that each do a chunk.
 #[derive(Debug)]
-pub(crate) struct Batch<R> {
+pub(crate) struct Batch {
     parts: OnceLock<Vec<Arc<SharedState>>>,
     /// The parts tell who holds this that they are done.
     listener: Arc<()>,
@@ -20,17 +21,9 @@ pub(crate) struct Batch<R> {
     /// So many items are done, of so many.
     done: AtomicUsize,
     items: usize,
-    results: Mutex<Results<R>>,
 }
 
-#[derive(Debug)]
-struct Results<R> {
-    /// Those of each chunk that is done.
-    chunks: Vec<Option<Vec<R>>>,
-    missing: usize,
-}
-
-impl<R: Send> Whole for Batch<R> {
+impl Whole for Batch {
     fn parts(&self) -> &[Arc<SharedState>] {
         self.parts.get().map_or(&[], Vec::as_slice)
     }
@@ -46,12 +39,7 @@ impl<R: Send> Whole for Batch<R> {
     }
 }
 
-impl<R> Batch<R> {
-    fn lock(&self) -> MutexGuard<'_, Results<R>> {
-        // Values are only moved under the lock.
-        self.results.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Batch {
     /// Why the next item need not begin.
     fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
@@ -64,18 +52,12 @@ impl<R> Batch<R> {
         late(limit, done, self.items, "what had not begun is not begun")
     }
 
-    /// A chunk has these results; gives those of all once they are there.
-    fn put(&self, chunk: usize, results: Vec<R>) -> Option<Vec<R>> {
-        let mut all = self.lock();
-        all.chunks[chunk] = Some(results);
-        all.missing -= 1;
-        (all.missing == 0).then(|| {
-            all.chunks
-                .iter_mut()
-                .flat_map(Option::take)
-                .flatten()
-                .collect()
-        })
+    /// A part has ended; the first failure is that of the map.
+    fn ended(&self, part: &SharedState, item: usize, whole: &Completer) {
+        if let Err(error) = part.take() {
+            whole.finish(Err(error.of_item(item)));
+            self.stop();
+        }
     }
 }
 
@@ -95,90 +77,90 @@ pub(crate) fn start<T, R, F>(
     (size, deadline): (usize, Option<Instant>),
     f: F,
     items: Vec<T>,
-) -> (Arc<Batch<R>>, JoinHandle<Vec<R>>)
+) -> (Arc<Batch>, JoinHandle<Vec<R>>)
 where
     T: Send + 'static,
     R: Send + 'static,
     F: Fn(T) -> R + Send + Sync + 'static,
 {
-    let (count, chunks) = (items.len(), items.len().div_ceil(size));
     let batch = Arc::new(Batch {
         parts: OnceLock::new(),
         listener: Arc::default(),
         is_over: AtomicBool::new(false),
         deadline,
         done: AtomicUsize::new(0),
-        items: count,
-        results: Mutex::new(Results {
-            chunks: (0..chunks).map(|_| None).collect(),
-            missing: chunks,
-        }),
+        items: items.len(),
     });
-    let (completer, slot, handle) = whole_task(Arc::clone(&batch) as _, tally);
-    if count == 0 {
-        slot.put(Vec::new());
-        completer.finish(Ok(()));
-    }
-    let part = Arc::new(Part {
+    let chunks = items.len().div_ceil(size);
+    let (whole, slot, handle) = whole_task(Arc::clone(&batch) as _, tally);
+    let whole = Arc::new(whole);
+    let work = Arc::new(Work {
         batch: Arc::clone(&batch),
-        completer,
+        whole: Arc::clone(&whole),
         slot,
+        slots: Slots::new(items, size),
         f,
     });
-    let mut items = items.into_iter();
-    let parts = (0..chunks).map(|number| {
-        let chunk: Vec<T> = items.by_ref().take(size).collect();
-        let item = Arc::new(AtomicUsize::new(number * size));
-        let (here, at) = (Arc::clone(&part), Arc::clone(&item));
-        let handle = submit(Box::new(move || here.run(number, &at, chunk)));
-        let (here, shared) = (Arc::clone(&part), Arc::clone(handle.shared()));
-        let ended = Arc::clone(handle.shared());
-        let tell = move || here.ended(&ended, item.load(Ordering::Relaxed));
-        shared.when_done(&batch.listener, Box::new(tell));
-        shared
-    });
+    let part = |_| {
+        let item = Arc::<AtomicUsize>::default();
+        let (here, at) = (Arc::clone(&work), Arc::clone(&item));
+        let handle = submit(Box::new(move || Work::run(here, &at)));
+        let part = handle.shared();
+        when_ended(&batch, part, &whole, item);
+        Arc::clone(part)
+    };
     // Parts that ran already have told what came of them.
-    let _ = batch.parts.set(parts.collect());
+    let _ = batch.parts.set((0..chunks).map(part).collect());
+    Work::leave(work);
     (batch, handle)
 }
 
-/// What the tasks of a map share.
-struct Part<R, F> {
-    batch: Arc<Batch<R>>,
-    completer: Completer,
+/// Has the batch told when a part has ended, at the item that `at` says.
+fn when_ended(
+    batch: &Arc<Batch>,
+    part: &Arc<SharedState>,
+    whole: &Arc<Completer>,
+    at: Arc<AtomicUsize>,
+) {
+    let (here, ended, whole) = (Arc::clone(batch), Arc::clone(part), Arc::clone(whole));
+    let tell = move || here.ended(&ended, at.load(Ordering::Relaxed), &whole);
+    part.when_done(&batch.listener, Box::new(tell));
+}
+
+/// What the tasks of a map share. The last one to leave it has the results.
+struct Work<T, R, F> {
+    batch: Arc<Batch>,
+    whole: Arc<Completer>,
     slot: Slot<Vec<R>>,
+    slots: Slots<T, R>,
     f: F,
 }
 
-impl<R: Send, F> Part<R, F> {
+impl<T, R, F: Fn(T) -> R> Work<T, R, F> {
     /// Does a chunk; `at` says which item it is at.
-    fn run<T>(&self, number: usize, at: &AtomicUsize, chunk: Vec<T>)
-    where
-        F: Fn(T) -> R,
-    {
-        if !self.completer.begin() {
-            return;
+    fn run(here: Arc<Self>, at: &AtomicUsize) {
+        if here.whole.begin()
+            && let Some(chunk) = here.slots.take()
+        {
+            at.store(chunk.place().0, Ordering::Relaxed);
+            let call = |item| {
+                let result = (here.f)(item);
+                here.batch.done.fetch_add(1, Ordering::Relaxed);
+                at.fetch_add(1, Ordering::Relaxed);
+                result
+            };
+            chunk.run(&call, || here.batch.is_over());
         }
-        let mut results = Vec::with_capacity(chunk.len());
-        for item in chunk {
-            if self.batch.is_over() {
-                return;
-            }
-            results.push((self.f)(item));
-            self.batch.done.fetch_add(1, Ordering::Relaxed);
-            at.fetch_add(1, Ordering::Relaxed);
-        }
-        if let Some(all) = self.batch.put(number, results) {
-            self.slot.put(all);
-            self.completer.finish(Ok(()));
-        }
+        Work::leave(here);
     }
 
-    /// A task has ended; the first failure is that of the map.
-    fn ended(&self, task: &SharedState, item: usize) {
-        if let Err(error) = task.take() {
-            self.completer.finish(Err(error.of_item(item)));
-            self.batch.stop();
+    fn leave(here: Arc<Self>) {
+        // Where items are not done, whoever has stopped them has told why.
+        if let Some(last) = Arc::into_inner(here)
+            && let Some(results) = last.slots.into_results()
+        {
+            last.slot.put(results);
+            last.whole.finish(Ok(()));
         }
     }
 }

@@ -82,7 +82,7 @@ impl<R> AsCompleted<R> {
     }
 
     /// Waits no longer than this in all. What is not done then comes as an error, each task with its
-    /// index, and is given up as if the iterator were dropped. Python's `timeout=`.
+    /// index, and is given up as if nobody asked for it any more. Python's `timeout=`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -114,35 +114,24 @@ impl<R> AsCompleted<R> {
             return None;
         }
         let interrupts = Interrupts::here();
-        if deadline.is_some() && waits::is_worker() {
-            // It may be the only one.
-            let mut handles = self.pending.iter().flatten();
-            handles.any(|(_, handle)| handle.shared().run());
-        }
         let mut shared = self
             .pending
             .iter()
             .enumerate()
             .filter_map(|(at, pending)| Some((at, pending.as_ref()?.1.shared())));
-        let next = self.messages.next(deadline, interrupts, &mut shared);
+        let next = self.messages.next(deadline, interrupts, true, &mut shared);
         if interrupts.came() {
-            self.abandon_all();
+            self.abandon();
             interrupts.check();
         }
         let at = match next {
             Next::Done(at) | Next::Never(at) => at,
-            Next::Late => return deadline.map(|_| Err(Late)),
+            Next::Late => return Some(Err(Late)),
         };
         let (index, handle) = self.pending[at].take()?;
         self.free.push(at);
         // Of a task that never ends this says so.
         Some(Ok((index, handle.join())))
-    }
-
-    /// Gives up what is pending, since nobody will ask for it.
-    fn abandon_all(&self) {
-        let pending = self.pending.iter().flatten();
-        handle::abandon(pending.map(|(_, handle)| handle.shared()));
     }
 
     /// The next one once the time is over: its result if it is there.
@@ -171,12 +160,18 @@ impl<R> AsCompleted<R> {
         self.pending[at] = Some((self.pushed, handle));
         self.pushed += 1;
     }
+
+    /// Gives up what is pending.
+    fn abandon(&self) {
+        let pending = self.pending.iter().flatten();
+        handle::abandon(pending.map(|(_, handle)| handle.shared()));
+    }
 }
 
 impl<R> Drop for AsCompleted<R> {
     /// What nobody will ask for is given up.
     fn drop(&mut self) {
-        self.abandon_all();
+        self.abandon();
     }
 }
 
@@ -187,15 +182,14 @@ impl<R> Iterator for AsCompleted<R> {
         let Some(time) = &mut self.time else {
             return self.next_by(None)?.ok();
         };
-        let (limit, deadline) = (time.limit, time.deadline);
-        if !time.is_over
-            && let Ok(next) = self.next_by(Some(deadline))?
-        {
+        let (limit, deadline, was_over) = (time.limit, time.deadline, time.is_over);
+        if !was_over && let Ok(next) = self.next_by(Some(deadline))? {
             return Some(next);
         }
-        self.time.iter_mut().for_each(|time| time.is_over = true);
-        // All at once: what ends by itself in a moment has a result.
-        self.abandon_all();
+        if !was_over {
+            self.time.iter_mut().for_each(|time| time.is_over = true);
+            self.abandon();
+        }
         self.next_late(limit)
     }
 
@@ -269,6 +263,7 @@ fn wait_for(shared: &[&Arc<SharedState>], until: Until, timeout: Option<Duration
             messages.next(
                 deadline,
                 interrupts,
+                timeout.is_none(),
                 &mut shared.iter().copied().enumerate(),
             ),
             until,
@@ -312,21 +307,26 @@ impl Messages {
 
     /// Waits for the next message.
     ///
-    /// A worker that waits without a limit runs what nobody has begun: it may be the only worker.
+    /// A worker that `helps` runs what nobody has begun: it may be the only worker.
     fn next(
         &self,
         deadline: Option<Instant>,
         interrupts: Interrupts,
+        helps: bool,
         shared: &mut dyn Iterator<Item = (usize, &Arc<SharedState>)>,
     ) -> Next {
         if let Ok(number) = self.done.try_recv() {
             return Next::Done(number);
         }
         let mut waiting = None;
-        if deadline.is_none() && waits::is_in_a_task() {
+        if (deadline.is_none() || helps) && waits::is_in_a_task() {
             let pending: Vec<_> = shared.filter(|(_, one)| !one.is_done()).collect();
-            let is_begun = waits::is_worker() && pending.iter().any(|(_, one)| one.run());
-            if let (Some(first), false) = (pending.first(), is_begun) {
+            let has_run = helps && waits::is_worker() && pending.iter().any(|(_, one)| one.run());
+            if has_run && let Ok(number) = self.done.try_recv() {
+                return Next::Done(number);
+            }
+            // What has run may be a part of what is waited for.
+            if let (Some(first), None) = (pending.first(), deadline) {
                 let all = || {
                     pending
                         .iter()

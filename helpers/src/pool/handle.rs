@@ -1,6 +1,5 @@
 //! The result of a task, before it is there.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -94,7 +93,8 @@ pub(crate) trait Remote: Send + Sync {
     /// Sees to it that those which were taken back go on.
     fn nudge(&self);
 
-    /// Ends the tasks that nobody wants any more, those that run as well.
+    /// Ends the tasks that nobody wants any more, those that run as well unless they end by
+    /// themselves soon.
     fn stop(&self);
 
     /// Where results are being handed over: none comes before these are through.
@@ -161,7 +161,6 @@ impl Stage {
         matches!(self, Stage::Done { .. } | Stage::Taken { .. })
     }
 
-    /// Whether there is no result, though nobody has cancelled the task.
     fn has_failed(&self) -> bool {
         self.failure().is_some_and(|error| !error.is_cancelled())
     }
@@ -182,7 +181,7 @@ pub(crate) fn task<R>(
     job: impl FnOnce(Slot<R>) -> Job,
 ) -> (Runner, JoinHandle<R>) {
     let slot = Slot::new();
-    let shared = SharedState::new(Some(job(slot.share())), tally);
+    let shared = SharedState::new(Some(job(slot.share())), None, None, tally);
     let runner = Runner {
         shared: Arc::clone(&shared),
     };
@@ -194,31 +193,36 @@ pub(crate) fn remote_task<R>(
     remote: Arc<dyn Remote>,
     tally: &Arc<Tally>,
 ) -> (Completer, Slot<R>, JoinHandle<R>) {
-    let shared = SharedState::new(None, tally);
-    shared.lock().remote = Some(remote);
-    ends_of(shared)
+    ends_of(SharedState::new(None, Some(remote), None, tally))
 }
 
 /// The same for a task that is more than one.
+pub(crate) fn remote_whole<R>(
+    remote: Arc<dyn Remote>,
+    whole: Arc<dyn Whole>,
+    tally: &Arc<Tally>,
+) -> (Completer, Slot<R>, JoinHandle<R>) {
+    ends_of(SharedState::new(None, Some(remote), Some(whole), tally))
+}
+
+/// Makes the two ends of a task that is made of others, and the place for its result.
 pub(crate) fn whole_task<R>(
     whole: Arc<dyn Whole>,
     tally: &Arc<Tally>,
 ) -> (Completer, Slot<R>, JoinHandle<R>) {
-    let shared = SharedState::new(None, tally);
-    shared.lock().whole = Some(whole);
-    ends_of(shared)
+    ends_of(SharedState::new(None, None, Some(whole), tally))
 }
 
 /// A task that was over before it was one.
 pub(crate) fn failed_task<R>(error: PoolError, tally: &Arc<Tally>) -> JoinHandle<R> {
-    let (completer, _, handle) = ends_of(SharedState::new(None, tally));
+    let (completer, _, handle) = ends_of(SharedState::new(None, None, None, tally));
     completer.finish(Err(error));
     handle
 }
 
 /// A task that is done, with this result.
 pub(crate) fn done_task<R>(result: R, tally: &Arc<Tally>) -> JoinHandle<R> {
-    let (completer, slot, handle) = ends_of(SharedState::new(None, tally));
+    let (completer, slot, handle) = ends_of(SharedState::new(None, None, None, tally));
     slot.put(result);
     completer.finish(Ok(()));
     handle
@@ -248,13 +252,18 @@ impl fmt::Debug for SharedState {
 }
 
 impl SharedState {
-    fn new(job: Option<Job>, tally: &Arc<Tally>) -> Arc<SharedState> {
+    fn new(
+        job: Option<Job>,
+        remote: Option<Arc<dyn Remote>>,
+        whole: Option<Arc<dyn Whole>>,
+        tally: &Arc<Tally>,
+    ) -> Arc<SharedState> {
         tally.begin();
         Arc::new(SharedState {
             state: Mutex::new(State {
                 stage: Stage::Waiting { job },
-                remote: None,
-                whole: None,
+                remote,
+                whole,
                 is_unwanted: false,
                 waker: None,
                 watchers: Vec::new(),
@@ -266,6 +275,12 @@ impl SharedState {
 
     fn whole(&self) -> Option<Arc<dyn Whole>> {
         self.lock().whole.clone()
+    }
+
+    /// The tasks that it is made of; none if it is done.
+    fn parts(&self) -> Vec<Arc<SharedState>> {
+        self.whole()
+            .map_or(Vec::new(), |whole| whole.parts().to_vec())
     }
 
     /// What the tally knows the task by.
@@ -291,7 +306,8 @@ impl SharedState {
         }
     }
 
-    /// Runs the task on this thread, if nobody has begun it; tells whether it did.
+    /// Runs the task on this thread, who waits for it, if nobody has begun it, and what of its
+    /// parts nobody has begun; tells whether it did.
     pub(super) fn run(&self) -> bool {
         if let Some(whole) = self.whole() {
             // All of them: nobody else may be there for the others.
@@ -299,15 +315,16 @@ impl SharedState {
             return parts.filter(|part| !self.is_done() && part.run()).count() > 0;
         }
         let begun = Begun::new();
-        let Some(job) = self.begin(begun.place()) else {
+        let _guest = self.tally.host(begun.place());
+        self.run_at(begun.place())
+    }
+
+    /// Runs the task at this place, if nobody has begun it; tells whether it did.
+    fn run_at(&self, place: Place) -> bool {
+        let Some(job) = self.begin(place) else {
             return false;
         };
-        let tally = Arc::as_ptr(&self.tally);
-        AT_TASKS_OF.with_borrow_mut(|tallies| tallies.push(tally));
-        // It catches its panics.
-        let end = notebook::without_source(job);
-        AT_TASKS_OF.with_borrow_mut(Vec::pop);
-        self.finish(end);
+        self.finish(notebook::without_source(job));
         true
     }
 
@@ -375,20 +392,10 @@ impl SharedState {
     }
 }
 
-thread_local! {
-    /// The tallies of the pools whose tasks this thread is at, one above the other.
-    static AT_TASKS_OF: RefCell<Vec<*const Tally>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Whether this thread is at a task of the pool that has this tally.
-pub(super) fn is_at_task_of(tally: &Arc<Tally>) -> bool {
-    let tally = Arc::as_ptr(tally);
-    AT_TASKS_OF.with_borrow(|tallies| tallies.contains(&tally))
-}
-
 impl Runner {
     pub(crate) fn run(self) {
-        self.shared.run();
+        let begun = Begun::new();
+        self.shared.run_at(begun.place());
     }
 }
 
@@ -421,9 +428,9 @@ impl Completer {
         self.shared.is_wanted()
     }
 
-    /// The task is done; if all went well, its result is in the slot.
-    pub(crate) fn finish(&self, end: Result<(), PoolError>) {
-        self.shared.finish(end);
+    /// The task is done; if all went well, its result is in the slot. False if it was done before.
+    pub(crate) fn finish(&self, end: Result<(), PoolError>) -> bool {
+        self.shared.finish(end)
     }
 }
 
@@ -527,13 +534,13 @@ impl<R> JoinHandle<R> {
         deadline: Option<Instant>,
         late: impl FnOnce() -> PoolError,
     ) -> Result<R, PoolError> {
+        if deadline.is_none() {
+            return self.join();
+        }
         if !self.wait_by(deadline) {
-            let error = match deadline {
-                Some(_) => late(),
-                None => PoolError::deadlock(),
-            };
+            let late = late();
             if self.shared.cancel_anywhere() {
-                return Err(error);
+                return Err(late);
             }
         }
         self.take()
@@ -584,7 +591,9 @@ impl SharedState {
     pub(super) fn cancel_anywhere(&self) -> bool {
         let why = "it was cancelled";
         if let Some(whole) = self.whole() {
-            return self.end_whole(&*whole, why);
+            let cancelled = self.finish(Err(PoolError::stopped(why)));
+            whole.stop();
+            return cancelled;
         }
         let Some(remote) = self.remote() else {
             return self.cancel(why);
@@ -599,21 +608,26 @@ impl SharedState {
         cancelled
     }
 
-    /// Ends a task that is more than one, and tells whether it was not done.
-    fn end_whole(&self, whole: &dyn Whole, why: &'static str) -> bool {
-        let cancelled = self.finish(Err(PoolError::stopped(why)));
-        whole.stop();
-        cancelled
-    }
-
     /// Whether the task is done and failed. One that was cancelled did not.
     pub(super) fn has_failed(&self) -> bool {
         self.lock().stage.has_failed()
     }
 
-    /// Whether somebody may ask for the result.
+    /// Whether somebody may ask for the result of what is still done for it.
     fn is_wanted(&self) -> bool {
-        !self.lock().is_unwanted
+        let state = self.lock();
+        !state.is_unwanted && !state.stage.is_done()
+    }
+
+    /// Ends a task of this process that nobody wants, unless it has begun.
+    fn give_up(&self, why: &'static str) {
+        match self.whole() {
+            Some(whole) => {
+                self.finish(Err(PoolError::cancelled(why)));
+                whole.stop();
+            }
+            None => drop(self.cancel(why)),
+        }
     }
 
     /// Calls `tell` when the task is done, or at once if it already is; not if `listener` is gone.
@@ -637,11 +651,8 @@ impl SharedState {
     /// Whether the task can never end as long as this thread is at what it is at.
     fn is_below(&self) -> bool {
         let me = waits::thread();
-        let state = self.lock();
-        let is_here = matches!(state.stage, Stage::Running { on: Some(at) } if at.is_on(me));
-        let whole = state.whole.clone();
-        drop(state);
-        is_here || whole.is_some_and(|whole| whole.parts().iter().any(|part| part.is_below()))
+        matches!(self.lock().stage, Stage::Running { on: Some(at) } if at.is_on(me))
+            || self.parts().iter().any(|part| part.is_below())
     }
 
     /// Hands the end of the task out, once.
@@ -715,35 +726,21 @@ impl SharedState {
 /// Gives up tasks whose handles go, since nobody will ask for their results: those that have not
 /// begun never will, and those that run elsewhere are stopped, unless they end by themselves soon.
 pub(super) fn abandon<'s>(tasks: impl Iterator<Item = &'s Arc<SharedState>>) {
-    let mut left: Vec<&Arc<SharedState>> = tasks.filter(|task| !task.is_done()).collect();
+    let left: Vec<&Arc<SharedState>> = tasks.filter(|task| !task.is_done()).collect();
     for task in &left {
         task.lock().is_unwanted = true;
     }
-    let why = "nobody waits for it";
-    while let Some(first) = left.first() {
-        let Some(remote) = first.remote() else {
-            let _ = match first.whole() {
-                Some(whole) => first.end_whole(&*whole, why),
-                None => first.cancel(why),
-            };
-            left.swap_remove(0);
-            continue;
-        };
-        // All of one pool at once.
-        let is_there = |task: &&Arc<SharedState>| {
-            let other = task.remote();
-            other.is_some_and(|other| Arc::ptr_eq(&other, &remote))
-        };
-        let (here, others): (Vec<_>, Vec<_>) = left.into_iter().partition(is_there);
-        left = others;
-        remote.recall();
-        let running: Vec<_> = here.into_iter().filter(|task| !task.cancel(why)).collect();
-        let are_done = || running.iter().all(|task| task.is_done());
-        let soon = Instant::now().checked_add(TIME_TO_FINISH);
-        if !remote.drive(&are_done, soon) {
-            remote.stop();
+    let mut remotes: Vec<Arc<dyn Remote>> = Vec::new();
+    for task in left {
+        match task.remote() {
+            None => task.give_up("nobody waits for it"),
+            // All of one pool at once.
+            Some(remote) if remotes.iter().any(|other| Arc::ptr_eq(other, &remote)) => {}
+            Some(remote) => remotes.push(remote),
         }
-        remote.nudge();
+    }
+    for remote in remotes {
+        remote.stop();
     }
 }
 
@@ -756,14 +753,13 @@ impl Awaited for SharedState {
                 drop(state);
                 remote.places()
             }
-            (Stage::Running { on: None }, None) => {
-                let whole = state.whole.clone();
+            (Stage::Running { on: Some(place) }, None) => vec![*place],
+            (Stage::Done { .. } | Stage::Taken { .. }, None) => Vec::new(),
+            _ => {
                 drop(state);
-                let parts = whole.iter().flat_map(|whole| whole.parts());
-                parts.flat_map(|part| part.places()).collect()
+                let parts = self.parts();
+                parts.iter().flat_map(|part| part.places()).collect()
             }
-            (Stage::Running { on: Some(on) }, None) => vec![*on],
-            _ => Vec::new(),
         }
     }
 }

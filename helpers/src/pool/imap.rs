@@ -228,11 +228,9 @@ impl<I: Iterator, O, R> Iterator for Imap<'_, I, O, R> {
                     None => break,
                 }
             }
-            let is_more = |items: &mut Fuse<I>| items.next().is_some();
-            if !goes_on
-                && self.in_flight.len() == 0
-                && self.source.items.as_mut().is_some_and(is_more)
-            {
+            let items = &mut self.source.items;
+            let has_more = |items: &mut Fuse<I>| items.next().is_some();
+            if !goes_on && self.in_flight.len() == 0 && items.as_mut().is_some_and(has_more) {
                 return self.late();
             }
             let deadline = self.time.as_ref().map(|time| time.deadline);
@@ -241,12 +239,12 @@ impl<I: Iterator, O, R> Iterator for Imap<'_, I, O, R> {
                 // It was reported where it happened.
                 resume_unwind(panic);
             }
-            let Ok(chunk) = next? else {
-                return self.late();
+            self.ready = match next? {
+                Ok(chunk) => chunk
+                    .unwrap_or_else(|error| self.source.failed(&error))
+                    .into_iter(),
+                Err(Late) => return self.late(),
             };
-            self.ready = chunk
-                .unwrap_or_else(|error| self.source.failed(&error))
-                .into_iter();
         }
         self.source.out -= 1;
         self.ready.next().map(self.open)

@@ -24,6 +24,8 @@ pub(crate) struct Slots<T, R> {
 // SAFETY: an item or a result is touched by one thread at a time, that which has taken its chunk or that
 // which owns it all; so they are sent to other threads, and never shared.
 unsafe impl<T: Send, R: Send> Sync for Slots<T, R> {}
+// SAFETY: the pointers lead to what the vectors own, which may be sent.
+unsafe impl<T: Send, R: Send> Send for Slots<T, R> {}
 
 /// Which chunks there are, whatever the items are: compiled once, and not again in each cell of a
 /// notebook.

@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::PoolError;
+use super::waits::{Awaited, Place};
 use crate::notebook::interrupts::Interrupts;
 
 /// More failures than this are not kept for who asks: the first one is told.
@@ -19,12 +20,39 @@ pub(crate) struct Tally {
     /// Failures whose results nobody has asked for, each with what its task is known by.
     unheard: Mutex<Vec<(usize, PoolError)>>,
     changed: Condvar,
+    /// Where tasks run that others took up, who wait for them.
+    hosts: Mutex<Vec<Place>>,
+}
+
+/// A task on the thread of somebody who waits for it, until it is dropped.
+pub(super) struct Guest<'t>(&'t Tally, Place);
+
+impl Drop for Guest<'_> {
+    fn drop(&mut self) {
+        self.0.hosts().retain(|&place| place != self.1);
+    }
+}
+
+impl Awaited for Tally {
+    fn places(&self) -> Vec<Place> {
+        self.hosts().clone()
+    }
 }
 
 impl Tally {
     fn lock(&self) -> MutexGuard<'_, Vec<(usize, PoolError)>> {
         // Nothing but moves happens under the lock.
         self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, Vec<Place>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever waits for a task begins it at this place, if it has not begun.
+    pub(super) fn host(&self, place: Place) -> Guest<'_> {
+        self.hosts().push(place);
+        Guest(self, place)
     }
 
     /// A task was submitted.

@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 use super::batch::{self, Batch};
 use super::chunk::{checked_chunk_size, checked_workers, default_chunk_size, list};
 use super::crew::Crew;
-use super::handle::{self, Job, Runner, failed_task, task};
+use super::handle::{Job, Runner, failed_task, task};
 use super::imap::Way;
 use super::panic::panic_message;
 use super::slots::Slots;
 use super::stack;
 use super::tally::Tally;
-use super::waits::{self, UnderWay};
+use super::waits::{self, Awaited, Place, UnderWay};
 use super::{Imap, JoinHandle, PoolError, StarFn};
 use crate::notebook;
 use crate::notebook::interrupts::{self, Interrupts};
@@ -270,24 +270,25 @@ impl Pool {
     }
 
     fn wait_all_within(&self, limit: Option<Duration>) -> Result<(), PoolError> {
-        if self.is_mine() || handle::is_at_task_of(&self.tally) {
-            return Err(PoolError::deadlock());
-        }
         let interrupts = Interrupts::here();
         // A limit beyond what the clock can count is no limit.
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let waiting = match deadline {
-            Some(_) => None,
-            // All that its workers are at must end.
-            None => {
-                let crew = || vec![Arc::clone(&self.crew) as _];
-                Some(waits::wait_for(crew).ok_or_else(PoolError::deadlock)?)
+            None if self.tally.open() > 0 => {
+                let all = || vec![self.under_way()];
+                Some(waits::wait_for(all).ok_or_else(PoolError::deadlock)?)
             }
+            _ => None,
         };
         self.tally.wait(deadline, interrupts);
         drop(waiting);
         interrupts.check();
         self.tally.verdict(limit)
+    }
+
+    /// All that the pool is at.
+    fn under_way(&self) -> Arc<dyn Awaited> {
+        Arc::new(All(Arc::clone(&self.crew), Arc::clone(&self.tally)))
     }
 
     /// Whether this thread is one of the pool's workers.
@@ -323,6 +324,17 @@ impl Pool {
 
     fn chunks(&self, size: Option<NonZeroUsize>) -> Chunked<'_> {
         Chunked { pool: self, size }
+    }
+}
+
+/// What a pool's own threads are at, and its tasks on others' threads.
+struct All(Arc<Crew>, Arc<Tally>);
+
+impl Awaited for All {
+    fn places(&self) -> Vec<Place> {
+        let mut places = self.0.places();
+        places.extend(self.1.places());
+        places
     }
 }
 
@@ -428,7 +440,7 @@ impl<'p> Chunked<'p> {
         deadline: Option<Instant>,
         f: F,
         items: Vec<T>,
-    ) -> (Arc<Batch<R>>, JoinHandle<Vec<R>>)
+    ) -> (Arc<Batch>, JoinHandle<Vec<R>>)
     where
         T: Send + 'static,
         R: Send + 'static,

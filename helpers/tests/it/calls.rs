@@ -2,33 +2,44 @@
 //! along, and handles that are looked at.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use helpers::prelude::*;
 
+use crate::common::within_seconds;
+
 const SOON: Duration = Duration::from_millis(200);
-/// Less than a task takes that nobody is to wait for, even on a busy machine.
-const AT_ONCE: Duration = Duration::from_secs(5);
+/// More than short tasks take, even on a busy machine.
+const ENOUGH: Duration = Duration::from_secs(2);
+/// More than all takes that a test does.
+const AT_ONCE: Duration = Duration::from_secs(15);
+/// A task that does not end before the gate is open.
+const CLOSED: u64 = u64::MAX;
 
 fn nap(ms: u64) -> u64 {
     thread::sleep(Duration::from_millis(ms));
     ms
 }
 
-/// Fails the test, rather than hanging it, if `work` does not end.
-fn within_seconds<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(work()));
-    receiver
-        .recv_timeout(Duration::from_secs(20))
-        .expect("a deadlock, or a panic")
+/// A nap, or a wait at a gate that opens when it is dropped.
+fn gated() -> (
+    mpsc::Sender<()>,
+    impl Fn(u64) -> u64 + Send + Sync + 'static,
+) {
+    let (gate, opened) = mpsc::channel::<()>();
+    let opened = Mutex::new(opened);
+    let work = move |ms| match ms {
+        CLOSED => opened.lock().unwrap().recv().map_or(CLOSED, |()| CLOSED),
+        ms => nap(ms),
+    };
+    (gate, work)
 }
 
 #[test]
 fn wait_all_waits_for_what_was_submitted() {
-    within_seconds(|| {
+    within_seconds("wait all waits for what was submitted", || {
         let pool = Pool::new(2).unwrap();
         pool.wait_all().unwrap();
         let count = Arc::new(AtomicUsize::new(0));
@@ -55,27 +66,31 @@ fn wait_all_waits_for_what_was_submitted() {
 
 #[test]
 fn wait_all_tells_the_first_failure_that_nobody_has_heard_of() {
-    within_seconds(|| {
-        let pool = Pool::new(1).unwrap();
-        let fail = |why: &'static str| -> () { panic!("{why}") };
-        let heard = pool.submit(fail, "heard");
-        assert!(heard.join().is_err());
-        drop(pool.submit(fail, "first"));
-        drop(pool.submit(fail, "second"));
-        let error = pool.wait_all().unwrap_err();
-        assert_eq!(error.panic_message(), Some("first"));
-        assert_eq!(pool.wait_all(), Ok(()), "told once");
-        let kept = pool.submit(fail, "kept");
-        assert!(pool.wait_all().unwrap_err().is_panic());
-        assert_eq!(kept.join().unwrap_err().panic_message(), Some("kept"));
-    });
+    within_seconds(
+        "wait all tells the first failure that nobody has heard of",
+        || {
+            let pool = Pool::new(1).unwrap();
+            let fail = |why: &'static str| -> () { panic!("{why}") };
+            let heard = pool.submit(fail, "heard");
+            assert!(heard.join().is_err());
+            drop(pool.submit(fail, "first"));
+            drop(pool.submit(fail, "second"));
+            let error = pool.wait_all().unwrap_err();
+            assert_eq!(error.panic_message(), Some("first"));
+            assert_eq!(pool.wait_all(), Ok(()), "told once");
+            let kept = pool.submit(fail, "kept");
+            assert!(pool.wait_all().unwrap_err().is_panic());
+            assert_eq!(kept.join().unwrap_err().panic_message(), Some("kept"));
+        },
+    );
 }
 
 #[test]
 fn wait_all_has_a_deadline_and_is_no_trap_in_a_task() {
-    within_seconds(|| {
+    within_seconds("wait all has a deadline and is no trap in a task", || {
         let pool = Arc::new(Pool::new(1).unwrap());
-        let slow = pool.submit(nap, 400);
+        let (gate, work) = gated();
+        let slow = pool.submit(work, CLOSED);
         drop(pool.submit(nap, 1));
         let error = pool
             .deadline(Duration::from_millis(20))
@@ -87,6 +102,7 @@ fn wait_all_has_a_deadline_and_is_no_trap_in_a_task() {
             "{error}"
         );
         assert!(!slow.is_finished());
+        drop(gate);
         pool.wait_all().unwrap();
         let inner = Arc::clone(&pool);
         let error = pool
@@ -106,38 +122,35 @@ fn wait_all_has_a_deadline_and_is_no_trap_in_a_task() {
 
 #[test]
 fn a_deadline_ends_a_whole_map() {
-    within_seconds(|| {
+    within_seconds("a deadline ends a whole map", || {
         let pool = Pool::new(2).unwrap();
-        let timed = pool.deadline(SOON).unwrap();
+        let timed = pool.deadline(AT_ONCE).unwrap();
         assert_eq!(timed.map(nap, [3, 1, 2]).unwrap(), [3, 1, 2]);
         assert_eq!(timed.map(nap, []).unwrap(), []);
         assert_eq!(
             timed.starmap(|x: u64, y: u64| x * y, [(2, 3)]).unwrap(),
             [6]
         );
+        let error = timed.map(|x: u64| 1 / x, [1, 2, 0]).unwrap_err();
+        assert!(error.is_panic() && error.item() == Some(2), "{error}");
         let begun = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&begun);
+        let (gate, work) = gated();
         let slow = move |ms| {
             count.fetch_add(1, Ordering::Relaxed);
-            nap(ms)
+            work(ms)
         };
-        let start = Instant::now();
-        let items = [1, 1, 1000, 1000, 1000, 1000];
-        let error = timed.chunk_size(1).unwrap().map(slow, items).unwrap_err();
-        assert!(
-            start.elapsed() < Duration::from_millis(900),
-            "it waits for what runs"
-        );
+        let timed = pool.deadline(ENOUGH).unwrap().chunk_size(1).unwrap();
+        let error = timed.map(slow, [1, 1, CLOSED, CLOSED, CLOSED, CLOSED]);
+        // It has not waited for what runs, which waits for the gate.
+        let error = error.unwrap_err();
         assert!(
             error.is_timeout() && error.to_string().contains("2 of 6 items"),
             "{error}"
         );
-        thread::sleep(Duration::from_millis(1200));
+        drop(gate);
+        pool.wait_all().unwrap();
         assert_eq!(begun.load(Ordering::Relaxed), 4, "no item begins later");
-        // To tell of a panic may take a while.
-        let patient = pool.deadline(AT_ONCE).unwrap();
-        let error = patient.map(|x: u64| 1 / x, [1, 2, 0]).unwrap_err();
-        assert!(error.is_panic() && error.item() == Some(2), "{error}");
         assert!(
             pool.deadline(Duration::ZERO)
                 .unwrap_err()
@@ -152,7 +165,7 @@ fn a_deadline_ends_a_whole_map() {
 
 #[test]
 fn a_deadline_ends_a_map_of_a_task_in_its_own_pool() {
-    within_seconds(|| {
+    within_seconds("a deadline ends a map of a task in its own pool", || {
         let pool = Arc::new(Pool::new(1).unwrap());
         let inner = Arc::clone(&pool);
         let nested = pool.submit(
@@ -182,10 +195,11 @@ fn a_deadline_ends_a_map_of_a_task_in_its_own_pool() {
 
 #[test]
 fn a_deadline_ends_imap() {
-    within_seconds(|| {
+    within_seconds("a deadline ends imap", || {
         let pool = Pool::new(2).unwrap();
-        let timed = pool.deadline(SOON).unwrap();
-        let results: Vec<_> = timed.imap(nap, [1, 2, 1500, 3, 4]).collect();
+        let timed = pool.deadline(ENOUGH).unwrap();
+        let (gate, work) = gated();
+        let results: Vec<_> = timed.imap(work, [1, 2, CLOSED, 3, 4]).collect();
         assert_eq!(results[..2], [Ok(1), Ok(2)]);
         let error = results[2].as_ref().unwrap_err();
         assert!(
@@ -193,14 +207,14 @@ fn a_deadline_ends_imap() {
             "{error}"
         );
         assert_eq!(results.len(), 3, "it is over then");
-        // Both workers may still be at the items of 1500.
-        let pool = Pool::new(2).unwrap();
-        let timed = pool.deadline(SOON).unwrap();
-        let results: Vec<_> = timed.imap_unordered(nap, [1500, 1, 2]).collect();
+        drop(gate);
+        let (gate, work) = gated();
+        let results: Vec<_> = timed.imap_unordered(work, [CLOSED, 1, 2]).collect();
         assert!(
             results.contains(&Ok(1)) && results.last().unwrap().is_err(),
             "{results:?}"
         );
+        drop(gate);
         let pool = Pool::new(1).unwrap();
         let timed = pool.deadline(SOON).unwrap();
         // An endless list ends as well, even if nobody asks for a while.
@@ -212,8 +226,8 @@ fn a_deadline_ends_imap() {
             rest.len() < 100 && rest.last().unwrap().is_err(),
             "{rest:?}"
         );
-        let patient = pool.deadline(AT_ONCE).unwrap();
-        let failed: Vec<_> = patient.imap(|x: u64| 1 / x, [1, 0, 1]).collect();
+        let timed = pool.deadline(AT_ONCE).unwrap();
+        let failed: Vec<_> = timed.imap(|x: u64| 1 / x, [1, 0, 1]).collect();
         assert!(failed[0].is_ok() && failed[2].is_ok());
         assert_eq!(failed[1].as_ref().unwrap_err().item(), Some(1));
     });
@@ -221,16 +235,22 @@ fn a_deadline_ends_imap() {
 
 #[test]
 fn a_deadline_ends_as_completed() {
-    within_seconds(|| {
+    within_seconds("a deadline ends as completed", || {
         let pool = Pool::new(2).unwrap();
-        let handles = [1500, 1, 2, 3].map(|ms| pool.submit(nap, ms));
-        let mut ended: Vec<_> = as_completed(handles).deadline(SOON).collect();
+        let (gate, work) = gated();
+        let work = Arc::new(work);
+        let handles = [CLOSED, 1, 2, 3].map(|ms| {
+            let work = Arc::clone(&work);
+            pool.submit(move |ms| work(ms), ms)
+        });
+        let mut ended: Vec<_> = as_completed(handles).deadline(ENOUGH).collect();
         assert_eq!(ended.len(), 4);
         ended[..3].sort_by_key(|(place, _)| *place);
         assert_eq!(ended[..3], [(1, Ok(1)), (2, Ok(2)), (3, Ok(3))]);
         let (place, error) = (ended[3].0, ended[3].1.as_ref().unwrap_err());
         assert!(place == 0 && error.is_timeout(), "{error}");
         assert!(error.to_string().contains("3 of 4"), "{error}");
+        drop(gate);
         let none = as_completed(Vec::<JoinHandle<u8>>::new());
         assert_eq!(none.deadline(SOON).next(), None);
     });
@@ -238,7 +258,7 @@ fn a_deadline_ends_as_completed() {
 
 #[test]
 fn a_map_that_is_a_handle() {
-    within_seconds(|| {
+    within_seconds("a map that is a handle", || {
         let pool = Pool::new(2).unwrap();
         let factor = 3;
         let squares = pool.map_async(move |x: u64| x * factor, 0..1000);
@@ -250,19 +270,23 @@ fn a_map_that_is_a_handle() {
         );
         assert_eq!(pool.map_async(nap, []).join().unwrap(), []);
         let view = pool.chunk_size(1).unwrap();
-        let handles = [view.map_async(nap, [300, 1]), view.map_async(nap, [1])];
+        let (gate, work) = gated();
+        let handles = [view.map_async(work, [CLOSED, 1]), view.map_async(nap, [1])];
         let found = wait(&handles, Until::FirstCompleted, None);
         assert_eq!((found.done, found.pending), (vec![1], vec![0]));
+        drop(gate);
         let order: Vec<_> = as_completed(handles).collect();
-        assert_eq!(order, [(1, Ok(vec![1])), (0, Ok(vec![300, 1]))]);
-        let mut handle = view.map_async(nap, [300]);
+        assert_eq!(order, [(1, Ok(vec![1])), (0, Ok(vec![CLOSED, 1]))]);
+        let (gate, work) = gated();
+        let mut handle = view.map_async(work, [CLOSED]);
         assert!(
             handle
                 .join_timeout(Duration::from_millis(5))
                 .unwrap_err()
                 .is_timeout()
         );
-        assert_eq!(handle.join_timeout(AT_ONCE), Ok(vec![300]));
+        drop(gate);
+        assert_eq!(handle.join_timeout(AT_ONCE), Ok(vec![CLOSED]));
         let error = view
             .map_async(|x: u64| 6 / x, [3, 2, 0, 1])
             .join()
@@ -273,13 +297,13 @@ fn a_map_that_is_a_handle() {
 
 #[test]
 fn a_map_that_is_cancelled_begins_nothing_more() {
-    within_seconds(|| {
+    within_seconds("a map that is cancelled begins nothing more", || {
         let pool = Pool::new(1).unwrap();
         let begun = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&begun);
         let (tell, told) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
-        let released = std::sync::Mutex::new(released);
+        let released = Mutex::new(released);
         let work = move |_: u64| {
             count.fetch_add(1, Ordering::Relaxed);
             tell.send(()).unwrap();
@@ -299,8 +323,136 @@ fn a_map_that_is_cancelled_begins_nothing_more() {
 }
 
 #[test]
+fn a_map_that_nobody_asks_for_begins_nothing_more() {
+    within_seconds("maps that are given up", || {
+        let pool = Pool::new(1).unwrap();
+        for fails in [false, true] {
+            let begun = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&begun);
+            let (tell, told) = mpsc::channel();
+            let (gate, work) = gated();
+            let map = pool.chunk_size(2).unwrap().map_async(
+                move |x: u64| {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    tell.send(()).unwrap();
+                    work(CLOSED);
+                    assert!(!fails, "item {x} fails");
+                },
+                0..100,
+            );
+            told.recv().unwrap();
+            if fails {
+                drop(gate);
+                let error = map.join().unwrap_err();
+                assert!(error.is_panic() && error.item() == Some(0), "{error}");
+            } else {
+                drop(as_completed([map]));
+                drop(gate);
+            }
+            pool.wait_all().unwrap();
+            assert_eq!(begun.load(Ordering::Relaxed), 1);
+        }
+    });
+}
+
+#[test]
+fn a_map_that_waits_for_who_waits_for_it_is_told() {
+    for by_all in [false, true] {
+        within_seconds("a circle through a map", move || {
+            let pool = Pool::new(2).unwrap();
+            let (give, given) = mpsc::channel::<JoinHandle<Vec<()>>>();
+            let (tell, told) = mpsc::channel();
+            let tell_too = tell.clone();
+            let task = pool.submit(
+                move |()| {
+                    let map = given.recv().unwrap();
+                    let end = match by_all {
+                        false => map.join(),
+                        true => as_completed([map]).next().unwrap().1,
+                    };
+                    tell.send(end.err()).unwrap();
+                },
+                (),
+            );
+            while !task.is_running() {
+                thread::yield_now();
+            }
+            let task = Mutex::new(Some(task));
+            let (begin, begun) = mpsc::channel();
+            let map = pool.map_async(
+                move |_: u64| {
+                    let task = task.lock().unwrap().take();
+                    begin.send(()).unwrap();
+                    let end = task.map(JoinHandle::join);
+                    tell_too.send(end.and_then(Result::err)).unwrap();
+                },
+                0..2,
+            );
+            // One item waits for the task before the task waits for the map, the other one has not
+            // begun.
+            begun.recv().unwrap();
+            thread::sleep(SOON);
+            give.send(map).unwrap();
+            pool.wait_all().unwrap();
+            let errors: Vec<_> = told.iter().flatten().collect();
+            assert!(!errors.is_empty() && errors.iter().all(PoolError::is_deadlock));
+        });
+    }
+}
+
+#[test]
+fn waiting_for_all_in_a_circle_is_told() {
+    // Whoever runs the task: a thread of its pool, or one that waits for it.
+    for is_guest in [false, true] {
+        within_seconds("a circle through wait_all", move || {
+            let [ours, theirs] = [1, 1].map(|workers| Arc::new(Pool::new(workers).unwrap()));
+            let (gate, work) = gated();
+            let blocker = is_guest.then(|| ours.submit(work, CLOSED));
+            if let Some(blocker) = &blocker {
+                while !blocker.is_running() {
+                    thread::yield_now();
+                }
+            }
+            let inner = Arc::clone(&ours);
+            let task = ours.submit(
+                move |()| {
+                    let error = inner.wait_all().unwrap_err();
+                    assert!(error.is_deadlock(), "{error}");
+                },
+                (),
+            );
+            let host = theirs.submit(move |()| task.join(), ());
+            assert_eq!(host.join(), Ok(Ok(())));
+            drop(gate);
+            // By way of a task of another pool.
+            let both = Arc::new(Barrier::new(2));
+            let (inner, here) = (Arc::clone(&theirs), Arc::clone(&both));
+            let first = ours.submit(
+                move |()| {
+                    here.wait();
+                    inner.wait_all()
+                },
+                (),
+            );
+            let inner = Arc::clone(&ours);
+            let second = theirs.submit(
+                move |()| {
+                    both.wait();
+                    inner.wait_all()
+                },
+                (),
+            );
+            let ends = [first.join().unwrap(), second.join().unwrap()];
+            let told = ends.iter().filter_map(|end| end.as_ref().err());
+            assert!(told.clone().count() >= 1, "{ends:?}");
+            assert!(told.clone().all(PoolError::is_deadlock), "{ends:?}");
+        });
+    }
+}
+
+#[test]
 fn a_map_that_is_a_handle_ends_with_its_pool() {
-    within_seconds(|| {
+    within_seconds("a map that is a handle ends with its pool", || {
         let pool = Pool::new(1).unwrap();
         let begun = Arc::new(Barrier::new(2));
         let here = Arc::clone(&begun);
@@ -322,7 +474,7 @@ fn a_map_that_is_a_handle_ends_with_its_pool() {
 #[test]
 fn a_task_may_wait_for_a_map_in_its_own_pool() {
     for workers in [1, 2] {
-        within_seconds(move || {
+        within_seconds("a task may wait for a map in its own pool", move || {
             let pool = Arc::new(Pool::new(workers).unwrap());
             let inner = Arc::clone(&pool);
             let sum = pool.submit(
@@ -343,13 +495,13 @@ fn a_task_may_wait_for_a_map_in_its_own_pool() {
 
 #[test]
 fn a_map_and_a_task_that_wait_for_each_other_are_told() {
-    within_seconds(|| {
+    within_seconds("a map and a task that wait for each other are told", || {
         let pool = Arc::new(Pool::new(2).unwrap());
         let (give, given) = mpsc::channel::<JoinHandle<bool>>();
         let inner = Arc::clone(&pool);
         let task = pool.submit(
             move |()| {
-                let given = std::sync::Mutex::new(given);
+                let given = Mutex::new(given);
                 let map = inner.map_async(
                     move |_: u64| given.lock().unwrap().recv().unwrap().join().is_err(),
                     [1],
@@ -370,7 +522,7 @@ fn a_map_and_a_task_that_wait_for_each_other_are_told() {
 
 #[test]
 fn maps_that_nobody_asks_for_any_more_are_given_up() {
-    within_seconds(|| {
+    within_seconds("maps that nobody asks for any more are given up", || {
         let pool = Pool::new(1).unwrap();
         let view = pool.chunk_size(1).unwrap();
         let maps = [
@@ -429,7 +581,7 @@ fn a_value_goes_along() {
 
 #[test]
 fn a_handle_can_be_looked_at() {
-    within_seconds(|| {
+    within_seconds("a handle can be looked at", || {
         let pool = Pool::new(1).unwrap();
         let (release, released) = mpsc::channel::<()>();
         let running = pool.submit(move |()| released.recv().unwrap(), ());

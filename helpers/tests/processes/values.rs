@@ -166,6 +166,141 @@ fn values_never_arrive_as_others() {
     });
 }
 
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+enum Tagged {
+    Dot { x: u8 },
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "what")]
+enum Beside {
+    Dot { x: u8 },
+    Line(u8, u8),
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Untagged {
+    Dot(u8),
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Inner {
+    x: u8,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Flat {
+    #[serde(flatten)]
+    inner: Inner,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Skips {
+    #[serde(skip)]
+    cache: u64,
+    #[serde(rename = "n", alias = "m", default)]
+    number: u64,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct SkipsToWrite {
+    #[serde(skip_serializing, default)]
+    cache: u64,
+    list: Vec<u64>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct SkipsToRead {
+    list: Vec<()>,
+    #[serde(skip_deserializing)]
+    cache: (),
+}
+
+#[test]
+fn attributes_of_serde_travel_or_are_named() {
+    guarded(|| {
+        let pool = ProcessPool::new(1).unwrap();
+        let there = |error: PoolError, word: &str| {
+            assert!(
+                error.is_not_sent() && error.to_string().contains(word),
+                "{error}"
+            );
+        };
+        there(
+            pool.map(|_: Tagged| (), [Tagged::Dot { x: 1 }])
+                .unwrap_err(),
+            "tag = ",
+        );
+        there(
+            pool.map(|x: u8| Tagged::Dot { x }, [1]).unwrap_err(),
+            "tag = ",
+        );
+        there(
+            pool.map(|_: Untagged| (), [Untagged::Dot(1)]).unwrap_err(),
+            "untagged",
+        );
+        there(pool.map(Untagged::Dot, [1]).unwrap_err(), "untagged");
+        there(
+            pool.map(
+                |_: Flat| (),
+                [Flat {
+                    inner: Inner { x: 1 },
+                }],
+            )
+            .unwrap_err(),
+            "flatten",
+        );
+        there(
+            pool.map(|x: u8| Flat { inner: Inner { x } }, [1])
+                .unwrap_err(),
+            "flatten",
+        );
+        let some = |extra, number| Sparse { extra, number };
+        there(
+            pool.map(|x: Sparse| x.number, [some(None, 1)]).unwrap_err(),
+            "skip_serializing_if",
+        );
+        assert_eq!(
+            pool.map(|x: Sparse| x.number, [some(Some(1), 2)]),
+            Ok(vec![2])
+        );
+        // The bytes of the list alone, [1, 0], are also those of a 1 and an empty list.
+        for list in [vec![0], vec![], vec![7, 8]] {
+            let (cache, sent) = (5, list.clone());
+            let sent = SkipsToWrite { cache, list: sent };
+            let error = pool.map(|x: SkipsToWrite| x.list, [sent]).unwrap_err();
+            there(error, "skip_serializing");
+            let make = |list| SkipsToWrite { cache: 5, list };
+            there(pool.map(make, [list]).unwrap_err(), "skip_serializing");
+        }
+        let list = vec![(); 3];
+        let sent = SkipsToRead { list, cache: () };
+        there(
+            pool.map(|x: SkipsToRead| x.list, [sent]).unwrap_err(),
+            "skip_deserializing",
+        );
+        let skips = |cache, number| Skips { cache, number };
+        let arrived = pool.map(|x: Skips| x, [skips(5, 6)]).unwrap();
+        assert_eq!(arrived, [skips(0, 6)]);
+        there(
+            pool.map(|_: Beside| (), [Beside::Dot { x: 1 }])
+                .unwrap_err(),
+            "tag = ",
+        );
+        there(
+            pool.map(|x: u8| Beside::Line(x, x), [1]).unwrap_err(),
+            "tag = ",
+        );
+        let error = pool
+            .with(Tagged::Dot { x: 1 })
+            .map(|_, x: u8| x, [1])
+            .unwrap_err();
+        there(error, "tag = ");
+    });
+}
+
 #[test]
 fn large_values_to_and_fro() {
     guarded(|| {

@@ -1,10 +1,10 @@
 //! What becomes of one call: its chunks on their way, and its results.
 
 use std::any::type_name;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -17,7 +17,7 @@ use super::shared_value::SharedValue;
 use super::task::{Finished, Sink, Task};
 use crate::notebook::interrupts::Interrupts;
 use crate::pool::batch::late;
-use crate::pool::handle::{Completer, Remote, TIME_TO_FINISH, Whole, remote_task, whole_task};
+use crate::pool::handle::{Completer, Remote, TIME_TO_FINISH, Whole, remote_task, remote_whole};
 use crate::pool::panic::panic_message;
 use crate::pool::waits::{Awaited, Place};
 use crate::pool::{JoinHandle, PoolError, Portable};
@@ -47,7 +47,7 @@ impl Remote for Engine {
     }
 
     fn stop(&self) {
-        Engine::stop(self);
+        Engine::stop(self, TIME_TO_FINISH);
     }
 
     fn places(&self) -> Vec<Place> {
@@ -195,7 +195,7 @@ impl Drop for Map<'_> {
         self.arrivals.lock().is_over = true;
         let is_over = |arrived: &Arrived| arrived.pending == 0;
         if !self.drive(is_over, Some(Instant::now() + TIME_TO_FINISH)) {
-            self.engine.stop();
+            self.engine.stop(Duration::ZERO);
             self.drive(is_over, None);
         }
     }
@@ -212,39 +212,32 @@ pub(crate) struct Called {
 }
 
 /// When a map is over though its items are not done.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Bounds {
-    deadline: Option<(Duration, Instant)>,
-    /// Nobody wants the results any more.
-    is_cancelled: Option<Arc<AtomicBool>>,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds(Option<(Duration, Instant)>);
 
 impl Bounds {
     /// From now on, so much time.
     pub(crate) fn within(limit: Duration) -> Bounds {
         // A limit beyond what the clock can count is no limit.
         let deadline = Instant::now().checked_add(limit);
-        Bounds {
-            deadline: deadline.map(|deadline| (limit, deadline)),
-            is_cancelled: None,
-        }
+        Bounds(deadline.map(|deadline| (limit, deadline)))
     }
 
     fn end(&self) -> Option<Instant> {
-        self.deadline.map(|(_, end)| end)
+        self.0.map(|(_, end)| end)
     }
 
-    fn is_cancelled(&self) -> bool {
-        let flag = self.is_cancelled.as_ref();
-        flag.is_some_and(|flag| flag.load(Ordering::Relaxed))
+    /// An error if a wait without a limit had no end.
+    fn check_wait(&self, is_driven: bool) -> Result<(), PoolError> {
+        match is_driven || self.0.is_some() {
+            true => Ok(()),
+            false => Err(PoolError::deadlock()),
+        }
     }
 
     /// An error if it is over, with `done` of so many items.
     fn check(&self, done: usize, items: usize) -> Result<(), PoolError> {
-        if self.is_cancelled() {
-            return Err(PoolError::stopped("it was cancelled"));
-        }
-        match self.deadline {
+        match self.0 {
             Some((limit, end)) if Instant::now() >= end => {
                 Err(late(limit, done, items, "the rest is stopped"))
             }
@@ -258,7 +251,7 @@ pub(crate) fn map<A, R>(
     engine: &Engine,
     called: &Called,
     size: usize,
-    bounds: &Bounds,
+    bounds: Bounds,
     items: Vec<A>,
 ) -> Result<Vec<R>, PoolError>
 where
@@ -295,7 +288,49 @@ struct List<'l> {
     called: &'l Called,
     items: usize,
     chunk_size: usize,
-    bounds: &'l Bounds,
+    bounds: Bounds,
+}
+
+/// Makes the item with this index into bytes.
+type Pack<'p> = dyn Fn(&mut Writer, usize) -> Result<(), PoolError> + 'p;
+
+impl List<'_> {
+    fn chunks(&self) -> usize {
+        self.items.div_ceil(self.chunk_size)
+    }
+
+    /// The items of a chunk.
+    fn indices(&self, chunk: usize) -> Range<usize> {
+        let start = chunk * self.chunk_size;
+        start..self.items.min(start.saturating_add(self.chunk_size))
+    }
+
+    /// A chunk on its way to a worker.
+    fn task(
+        &self,
+        function: u32,
+        chunk: usize,
+        pack: &Pack<'_>,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Task, PoolError> {
+        let indices = self.indices(chunk);
+        let mut body = Writer::for_arguments();
+        for index in indices.clone() {
+            pack(&mut body, index)?;
+        }
+        Ok(Task {
+            function,
+            body: body.finish(),
+            items: indices.len(),
+            first_item: Some(indices.start),
+            stop_at_failure: true,
+            value: self.called.value.clone(),
+            time_limit: self.called.time_limit,
+            order: 0,
+            sink,
+            index: chunk,
+        })
+    }
 }
 
 /// A `map` of items that `pack` makes into bytes, one by one; `keep` takes the results in,
@@ -306,16 +341,15 @@ struct List<'l> {
 fn map_bytes(
     engine: &Engine,
     list: &List<'_>,
-    pack: &dyn Fn(&mut Writer, usize) -> Result<(), PoolError>,
+    pack: &Pack<'_>,
     keep: &mut dyn FnMut(&mut Results, usize) -> Result<(), PoolError>,
 ) -> Result<(), PoolError> {
     let function = engine.function(list.called.entry)?;
-    let (size, count, bounds) = (list.chunk_size, list.items, list.bounds);
+    let (count, bounds) = (list.items, list.bounds);
     let call = Map {
         engine,
         arrivals: Arc::default(),
     };
-    let indices = |chunk: usize| chunk * size..count.min((chunk + 1) * size);
     let interrupts = Interrupts::here();
     let mut failure: Option<PoolError> = None;
     let mut done = 0;
@@ -326,7 +360,7 @@ fn map_bytes(
         for (chunk, result) in arrived {
             let kept = result.and_then(|finished| {
                 let mut results = Results::new(finished);
-                indices(chunk).try_for_each(|index| {
+                list.indices(chunk).try_for_each(|index| {
                     done += 1;
                     keep(&mut results, index)
                 })
@@ -349,24 +383,9 @@ fn map_bytes(
         }
         Ok(())
     };
-    for chunk in 0..count.div_ceil(size) {
-        let mut body = Writer::for_arguments();
-        for index in indices(chunk) {
-            pack(&mut body, index)?;
-        }
+    for chunk in 0..list.chunks() {
+        let task = list.task(function, chunk, pack, Arc::clone(&call.arrivals) as _)?;
         call.arrivals.lock().pending += 1;
-        let task = Task {
-            function,
-            body: body.finish(),
-            items: indices(chunk).len(),
-            first_item: Some(indices(chunk).start),
-            stop_at_failure: true,
-            value: list.called.value.clone(),
-            time_limit: list.called.time_limit,
-            order: 0,
-            sink: Arc::clone(&call.arrivals) as _,
-            index: chunk,
-        };
         engine.submit(task);
         let ahead = engine.depth().max(CHUNKS_AHEAD) * engine.workers();
         collect(&call)?;
@@ -375,84 +394,150 @@ fn map_bytes(
         while engine.queued() > most {
             most = ahead / 2;
             let fewer = || engine.queued() <= most;
-            let is_over = || interrupts.came() || bounds.is_cancelled();
-            let is_news = || call.arrivals.has_some() || is_over();
+            let is_news = || call.arrivals.has_some() || interrupts.came();
             let is_driven = engine.drive(&|| fewer() || is_news(), bounds.end());
             collect(&call)?;
-            // With a limit of time that is over `collect` has said so.
-            let may_go_on = is_driven || bounds.end().is_some();
-            may_go_on.then_some(()).ok_or_else(PoolError::deadlock)?;
+            bounds.check_wait(is_driven)?;
         }
     }
     while call.arrivals.lock().pending > 0 {
-        let is_over = || interrupts.came() || bounds.is_cancelled();
         let is_driven = call.drive(
-            |arrived| arrived.pending == 0 || !arrived.chunks.is_empty() || is_over(),
+            |arrived| arrived.pending == 0 || !arrived.chunks.is_empty() || interrupts.came(),
             bounds.end(),
         );
         collect(&call)?;
-        let may_go_on = is_driven || bounds.end().is_some();
-        may_go_on.then_some(()).ok_or_else(PoolError::deadlock)?;
+        bounds.check_wait(is_driven)?;
     }
     collect(&call)
 }
 
-/// A map on its own thread, for a handle.
-struct OwnThread {
-    engine: Weak<Engine>,
-    is_cancelled: Arc<AtomicBool>,
-}
-
-impl Whole for OwnThread {
-    fn stop(&self) {
-        self.is_cancelled.store(true, Ordering::Relaxed);
-        if let Some(engine) = self.engine.upgrade() {
-            engine.nudge();
-        }
-    }
-}
-
-/// As [`map`], but returns at once.
+/// As [`map`], but returns at once: all items are made into bytes now, and their results go to the
+/// handle.
 pub(crate) fn map_async<A, R>(
     engine: &Arc<Engine>,
-    called: Called,
+    called: &Called,
     size: usize,
     items: Vec<A>,
 ) -> JoinHandle<Vec<R>>
 where
-    A: Portable + Send + 'static,
+    A: Portable,
     R: Portable + Send + 'static,
 {
-    let is_cancelled = Arc::<AtomicBool>::default();
-    let whole = OwnThread {
-        engine: Arc::downgrade(engine),
-        is_cancelled: Arc::clone(&is_cancelled),
+    let rest = Arc::new(Rest(Arc::downgrade(engine)));
+    let (completer, slot, handle) =
+        remote_whole(remote(engine), Arc::clone(&rest) as _, engine.tally());
+    let list = List {
+        called,
+        items: items.len(),
+        chunk_size: size,
+        bounds: Bounds::default(),
     };
-    let (completer, slot, handle) = whole_task(Arc::new(whole), engine.tally());
-    let completer = Arc::new(completer);
-    let (kept, engine) = (Arc::clone(&completer), Arc::clone(engine));
-    let bounds = Bounds {
-        deadline: None,
-        is_cancelled: Some(is_cancelled),
+    let indices = (0..list.chunks()).map(|chunk| list.indices(chunk));
+    let indices: Vec<_> = indices.collect();
+    let mut all: Vec<Vec<R>> = Vec::new();
+    all.resize_with(list.chunks(), Vec::new);
+    let all = Mutex::new(all);
+    let gather = Gather {
+        completer,
+        rest,
+        missing: AtomicUsize::new(list.chunks()),
+        keep: Box::new(move |results| {
+            // Values are only moved under the lock.
+            let lock = || all.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some((chunk, results)) = results else {
+                slot.put(lock().iter_mut().flat_map(std::mem::take).collect());
+                return Ok(());
+            };
+            let indices = indices[chunk].clone();
+            let made: Result<Vec<R>, _> = indices.map(|index| results.next(Some(index))).collect();
+            lock()[chunk] = made?;
+            Ok(())
+        }),
     };
-    let work = move || {
-        if completer.begin() {
-            // A value's type may panic while it is made into bytes.
-            let work = AssertUnwindSafe(|| map::<A, R>(&engine, &called, size, &bounds, items));
-            let done = catch_unwind(work).unwrap_or_else(|panic| {
-                let worker = "the pool's own process".to_owned();
-                Err(PoolError::panic(worker, None, panic_message(&*panic)))
-            });
-            completer.finish(done.map(|results| slot.put(results)));
-            // Somebody may wait for all tasks, and this one's end is no worker's word.
-            engine.nudge();
-        }
-    };
-    let name = "map_async".to_owned();
-    if let Err(cause) = thread::Builder::new().name(name).spawn(work) {
-        kept.finish(Err(PoolError::start(1, 1, cause.to_string())));
-    }
+    submit_chunks(engine, &list, Arc::new(gather), &|body, index| {
+        pack(body, &items[index], Some(index))
+    });
     handle
+}
+
+/// What is left of a map that is a handle, and over.
+struct Rest(Weak<Engine>);
+
+impl Whole for Rest {
+    fn stop(&self) {
+        if let Some(engine) = self.0.upgrade() {
+            engine.stop(TIME_TO_FINISH);
+        }
+    }
+}
+
+/// A map whose results go to a handle.
+struct Gather {
+    completer: Completer,
+    rest: Arc<Rest>,
+    /// Chunks that are not done.
+    missing: AtomicUsize,
+    keep: KeepChunk,
+}
+
+/// Takes in the results of the chunk of this number; without one, all are there.
+type KeepChunk = Box<dyn Fn(Option<(usize, &mut Results)>) -> Result<(), PoolError> + Send + Sync>;
+
+impl Gather {
+    /// The call is over: it has failed, or nothing is missing.
+    fn end(&self, end: Result<(), PoolError>) {
+        let end = end.and_then(|()| (self.keep)(None));
+        let has_failed = end.is_err();
+        if self.completer.finish(end) && has_failed {
+            self.rest.stop();
+        }
+    }
+}
+
+impl Sink for Gather {
+    fn begin(&self, _index: usize) -> bool {
+        self.completer.begin()
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.completer.is_wanted()
+    }
+
+    fn done(&self, chunk: usize, result: Result<Finished, PoolError>) {
+        // Or it is over.
+        if self.completer.begin() {
+            let kept =
+                result.and_then(|finished| (self.keep)(Some((chunk, &mut Results::new(finished)))));
+            match kept {
+                Ok(()) if self.missing.fetch_sub(1, Ordering::AcqRel) > 1 => {}
+                end => self.end(end),
+            }
+        }
+    }
+}
+
+/// Submits all chunks of a list, as long as the call goes on.
+fn submit_chunks(engine: &Engine, list: &List<'_>, gather: Arc<Gather>, pack: &Pack<'_>) {
+    let mut submit = || {
+        let function = engine.function(list.called.entry)?;
+        for chunk in 0..list.chunks() {
+            let task = list.task(function, chunk, pack, Arc::clone(&gather) as _)?;
+            if !gather.is_wanted() {
+                break;
+            }
+            engine.submit(task);
+        }
+        Ok(())
+    };
+    // A value's type may panic while it is made into bytes.
+    let submitted = catch_unwind(AssertUnwindSafe(&mut submit)).unwrap_or_else(|panic| {
+        let worker = "the pool's own process".to_owned();
+        Err(PoolError::panic(worker, None, panic_message(&*panic)))
+    });
+    match submitted {
+        Ok(()) if list.items > 0 => {}
+        end => gather.end(end),
+    }
 }
 
 /// What a handle knows of the engine. A function of its own, since whoever makes this of an engine

@@ -101,6 +101,9 @@ const OK: u8 = 0;
 /// The bytes of a length.
 const LENGTH: usize = size_of::<u64>();
 
+/// Above so many bits of a length stands how many parts the value's structs and tuples have.
+const PARTS: u32 = 48;
+
 impl Writer {
     /// A writer whose values may hold slices of shared arrays.
     pub fn for_arguments() -> Writer {
@@ -145,8 +148,10 @@ impl Writer {
         let lent = Lent::new(&mut self.files);
         let mut serializer = Serializer {
             to: Output(&mut self.buffer),
+            parts: 0,
         };
         let result = serialize(&mut serializer);
+        let parts = u64::from(serializer.parts);
         drop(lent);
         let end = match &result {
             Ok(()) => self.buffer.len,
@@ -154,7 +159,7 @@ impl Writer {
         };
         self.buffer.len = start;
         if end > start {
-            let length = (end - start - LENGTH) as u64;
+            let length = (end - start - LENGTH) as u64 | parts << PARTS;
             self.buffer
                 .room(LENGTH)
                 .copy_from_slice(&length.to_le_bytes());
@@ -257,16 +262,27 @@ impl format::Sink for Output<'_> {
 
 /// The bytes of a single value, without files.
 pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
-    let mut serializer = Serializer { to: Vec::new() };
+    let mut serializer = Serializer {
+        to: Vec::new(),
+        parts: 0,
+    };
     let written = value.serialize(&mut serializer);
     written.map_err(|error| error.to_string())?;
+    serializer.to.extend(serializer.parts.to_le_bytes());
     Ok(serializer.to)
 }
 
 /// The value whose bytes [`to_bytes`] gave.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let mut deserializer = Deserializer { rest: bytes };
-    T::deserialize(&mut deserializer).map_err(|error| error.to_string())
+    let (value, parts) = bytes.split_last_chunk().ok_or("there is nothing")?;
+    let mut deserializer = Deserializer {
+        rest: value,
+        parts: 0,
+    };
+    let read = T::deserialize(&mut deserializer);
+    let value = read.map_err(|error| error.to_string())?;
+    check_end(&deserializer, u16::from_le_bytes(*parts))?;
+    Ok(value)
 }
 
 /// Reads the values that a [`Writer`] wrote.
@@ -336,21 +352,37 @@ impl Reader {
         deserialize: &mut dyn FnMut(&mut From<'_>) -> Result<(), format::Error>,
     ) -> Result<(), String> {
         let bytes = self.bytes.as_slice()?;
-        let value = bytes[self.at..]
+        let (parts, value) = bytes[self.at..]
             .split_first_chunk::<LENGTH>()
-            .and_then(|(length, rest)| rest.get(..u64::from_le_bytes(*length) as usize))
+            .and_then(|(length, rest)| {
+                let length = u64::from_le_bytes(*length);
+                let value = rest.get(..(length & !(u64::MAX << PARTS)) as usize)?;
+                Some(((length >> PARTS) as u16, value))
+            })
             .ok_or_else(|| "there is no more".to_owned())?;
         self.at += LENGTH + value.len();
         let lent = Lent::new(&mut self.files);
-        let mut deserializer = Deserializer { rest: value };
+        let mut deserializer = Deserializer {
+            rest: value,
+            parts: 0,
+        };
         let result = deserialize(&mut deserializer);
         drop(lent);
         result.map_err(|error| error.to_string())?;
-        match deserializer.rest {
-            [] => Ok(()),
-            _ => Err("its type's Serialize and Deserialize do not agree".to_owned()),
-        }
+        check_end(&deserializer, parts)
     }
+}
+
+/// Checks that a value of so many parts was read, all of it.
+fn check_end(from: &From<'_>, parts: u16) -> Result<(), String> {
+    if from.rest.is_empty() && from.parts == parts {
+        return Ok(());
+    }
+    Err(
+        "its type's Serialize and Deserialize do not agree, as `#[serde(skip_serializing)]` or \
+         `#[serde(skip_deserializing)]` alone has it: write `#[serde(skip)]`, for both"
+            .to_owned(),
+    )
 }
 
 /// Lends files to the values that are being written or read, until it is dropped.
@@ -431,6 +463,26 @@ pub fn with_files<R>(work: impl FnOnce(&mut Files) -> R) -> Option<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_single_value_tells_a_field_that_one_side_leaves_out() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Pair {
+            first: u8,
+            #[serde(skip_deserializing)]
+            second: Vec<u8>,
+        }
+        let bytes = to_bytes(&(1u8, "two", [3u16, 4])).unwrap();
+        let back: (u8, String, [u16; 2]) = from_bytes(&bytes).unwrap();
+        assert_eq!(back, (1, "two".to_owned(), [3, 4]));
+        let pair = Pair {
+            first: 1,
+            second: Vec::new(),
+        };
+        let error = from_bytes::<Pair>(&to_bytes(&pair).unwrap()).unwrap_err();
+        assert!(error.contains("`#[serde(skip)]`"), "{error}");
+        assert!(from_bytes::<u8>(&[]).is_err());
+    }
 
     fn there_and_back<T: Serialize + DeserializeOwned>(values: &[T]) -> (Vec<T>, bool) {
         let mut writer = Writer::default();

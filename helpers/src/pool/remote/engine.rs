@@ -52,8 +52,8 @@ pub(crate) struct Engine {
     needed: Condvar,
     /// Calls the leader out of its sleep.
     waker: Arc<Waker>,
-    tally: Arc<Tally>,
     delivery: Arc<Delivery>,
+    tally: Arc<Tally>,
 }
 
 /// Where results are being handed over, which may call what users have written.
@@ -123,8 +123,8 @@ impl Engine {
             changed: Condvar::new(),
             needed: Condvar::new(),
             waker,
-            tally: Arc::default(),
             delivery: Arc::default(),
+            tally: Arc::default(),
         });
         let interrupts = Interrupts::here();
         engine.drive(
@@ -254,9 +254,9 @@ impl Engine {
         let interrupts = Interrupts::here();
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let is_over = || self.tally.open() == 0 || interrupts.came();
-        let has_ended = self.drive(&is_over, deadline);
+        let is_driven = self.drive(&is_over, deadline);
         interrupts.check();
-        if !has_ended && deadline.is_none() {
+        if !is_driven && deadline.is_none() {
             return Err(PoolError::deadlock());
         }
         self.tally.verdict(limit)
@@ -445,12 +445,13 @@ impl Engine {
         }
     }
 
-    /// Ends the tasks that nobody wants any more, those that run as well: their workers are replaced.
-    pub(crate) fn stop(&self) {
+    /// Ends the tasks that nobody wants any more. Workers that are still at one after this time are
+    /// replaced.
+    pub(crate) fn stop(&self, time: Duration) {
         let mut completed = Vec::new();
-        self.lock().scheduler.stop(&mut completed);
+        self.lock().scheduler.stop(time, &mut completed);
         self.hand_over(completed);
-        self.waker.wake();
+        self.nudge();
     }
 
     /// Ends all workers, and lets everything that is still to do fail.

@@ -18,7 +18,11 @@ pub(crate) struct Error(String);
 
 impl Error {
     fn end() -> Error {
-        Error("there are too few bytes for it".to_owned())
+        Error(
+            "there are too few bytes for it, as if its Serialize left out a field \
+             (`#[serde(skip_serializing)]`; `#[serde(skip)]` is for both directions)"
+                .to_owned(),
+        )
     }
 
     fn nonsense(what: &str) -> Error {
@@ -29,7 +33,8 @@ impl Error {
     fn unnamed() -> Error {
         Error(
             "its Deserialize asks what comes next, as `#[serde(untagged)]`, `#[serde(tag = …)]` \
-             and `#[serde(flatten)]` have it do; on the way between processes nothing says so"
+             and `#[serde(flatten)]` have it do; on the way between processes nothing says so. Take \
+             the attribute away, or send what the value is made of"
                 .to_owned(),
         )
     }
@@ -78,6 +83,9 @@ impl Sink for Vec<u8> {
 pub(crate) struct Serializer<W> {
     /// Where its bytes go.
     pub(crate) to: W,
+    /// How many parts its structs and tuples have. The reader counts as well: a field that only one
+    /// of the two knows would shift the bytes of all that follow.
+    pub(crate) parts: u16,
 }
 
 impl<W: Sink> Serializer<W> {
@@ -104,7 +112,8 @@ impl<W: Sink> Serializer<W> {
     fn known_len(&mut self, len: Option<usize>) -> Result<()> {
         let len = len.ok_or_else(|| {
             Error(
-                "its Serialize does not say how many values it has, as `#[serde(flatten)]` has it"
+                "its Serialize does not say how many values it has, as `#[serde(flatten)]` has it: take \
+                 the attribute away, or collect the values in a `Vec` first"
                     .to_owned(),
             )
         })?;
@@ -275,7 +284,7 @@ impl<W: Sink> ser::Serializer for &mut Serializer<W> {
 }
 
 macro_rules! write_parts {
-    ($($kind:ident: $part:ident,)+) => {
+    ($($kind:ident: $part:ident, $counts:literal;)+) => {
         $(
             impl<W: Sink> ser::$kind for &mut Serializer<W> {
                 type Ok = ();
@@ -283,6 +292,7 @@ macro_rules! write_parts {
 
                 #[inline(always)]
                 fn $part<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+                    self.parts = self.parts.wrapping_add($counts);
                     value.serialize(&mut **self)
                 }
 
@@ -295,10 +305,10 @@ macro_rules! write_parts {
 }
 
 write_parts! {
-    SerializeSeq: serialize_element,
-    SerializeTuple: serialize_element,
-    SerializeTupleStruct: serialize_field,
-    SerializeTupleVariant: serialize_field,
+    SerializeSeq: serialize_element, 0;
+    SerializeTuple: serialize_element, 1;
+    SerializeTupleStruct: serialize_field, 1;
+    SerializeTupleVariant: serialize_field, 1;
 }
 
 macro_rules! write_fields {
@@ -313,13 +323,14 @@ macro_rules! write_fields {
                     _: &'static str,
                     value: &T,
                 ) -> Result<()> {
+                    self.parts = self.parts.wrapping_add(1);
                     value.serialize(&mut **self)
                 }
 
                 fn skip_field(&mut self, name: &'static str) -> Result<()> {
                     Err(Error(format!(
                         "`#[serde(skip_serializing_if = …)]` leaves its field `{name}` out, which \
-                         the other process waits for"
+                         the other process waits for: take the attribute away"
                     )))
                 }
 
@@ -355,6 +366,8 @@ impl<W: Sink> ser::SerializeMap for &mut Serializer<W> {
 pub(crate) struct Deserializer<'de> {
     /// What was not read yet.
     pub(crate) rest: &'de [u8],
+    /// How many parts of structs and tuples were read.
+    pub(crate) parts: u16,
 }
 
 impl<'de> Deserializer<'de> {
@@ -494,12 +507,19 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
             let bytes = self.take(left.checked_mul(size).ok_or_else(Error::end)?)?;
             return plain::vec_of(bytes).ok_or_else(|| Error::nonsense("list"));
         }
-        visitor.visit_seq(Parts { from: self, left })
+        visitor.visit_seq(Parts {
+            from: self,
+            left,
+            counts: 0,
+        })
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value> {
-        let left = len;
-        visitor.visit_seq(Parts { from: self, left })
+        visitor.visit_seq(Parts {
+            from: self,
+            left: len,
+            counts: 1,
+        })
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -513,7 +533,11 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let left = self.len()?;
-        visitor.visit_map(Parts { from: self, left })
+        visitor.visit_map(Parts {
+            from: self,
+            left,
+            counts: 0,
+        })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -539,6 +563,8 @@ impl<'de> de::Deserializer<'de> for &mut Deserializer<'de> {
 struct Parts<'a, 'de> {
     from: &'a mut Deserializer<'de>,
     left: usize,
+    /// What each of them counts: 1 in a struct or tuple.
+    counts: u16,
 }
 
 impl<'de> Parts<'_, 'de> {
@@ -548,6 +574,7 @@ impl<'de> Parts<'_, 'de> {
             return Ok(None);
         }
         self.left -= 1;
+        self.from.parts = self.from.parts.wrapping_add(self.counts);
         seed.deserialize(&mut *self.from).map(Some)
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Sent {
     sequence: u32,
     /// How long it may take as a whole.
     limit: Option<Duration>,
+    /// Since when it is known that nobody wants its result.
+    unwanted_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -148,6 +150,7 @@ impl Ledger {
             limit: limit.map(|limit| limit.saturating_mul(call.items.max(1))),
             task: Some(task),
             sequence: self.sequence,
+            unwanted_since: None,
         });
         let task = self.sent.back().and_then(|sent| sent.task.as_ref());
         (
@@ -257,11 +260,22 @@ impl Ledger {
         self.sent.front_mut()?.task.take()
     }
 
-    /// Gives up the tasks that are meant, likewise.
-    pub(super) fn abandon_all(&mut self, meant: impl Fn(&Task) -> bool) -> Vec<Task> {
-        let sent = self.sent.iter_mut();
-        sent.filter_map(|sent| sent.task.take_if(|task| meant(task)))
-            .collect()
+    /// Gives up the tasks that nobody has wanted for so long, likewise, and tells how soon the next
+    /// of them is to be given up.
+    pub(super) fn abandon_unwanted(&mut self, time: Duration) -> (Vec<Task>, Option<Duration>) {
+        let mut soonest: Option<Duration> = None;
+        let mut judge = |sent: &mut Sent| {
+            sent.task.as_ref().filter(|task| !task.is_wanted())?;
+            let since = sent.unwanted_since.get_or_insert_with(Instant::now);
+            let left = time.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return sent.task.take();
+            }
+            soonest = Some(soonest.map_or(left, |other| other.min(left)));
+            None
+        };
+        let late = self.sent.iter_mut().filter_map(&mut judge).collect();
+        (late, soonest)
     }
 
     /// The item in work, as its index in the caller's list, if the worker has begun a task.

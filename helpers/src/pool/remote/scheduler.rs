@@ -26,6 +26,7 @@ use super::wire::Arrival;
 use crate::notebook::evcxr::Kernel;
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
+use crate::pool::handle::TIME_TO_FINISH;
 
 /// So many starts in a row may fail before the pool gives up.
 const FAILED_STARTS: usize = 3;
@@ -49,6 +50,8 @@ pub struct Scheduler {
     /// How many starts have failed in a row.
     failed_starts: usize,
     last_liveness: Instant,
+    /// When the time is over of a task that nobody wants any more.
+    next_stop: Option<Instant>,
     /// Why nothing goes on: every task ends with this error.
     broken: Option<PoolError>,
     /// Those that go along with tasks.
@@ -105,6 +108,7 @@ impl Scheduler {
             // While none has succeeded, the first start that fails is an error at once.
             failed_starts: FAILED_STARTS - 1,
             last_liveness: Instant::now(),
+            next_stop: None,
             broken: None,
             values: Arc::default(),
             kernel: Kernel::here(),
@@ -212,7 +216,9 @@ impl Scheduler {
             false => LIVENESS,
         };
         let each = self.ledgers.iter().filter_map(of_worker);
-        each.fold(longest, Duration::min)
+        let stop = self.next_stop;
+        let stop = stop.map(|end| end.saturating_duration_since(Instant::now()));
+        each.chain(stop).fold(longest, Duration::min)
     }
 
     /// The number of a function, which is a new one.
@@ -243,6 +249,9 @@ impl Scheduler {
         }
         if all {
             self.check_liveness(completed);
+        }
+        if self.next_stop.is_some_and(|end| end <= Instant::now()) {
+            self.end_unwanted(TIME_TO_FINISH, completed);
         }
         self.hand_out(completed);
     }
@@ -499,19 +508,28 @@ impl Scheduler {
         }
     }
 
-    /// Ends the tasks that nobody wants any more, those that run as well.
-    pub fn stop(&mut self, completed: &mut Completed) {
+    /// Ends the tasks that nobody wants any more, those that run as well unless they come to their
+    /// end within this time.
+    pub fn stop(&mut self, time: Duration, completed: &mut Completed) {
         self.recall_all();
         for domain in self.domains() {
             self.take_in_all(domain, completed);
         }
+        self.queue.stop(completed);
+        self.end_unwanted(time, completed);
+    }
+
+    /// Ends the tasks with workers that nobody has wanted for so long.
+    fn end_unwanted(&mut self, time: Duration, completed: &mut Completed) {
         let error = PoolError::stopped("nobody waits for it");
+        let mut soonest = None;
         // Where tasks cannot be taken back, some may lie behind the one that a worker is at.
         for ledger in &mut self.ledgers {
-            let stopped = ledger.abandon_all(|task| !task.is_wanted());
+            let (stopped, next) = ledger.abandon_unwanted(time);
             completed.extend(stopped.into_iter().map(|task| task.end(Err(error.clone()))));
+            soonest = soonest.into_iter().chain(next).min();
         }
-        self.queue.stop(completed);
+        self.next_stop = soonest.map(|left| Instant::now() + left);
         for domain in self.domains() {
             self.end_lost_work(domain, completed);
         }

@@ -182,7 +182,7 @@ impl<'p> View<'p> {
         let bounds = limit.map_or(Bounds::default(), Bounds::within);
         let items = list(items)?;
         let size = self.size_for(items.len());
-        call::map(self.engine, called, size, &bounds, items)
+        call::map(self.engine, called, size, bounds, items)
     }
 
     pub(super) fn map_async_called<A, R>(
@@ -197,7 +197,7 @@ impl<'p> View<'p> {
         match list(items) {
             Ok(items) => {
                 let size = self.size_for(items.len());
-                call::map_async(self.engine, called, size, items)
+                call::map_async(self.engine, &called, size, items)
             }
             Err(error) => self.failed(error),
         }

@@ -138,11 +138,14 @@ impl<'p> Timed<'p> {
         let (pool, f) = (self.view.pool, Arc::new(f));
         let deadline = Instant::now().checked_add(self.limit);
         let limit = self.limit;
+        // Goes with the iterator.
+        let asks = Arc::new(());
         Way {
             submit: Box::new(move |first, chunk: Vec<T>| {
-                let f = Arc::clone(&f);
+                let (f, asks) = (Arc::clone(&f), Arc::downgrade(&asks));
                 let call = move |(index, item)| {
-                    if deadline.is_some_and(|end| Instant::now() >= end) {
+                    let is_late = deadline.is_some_and(|end| Instant::now() >= end);
+                    if is_late || asks.strong_count() == 0 {
                         // Nobody will see it.
                         return Err(PoolError::timeout(limit));
                     }
