@@ -101,6 +101,11 @@ const OK: u8 = 0;
 /// The bytes of a length.
 const LENGTH: usize = size_of::<u64>();
 
+/// What is told of bytes that were written otherwise than they are read.
+const DISAGREE: &str = "its type's Serialize and Deserialize do not agree, as \
+    `#[serde(skip_serializing)]` or `#[serde(skip_deserializing)]` alone has it: write \
+    `#[serde(skip)]`, for both";
+
 /// Above so many bits of a length stands how many parts the value's structs and tuples have.
 const PARTS: u32 = 48;
 
@@ -262,16 +267,24 @@ impl format::Sink for Output<'_> {
 
 /// The bytes of a single value, without files.
 pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
-    let mut serializer = Serializer { to: Vec::new() };
+    let mut serializer = Serializer {
+        to: Vec::new(),
+        parts: 0,
+    };
     let written = value.serialize(&mut serializer);
     written.map_err(|error| error.to_string())?;
-    Ok(serializer.to)
+    let mut bytes = serializer.to;
+    bytes.extend(serializer.parts.to_le_bytes());
+    Ok(bytes)
 }
 
 /// The value whose bytes [`to_bytes`] gave.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let mut deserializer = Deserializer { rest: bytes };
-    T::deserialize(&mut deserializer).map_err(|error| error.to_string())
+    let (rest, parts) = bytes.split_last_chunk().ok_or(DISAGREE)?;
+    let mut deserializer = Deserializer { rest, parts: 0 };
+    let value = T::deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+    let is_whole = deserializer.rest.is_empty() && deserializer.parts == u16::from_le_bytes(*parts);
+    is_whole.then_some(value).ok_or(DISAGREE.to_owned())
 }
 
 /// Reads the values that a [`Writer`] wrote.
@@ -361,11 +374,7 @@ impl Reader {
         if deserializer.rest.is_empty() && deserializer.parts == parts {
             return Ok(());
         }
-        Err(
-            "its type's Serialize and Deserialize do not agree, as `#[serde(skip_serializing)]` or \
-             `#[serde(skip_deserializing)]` alone has it: write `#[serde(skip)]`, for both"
-                .to_owned(),
-        )
+        Err(DISAGREE.to_owned())
     }
 }
 
