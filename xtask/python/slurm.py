@@ -21,7 +21,7 @@ from pathlib import Path
 import ports
 
 # Only what hangs takes so long.
-LIMIT = 60.0
+LIMIT = 300.0
 # The CPUs of each node that works. Slurm believes what it is told.
 CPUS = 4
 LOGIN = "login"
@@ -46,7 +46,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 MpiDefault=none
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
-KillWait=2
+KillWait=30
 ReturnToService=2
 SlurmdParameters=config_overrides
 StateSaveLocation={folder}/state

@@ -60,7 +60,7 @@ class OnSlurm(unittest.TestCase):
             return not left
 
         try:
-            cluster.wait_for(is_empty, "nothing is left", patience=30)
+            cluster.wait_for(is_empty, "nothing is left", patience=120)
         except TimeoutError:
             cluster.ask("scancel", "--user", getpass.getuser())
             cluster.tidy_up()

@@ -155,7 +155,7 @@ class OwnLibrary(Cases, OnSlurm):
         shutil.copy2(EXAMPLES / "resume.sbatch", self.folder)
         # As if it had been cut off.
         results.write_text("0 2762\n1 24")
-        job = cluster.submit("resume.sbatch", folder=self.folder, **self.variables)
+        job = cluster.submit("--ntasks-per-node=2", "resume.sbatch", folder=self.folder, **self.variables)
         self.addCleanup(cluster.ask, "scancel", job)
         about = cluster.ask("scontrol", "show", "job", job)
         self.assertIn("Requeue=1", about)

@@ -1,4 +1,4 @@
-"""Lesson 05 on a real Slurm, with two MPI libraries, and what waits most of its time.
+"""Lesson 05 on a real Slurm, and what waits most of its time.
 
 `cargo xtask test slurm-lesson` builds the programs and starts this.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import notebooks
 
-from tests.slurm_case import CASES, EXAMPLES, PROGRAMS, Debian, OnSlurm, begin
+from tests.slurm_case import CASES, EXAMPLES, PROGRAMS, OnSlurm, begin
 
 
 def setUpModule() -> None:
@@ -16,21 +16,13 @@ def setUpModule() -> None:
     cluster = begin()
 
 
-class Lesson:
-    """Lesson 05, as a notebook in an allocation, with either library."""
+class Lesson(OnSlurm):
+    """As a notebook in an allocation; with the library that the set-up has found, since that is the one of cells."""
 
     def test_lesson_on_two_nodes(self):
         script = Path(notebooks.__file__)
         done = self.run_in("-N2 -n5", sys.executable, str(script), "--check", "05_mpi", limit=300)
         self.assertEqual(done.status, 0, done.text)
-
-
-class OwnLesson(Lesson, OnSlurm):
-    pass
-
-
-class DebianLesson(Debian, Lesson, OnSlurm):
-    pass
 
 
 class Limit(OnSlurm):
