@@ -101,6 +101,11 @@ const OK: u8 = 0;
 /// The bytes of a length.
 const LENGTH: usize = size_of::<u64>();
 
+/// What is told of bytes that were written otherwise than they are read.
+const DISAGREE: &str = "its type's Serialize and Deserialize do not agree, as \
+    `#[serde(skip_serializing)]` or `#[serde(skip_deserializing)]` alone has it: write \
+    `#[serde(skip)]`, for both";
+
 /// Above so many bits of a length stands how many parts the value's structs and tuples have.
 const PARTS: u32 = 48;
 
@@ -378,11 +383,7 @@ fn check_end(from: &From<'_>, parts: u16) -> Result<(), String> {
     if from.rest.is_empty() && from.parts == parts {
         return Ok(());
     }
-    Err(
-        "its type's Serialize and Deserialize do not agree, as `#[serde(skip_serializing)]` or \
-         `#[serde(skip_deserializing)]` alone has it: write `#[serde(skip)]`, for both"
-            .to_owned(),
-    )
+    Err(DISAGREE.to_owned())
 }
 
 /// Lends files to the values that are being written or read, until it is dropped.
