@@ -204,7 +204,7 @@ class Failures(OnSlurm):
 
     def test_srun_without_an_interface(self):
         for how in ("--mpi=none", "--mpi=pmi2"):
-            done = cluster.run("srun", "-n2", how, str(PROGRAMS / CASES), "run", "2", limit=20)
+            done = cluster.run("srun", "-n2", how, str(PROGRAMS / CASES), "run", "2")
             self.assertNotEqual(done.status, 0)
             self.assertEqual(done.text.count("srun --mpi=pmix"), 1, done.text)
 

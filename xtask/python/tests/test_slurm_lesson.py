@@ -21,7 +21,7 @@ class Lesson(OnSlurm):
 
     def test_lesson_on_two_nodes(self):
         script = Path(notebooks.__file__)
-        done = self.run_in("-N2 -n5", sys.executable, str(script), "--check", "05_mpi", limit=300)
+        done = self.run_in("-N2 -n5", sys.executable, str(script), "--check", "05_mpi", limit=900)
         self.assertEqual(done.status, 0, done.text)
 
 
