@@ -101,6 +101,11 @@ const OK: u8 = 0;
 /// The bytes of a length.
 const LENGTH: usize = size_of::<u64>();
 
+/// What is told of bytes that were written otherwise than they are read.
+const DISAGREE: &str = "its type's Serialize and Deserialize do not agree, as \
+    `#[serde(skip_serializing)]` or `#[serde(skip_deserializing)]` alone has it: write \
+    `#[serde(skip)]`, for both";
+
 /// Above so many bits of a length stands how many parts the value's structs and tuples have.
 const PARTS: u32 = 48;
 
@@ -268,21 +273,18 @@ pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
     };
     let written = value.serialize(&mut serializer);
     written.map_err(|error| error.to_string())?;
-    serializer.to.extend(serializer.parts.to_le_bytes());
-    Ok(serializer.to)
+    let mut bytes = serializer.to;
+    bytes.extend(serializer.parts.to_le_bytes());
+    Ok(bytes)
 }
 
 /// The value whose bytes [`to_bytes`] gave.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let (value, parts) = bytes.split_last_chunk().ok_or("there is nothing")?;
-    let mut deserializer = Deserializer {
-        rest: value,
-        parts: 0,
-    };
-    let read = T::deserialize(&mut deserializer);
-    let value = read.map_err(|error| error.to_string())?;
-    check_end(&deserializer, u16::from_le_bytes(*parts))?;
-    Ok(value)
+    let (rest, parts) = bytes.split_last_chunk().ok_or(DISAGREE)?;
+    let mut deserializer = Deserializer { rest, parts: 0 };
+    let value = T::deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+    let is_whole = deserializer.rest.is_empty() && deserializer.parts == u16::from_le_bytes(*parts);
+    is_whole.then_some(value).ok_or(DISAGREE.to_owned())
 }
 
 /// Reads the values that a [`Writer`] wrote.
@@ -369,20 +371,11 @@ impl Reader {
         let result = deserialize(&mut deserializer);
         drop(lent);
         result.map_err(|error| error.to_string())?;
-        check_end(&deserializer, parts)
+        if deserializer.rest.is_empty() && deserializer.parts == parts {
+            return Ok(());
+        }
+        Err(DISAGREE.to_owned())
     }
-}
-
-/// Checks that a value of so many parts was read, all of it.
-fn check_end(from: &From<'_>, parts: u16) -> Result<(), String> {
-    if from.rest.is_empty() && from.parts == parts {
-        return Ok(());
-    }
-    Err(
-        "its type's Serialize and Deserialize do not agree, as `#[serde(skip_serializing)]` or \
-         `#[serde(skip_deserializing)]` alone has it: write `#[serde(skip)]`, for both"
-            .to_owned(),
-    )
 }
 
 /// Lends files to the values that are being written or read, until it is dropped.
