@@ -133,7 +133,10 @@ mod tests {
         let moved = told("E0382", "timeit!(total(v))").unwrap();
         assert!(moved.contains("let list ="), "{moved}");
         assert_eq!(told("E0382", "total(v); total(v)"), None);
-        for call in ["pool.map_async(|x| x * by, v)", "pool.deadline(t)?.map(|x| x * by, v)"] {
+        for call in [
+            "pool.map_async(|x| x * by, v)",
+            "pool.deadline(t)?.map(|x| x * by, v)",
+        ] {
             assert!(told("E0373", call).unwrap().contains("`move`"));
         }
         assert_eq!(told("E0373", "let f = |x| x * by;"), None);
