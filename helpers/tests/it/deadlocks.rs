@@ -328,6 +328,42 @@ fn no_false_alarm_where_tasks_hand_results_on() {
     });
 }
 
+#[test]
+fn a_wait_for_all_that_could_never_end_is_told() {
+    within_seconds("wait_all", || {
+        // In a task, on another pool's thread too.
+        let pool = Arc::new(Pool::new(1).unwrap());
+        let other = Pool::new(1).unwrap();
+        let (inner, blocker) = (Arc::clone(&pool), mpsc::channel::<()>());
+        let busy = pool.submit(move |()| blocker.1.recv().unwrap(), ());
+        let own = pool.submit(move |()| inner.wait_all(), ());
+        // Runs it, as nobody has begun it.
+        let found = other.submit(|own: JoinHandle<Result<(), PoolError>>| own.join(), own);
+        let found = found.join().unwrap().unwrap();
+        assert!(found.is_err_and(|error| error.is_deadlock()));
+        blocker.0.send(()).unwrap();
+        busy.join().unwrap();
+        assert_eq!(pool.wait_all(), Ok(()));
+        // Tasks of two pools that wait for all of the other one's.
+        let pools = [1, 1].map(|workers| Arc::new(Pool::new(workers).unwrap()));
+        let both = Arc::new(Barrier::new(2));
+        let tasks = [0, 1].map(|place| {
+            let (other, both) = (Arc::clone(&pools[1 - place]), Arc::clone(&both));
+            pools[place].submit(
+                move |()| {
+                    both.wait();
+                    other.wait_all()
+                },
+                (),
+            )
+        });
+        let found = tasks.map(|task| task.join().unwrap());
+        let told = found.iter().filter_map(|found| found.as_ref().err());
+        assert_eq!(told.clone().count(), 1, "{found:?}");
+        assert!(told.clone().all(PoolError::is_deadlock), "{found:?}");
+    });
+}
+
 /// Waits for handles in one of several ways; says how many were told that it could never end.
 fn wait_somehow(pool: &Pool, how: u32, mut handles: Vec<JoinHandle<usize>>) -> usize {
     let told = |result: Result<usize, PoolError>| match result {
