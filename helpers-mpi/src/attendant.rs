@@ -488,52 +488,49 @@ impl Attendant {
         if let Some(how) = end::missing_program(&words) {
             return self.of(None, how);
         }
-        let account = end::account(&words);
-        let is_well = status.is_some_and(|status| status.success());
-        let Some(loss) = &self.loss else {
-            if is_well {
-                return End::default();
-            }
-            return self.of_nobody(&words, account, status);
+        let (rank, how) = match &self.loss {
+            None if status.is_some_and(|status| status.success()) => return End::default(),
+            None => self.end_of_nobody(&words, status),
+            Some(Loss {
+                rank,
+                how: Some(how),
+            }) => return self.of(*rank, how.clone()),
+            Some(Loss { rank, how: None }) => self.end_of_lost(*rank, &words),
         };
-        if let Some(how) = &loss.how {
-            return self.of(loss.rank, how.clone());
-        }
-        let outputs = self.shared.outputs();
-        let fatal = (0..self.ranks.len())
-            .find_map(|rank| Some((rank, end::fatal_error(outputs.last_errors(rank))?)));
-        drop(outputs);
-        if let Some((rank, how)) = fatal {
-            return match self.cannot_begin(&how) {
-                true => self.of(None, format!("{how}\n{MISMATCH}")),
-                false => self.of(Some(rank), how),
-            };
-        }
-        let is_first = |rank: &usize| self.ranks[*rank].closed.is_some_and(|at| at < usize::MAX);
-        let (rank, how) = account.of_first(loss.rank.filter(is_first), loss.rank);
-        match self.cannot_begin(&words) {
+        match self.cannot_begin(&how) || self.cannot_begin(&words) {
             true => self.of(None, format!("{how}\n{MISMATCH}")),
             false => self.of(rank, how),
         }
     }
 
-    /// The end of a job of which no rank is known to have ended first.
-    fn of_nobody(&self, words: &str, account: end::Account, status: Option<ExitStatus>) -> End {
-        let Launcher { name, program, .. } = &self.launcher;
-        let text = end::without_frames(words);
-        let status = status.map_or("it was ended".to_owned(), |status| status.to_string());
-        let how = match text.as_str() {
-            "" => format!(
-                "{} ({name}) ended without a word: {status}",
-                program.display()
-            ),
-            text => format!("{} ({name}) said:\n{text}", program.display()),
-        };
-        match (account.rank, account.how) {
-            _ if self.cannot_begin(&text) => self.of(None, format!("{how}\n{MISMATCH}")),
-            (Some(rank), Some(how)) => self.of(Some(rank), how),
-            _ => self.of(None, how),
+    /// The end of a job of which this rank was lost, without a word of its own.
+    fn end_of_lost(&self, lost: Option<usize>, words: &str) -> (Option<usize>, String) {
+        let outputs = self.shared.outputs();
+        let fatal = (0..self.ranks.len())
+            .find_map(|rank| Some((rank, end::fatal_error(outputs.last_errors(rank))?)));
+        if let Some((rank, how)) = fatal {
+            return (Some(rank), how);
         }
+        let is_first = |rank: &usize| self.ranks[*rank].closed.is_some_and(|at| at < usize::MAX);
+        end::account(words).of_first(lost.filter(is_first), lost)
+    }
+
+    /// The end of a job of which no rank is known to have ended first.
+    fn end_of_nobody(&self, words: &str, status: Option<ExitStatus>) -> (Option<usize>, String) {
+        let account = end::account(words);
+        if let (Some(rank), Some(how)) = (account.rank, account.how)
+            && !self.cannot_begin(words)
+        {
+            return (Some(rank), how);
+        }
+        let Launcher { name, program, .. } = &self.launcher;
+        let program = program.display();
+        let status = status.map_or("it was ended".to_owned(), |status| status.to_string());
+        let how = match end::without_frames(words).as_str() {
+            "" => format!("{program} ({name}) ended without a word: {status}"),
+            text => format!("{program} ({name}) said:\n{text}"),
+        };
+        (None, how)
     }
 
     /// Whether these are the words of an MPI library that cannot even begin.

@@ -21,7 +21,7 @@ from pathlib import Path
 import ports
 
 # Only what hangs takes so long.
-LIMIT = 60.0
+LIMIT = 300.0
 # The CPUs of each node that works. Slurm believes what it is told.
 CPUS = 4
 LOGIN = "login"
@@ -46,7 +46,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 MpiDefault=none
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
-KillWait=2
+KillWait=30
 ReturnToService=2
 SlurmdParameters=config_overrides
 StateSaveLocation={folder}/state
@@ -164,6 +164,14 @@ class Node:
         own = ("slurmd -D", "sleep infinity")
         return {pid: words for pid, words in found.items() if not words.startswith(own)}
 
+    def signal_all(self, number: signal.Signals) -> None:
+        """To all that run on it, with Slurm's own daemon."""
+        space = os.readlink(f"/proc/{self.first}/ns/pid")
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(folder / "ns/pid") == space:
+                    os.kill(int(folder.name), number)
+
     def files(self) -> list[str]:
         """What lies in its own folders."""
         root = Path(f"/proc/{self.first}/root")
@@ -205,28 +213,39 @@ class Slurm:
     def __enter__(self) -> "Slurm":
         with contextlib.ExitStack() as opened:
             log = opened.enter_context((self.folder / "log").open("w"))
-            options = {"env": self.environment, "stdout": log, "stderr": log}
+            self.options = {"env": self.environment, "stdout": log, "stderr": log}
             first, *others = free_ports(1 + len(NODES))
             (self.folder / "slurm.conf").write_text(self.configuration(first, others))
             (self.folder / "state").mkdir()
             controller = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "slurmctld", "-D"],
                 stdin=subprocess.DEVNULL,
-                **options,
+                **self.options,
             )
             opened.callback(end, controller)
             for name in (LOGIN, *NODES):
-                own = self.folder / name / "tmp"
-                own.mkdir(parents=True)
-                daemon = ["slurmd", "-D", "-N", name] if name in NODES else ["sleep", "infinity"]
-                self.nodes[name] = Node(name, own, daemon, **options)
-                opened.callback(self.nodes[name].end)
+                (self.folder / name / "tmp").mkdir(parents=True)
+                self.switch_on(name)
+                opened.callback(lambda name=name: self.nodes[name].end())
             self.wait_for(self.is_ready, "the nodes are idle", every=0.05)
             self.open = opened.pop_all()
         return self
 
     def __exit__(self, *ending) -> None:
         self.open.close()
+
+    def switch_on(self, name: str) -> None:
+        daemon = ["slurmd", "-D", "-N", name] if name in NODES else ["sleep", "infinity"]
+        self.nodes[name] = Node(name, self.folder / name / "tmp", daemon, **self.options)
+
+    def set_down(self, name: str) -> None:
+        """What Slurm does with a node that has not answered for minutes."""
+        self.ask("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=test")
+
+    def resume(self, name: str) -> None:
+        """Waits until the node works again."""
+        self.ask("scontrol", "update", f"NodeName={name}", "State=RESUME")
+        self.wait_for(self.is_ready, "the nodes are idle")
 
     def configuration(self, port: int, ports: Sequence[int]) -> str:
         text = CONFIGURATION.format(

@@ -86,6 +86,7 @@ const CHECKS: &[(&str, Company, Check)] = &[
     ("mpi", Beside, test_mpi::run),
     ("mpich", Beside, test_mpi::run_mpich),
     ("slurm", Beside, test_mpi::run_on_slurm),
+    ("slurm-lesson", Beside, test_mpi::run_lesson_on_slurm),
     ("mpi-cells", Beside, test_mpi::run_cells),
     // Only that all can be measured: figures are for a machine with nothing else to do. The stock
     // kernel is tested here since it compiles where the bench's one does.
@@ -161,9 +162,6 @@ const QUICK: &[&str] = &[
     "exercises",
 ];
 
-/// A check that runs only if it is named: not every machine can start a Slurm.
-const ON_REQUEST: &str = "slurm";
-
 /// Checks that ask for no kernel and no Python: before them, nothing is set up.
 const WITHOUT_SETUP: [&str; 4] = ["format", "clippy", "docs", "crate"];
 
@@ -201,7 +199,7 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     if options
         .names
         .iter()
-        .any(|name| ["mpi", "mpich", "slurm"].contains(name))
+        .any(|name| ["mpi", "mpich", "slurm", "slurm-lesson"].contains(name))
     {
         test_mpi::prepare(paths)?;
     }
@@ -223,9 +221,6 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
                 println!("`{name}` failed in {times} of {} rounds", options.rounds);
             }
         }
-    }
-    if !options.is_quick && !options.names.contains(&ON_REQUEST) && options.names.len() > 1 {
-        println!("not run, since it was not named: `{ON_REQUEST}`");
     }
     if failed.is_empty() {
         Ok(())
@@ -254,10 +249,7 @@ impl Options {
         if is_quick {
             wanted.extend(QUICK);
         }
-        let is_wanted = |name: &&str| match wanted.is_empty() {
-            true => *name != ON_REQUEST,
-            false => wanted.contains(name),
-        };
+        let is_wanted = |name: &&str| wanted.is_empty() || wanted.contains(name);
         let names = CHECKS.iter().map(|(name, ..)| *name).filter(is_wanted);
         Ok(Options {
             names: names.collect(),
@@ -516,9 +508,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_runs_in_the_order_of_the_checks() {
         let all = parse("").unwrap().names;
-        assert_eq!(all.len(), CHECKS.len() - 1);
-        assert!(!all.contains(&ON_REQUEST));
-        assert_eq!(parse(ON_REQUEST).unwrap().names, [ON_REQUEST]);
+        assert_eq!(all.len(), CHECKS.len());
         assert_eq!(parse("crate format").unwrap().names, ["format", "crate"]);
         let quick = parse("--quick browser --repeat 5").unwrap();
         assert_eq!(quick.names.len(), QUICK.len() + 1);

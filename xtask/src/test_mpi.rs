@@ -1,5 +1,5 @@
-//! The checks `mpi`, `mpich`, `slurm` and `mpi-cells`: `helpers-mpi` with each of two MPI libraries, on a
-//! Slurm, and in cells.
+//! The checks `mpi`, `mpich`, `slurm`, `slurm-lesson` and `mpi-cells`: `helpers-mpi` with each of two MPI
+//! libraries, on a Slurm, and in cells.
 
 use std::fs;
 use std::process::Command;
@@ -76,8 +76,17 @@ fn both(paths: &Paths) -> Result<Result<(Mpi, Mpi), Outcome>> {
     Ok(Ok((usual, mpich)))
 }
 
-/// Runs programs and a notebook on a Slurm of the test's own.
+/// Runs programs on a Slurm of the test's own.
 pub fn run_on_slurm(paths: &Paths) -> Result<Outcome> {
+    on_slurm(paths, "tests.test_slurm")
+}
+
+/// Runs lesson 05 on another one.
+pub fn run_lesson_on_slurm(paths: &Paths) -> Result<Outcome> {
+    on_slurm(paths, "tests.test_slurm_lesson")
+}
+
+fn on_slurm(paths: &Paths, tests: &str) -> Result<Outcome> {
     let mpi = match mpi::find(paths, Which::Usual) {
         Ok(mpi) => mpi,
         Err(missing) => return Ok(skipped(missing)),
@@ -95,7 +104,7 @@ pub fn run_on_slurm(paths: &Paths) -> Result<Outcome> {
     let mut build = cargo(paths, &mpi);
     passes(build.args(["build", "-p", "helpers-mpi", "--examples"]))?;
     let mut test = command::python(paths);
-    test.args(["-m", "unittest", "--verbose", "tests.test_slurm"]);
+    test.args(["-m", "unittest", "--verbose", tests]);
     mpi.lend_to(test.current_dir(paths.scripts()));
     passes(&mut test)
 }

@@ -19,6 +19,7 @@ const CASES: &[(&str, Case)] = &[
     ("abort", abort),
     ("kill", kill),
     ("wait", wait),
+    ("until-time-is-up", until_time_is_up),
     ("library", library),
     ("part", part),
 ];
@@ -125,6 +126,17 @@ fn wait(words: &[String]) -> Outcome {
     );
     handle.join()?;
     Ok(())
+}
+
+/// `until-time-is-up FILE`: waits for the signal that time is up; the file is there when it does. In the
+/// end something is left to do.
+fn until_time_is_up(words: &[String]) -> Outcome {
+    fs::write(words.first().ok_or("which file?")?, "")?;
+    while !helpers_mpi::time_is_up() {
+        thread::sleep(Duration::from_millis(50));
+    }
+    println!("the time is up");
+    Err("something is left to do".into())
 }
 
 /// Which MPI library this program runs with.

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -9,17 +9,62 @@ use helpers::prelude::*;
 
 /// The lesson's six items; what a unit is does not matter to the order.
 const ITEMS: [u64; 6] = [3, 5, 10, 15, 17, 20];
-const UNIT: Duration = Duration::from_millis(20);
+
+/// Time that goes on when nobody has anything else to do: how busy the machine is plays no part.
+#[derive(Default)]
+struct Clock {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    now: u64,
+    /// When each sleeper is to wake.
+    sleepers: Vec<u64>,
+    /// Items that are not done.
+    left: usize,
+}
+
+impl Clock {
+    /// Sleeps for so many units among `workers` who do the same until all items are done.
+    fn sleep(&self, units: u64, workers: usize) {
+        let mut state = self.state.lock().unwrap();
+        let end = state.now + units;
+        state.sleepers.push(end);
+        self.changed.notify_all();
+        loop {
+            let all_sleep = state.sleepers.len() == workers.min(state.left);
+            if all_sleep && state.sleepers.iter().all(|&other| end <= other) {
+                break;
+            }
+            let waited = self.changed.wait_timeout(state, Duration::from_secs(60));
+            let (next, timeout) = waited.unwrap();
+            assert!(
+                !timeout.timed_out(),
+                "fewer workers than {workers} take part"
+            );
+            state = next;
+        }
+        state.now = end;
+        state.left -= 1;
+        let place = state.sleepers.iter().position(|&other| other == end);
+        state.sleepers.swap_remove(place.unwrap());
+        self.changed.notify_all();
+    }
+}
 
 /// Runs the lesson's items and tells who ran what, in the order of starting.
 fn schedule(workers: usize) -> Vec<(String, u64)> {
     let started = Mutex::new(Vec::new());
+    let clock = Clock::default();
+    clock.state.lock().unwrap().left = ITEMS.len();
     let pool = Pool::new(workers).unwrap();
     let results = pool.map(
         |units| {
             let me = thread::current().name().unwrap().to_owned();
             started.lock().unwrap().push((me, units));
-            thread::sleep(UNIT * units as u32);
+            clock.sleep(units, workers);
             units
         },
         ITEMS,
@@ -43,7 +88,11 @@ fn the_lessons_items_take_25_units_on_4_workers() {
         let schedule = schedule(4);
         assert_eq!(longest(&schedule), 25, "{schedule:?}");
         let late: Vec<u64> = schedule[4..].iter().map(|(_, units)| *units).collect();
-        assert_eq!(late, [17, 20], "the last two start last, in order");
+        assert_eq!(
+            late,
+            [17, 20],
+            "the last two start last, in order: {schedule:?}"
+        );
     }
 }
 

@@ -1,96 +1,23 @@
-"""The MPI part on a real Slurm, with two MPI libraries: see `slurm.py`.
+"""The MPI part on a real Slurm, with two MPI libraries.
 
 `cargo xtask test slurm` builds the programs and starts this.
 """
 
-import contextlib
-import getpass
 import json
-import os
 import re
 import shutil
-import sys
-import tempfile
-import time
-import unittest
+import signal
 from pathlib import Path
 
-import notebooks
 import slurm
 from clone import CLONE
 
-# What the course's example and these tests' own program are called among the examples.
-PRIMES, CASES = "primes", "slurm"
-PROGRAMS = CLONE / "target/debug/examples"
-EXAMPLES = CLONE / "helpers-mpi/examples"
-
-# The nodes have more CPUs than this machine.
-ENVIRONMENT = os.environ | {
-    "OMPI_ALLOW_RUN_AS_ROOT": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    "PRTE_MCA_hwloc_default_binding_policy": "none",
-}
+from tests.slurm_case import CASES, EXAMPLES, PRIMES, PROGRAMS, Debian, OnSlurm, begin
 
 
 def setUpModule() -> None:
-    why = slurm.missing()
-    if why:
-        raise unittest.SkipTest(why)
-    (CLONE / ".course/test").mkdir(exist_ok=True)
-    opened = contextlib.ExitStack()
-    unittest.addModuleCleanup(opened.close)
-    folder = tempfile.TemporaryDirectory(prefix="slurm-", dir=CLONE / ".course/test")
     global cluster
-    cluster = slurm.Slurm(Path(opened.enter_context(folder)), ENVIRONMENT)
-    opened.enter_context(cluster)
-
-
-class OnSlurm(unittest.TestCase):
-    """What it was started with, and that nothing of it is left."""
-
-    # Of a library that is not the course's own.
-    variables: dict[str, str] = {}
-    # Of a command in an allocation.
-    around: list[str] = []
-
-    def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory(dir=cluster.folder)
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-        self.addCleanup(self.nothing_is_left)
-
-    def nothing_is_left(self) -> None:
-        left: list[str] = []
-
-        def is_empty() -> bool:
-            left[:] = cluster.ask("squeue", "-h", "-o", "job %i: %T").splitlines() + cluster.left()
-            return not left
-
-        try:
-            cluster.wait_for(is_empty, "nothing is left", patience=30)
-        except TimeoutError:
-            cluster.ask("scancel", "--user", getpass.getuser())
-            cluster.tidy_up()
-            self.fail("left behind:\n" + "\n".join(left))
-
-    def run_in(self, allocation: str, *words: str, **more) -> slurm.Done:
-        """A command in an allocation of its own, on the login node."""
-        command = ["salloc", "--quiet", *allocation.split(), *self.around, *words]
-        return cluster.run(*command, folder=self.folder, **self.variables, **more)
-
-    def case(self, allocation: str, *words: str, **more) -> str:
-        """A case of `helpers-mpi/tests/slurm/cases.rs` that comes to a good end."""
-        done = self.run_in(allocation, str(PROGRAMS / CASES), *words, **more)
-        self.assertEqual(done.status, 0, done.text)
-        return done.text
-
-    def batch(self, text: str, *options: str) -> tuple[str, str]:
-        """Runs a batch script; gives the job's last state, and its output."""
-        script = self.folder / "job.sbatch"
-        script.write_text(text)
-        job = cluster.submit(*options, script.name, folder=self.folder, **self.variables)
-        state = cluster.wait_for_end(job)
-        return state, (self.folder / f"slurm-{job}.out").read_text()
+    cluster = begin()
 
 
 class Cases:
@@ -143,20 +70,12 @@ class Cases:
                 self.assertEqual(len(told.splitlines()), 1, told)
 
 
-class Lesson(OnSlurm):
-    """Lesson 05, as a notebook in an allocation."""
-
-    def test_on_two_nodes(self):
-        script = Path(notebooks.__file__)
-        done = self.run_in("-N2 -n5", sys.executable, str(script), "--check", "05_mpi", limit=300)
-        self.assertEqual(done.status, 0, done.text)
-
-
-class Commands(OnSlurm):
-    """What lesson 05 has to say of clusters: each of its blocks for a shell."""
+class Commands:
+    """What lesson 05 has to say of clusters: each of its blocks for a shell, with either library."""
 
     @classmethod
     def setUpClass(cls):
+        super().setUpClass()
         notebook = json.loads((CLONE / "notebooks/05_mpi.ipynb").read_text(encoding="utf-8"))
         text = "\n".join("".join(cell["source"]) for cell in notebook["cells"])
         blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
@@ -189,7 +108,7 @@ class Commands(OnSlurm):
         self.assertEqual(len(self.scripts), len(names) + 3)
 
     def test_commands(self):
-        done = cluster.run("bash", "-ec", self.commands, folder=self.folder)
+        done = cluster.run("bash", "-ec", self.commands, folder=self.folder, **self.variables)
         self.assertEqual(done.status, 0, done.text)
         self.assertRegex(done.text, r"(?s)pmix.*78498 primes, found by 3 ranks")
 
@@ -218,7 +137,7 @@ class Commands(OnSlurm):
     def test_job_array(self):
         script = self.folder / "array.sbatch"
         script.write_text(self.script_with("--array"))
-        job = cluster.submit(script.name, folder=self.folder)
+        job = cluster.submit(script.name, folder=self.folder, **self.variables)
         told = [self.folder / f"slurm-{job}_{number}.out" for number in range(4)]
         ended = lambda: all(file.exists() and "is" in file.read_text() for file in told)
         cluster.wait_for(ended, "all parts are done")
@@ -236,7 +155,7 @@ class OwnLibrary(Cases, OnSlurm):
         shutil.copy2(EXAMPLES / "resume.sbatch", self.folder)
         # As if it had been cut off.
         results.write_text("0 2762\n1 24")
-        job = cluster.submit("resume.sbatch", folder=self.folder, **self.variables)
+        job = cluster.submit("--ntasks-per-node=2", "resume.sbatch", folder=self.folder, **self.variables)
         self.addCleanup(cluster.ask, "scancel", job)
         about = cluster.ask("scontrol", "show", "job", job)
         self.assertIn("Requeue=1", about)
@@ -244,7 +163,6 @@ class OwnLibrary(Cases, OnSlurm):
         # What Slurm does when the time is nearly over.
         cluster.ask("scancel", "--signal=USR1", job)
         output = self.folder / f"slurm-{job}.out"
-
         cluster.wait_for(lambda: cluster.state(job) == "PENDING", "the job is back in the queue")
         # Slurm would wait for two minutes. In the second of its end a job cannot begin again.
         cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now+2")
@@ -261,19 +179,19 @@ class OwnLibrary(Cases, OnSlurm):
         self.assertIn("v5.", self.case("-n1", "library"))
 
 
-class DebianLibrary(Cases, OnSlurm):
-    """With the one that Debian has, which is older."""
-
-    # Version 4 of Open MPI ends before those that it has started on nodes. If the allocation ended as well, Slurm
-    # would kill them while they tidy up.
-    around = ["sh", "-c", '"$0" "$@"; told=$?; while squeue -hs | grep -q orted; do :; done; exit $told']
-
-    @classmethod
-    def setUpClass(cls):
-        cls.variables = slurm.debian_open_mpi(CLONE / ".course/debian-mpi")
+class DebianLibrary(Debian, Cases, OnSlurm):
+    """The cases with the one that Debian has, which is older."""
 
     def test_it_is_that_library(self):
         self.assertIn("v4.", self.case("-n1", "library"))
+
+
+class OwnCommands(Commands, OnSlurm):
+    pass
+
+
+class DebianCommands(Debian, Commands, OnSlurm):
+    pass
 
 
 class Failures(OnSlurm):
@@ -329,9 +247,8 @@ class Ends(OnSlurm):
     def start(self, *options: str) -> str:
         """A job whose ranks are at work, by its number."""
         at_work = self.folder / "at-work"
-        script = self.folder / "job.sbatch"
-        script.write_text(f"#!/bin/bash\nexec {PROGRAMS / CASES} wait 3 {at_work}\n")
-        job = cluster.submit("-N2", "-n4", *options, script.name, folder=self.folder)
+        text = f"#!/bin/bash\nexec {PROGRAMS / CASES} wait 3 {at_work}\n"
+        job = self.submit(text, "-N2", "-n4", *options)
         cluster.wait_for(at_work.exists, "the ranks are at work")
         return job
 
@@ -347,7 +264,42 @@ class Ends(OnSlurm):
 
     def test_node_that_is_down(self):
         job = self.start("--no-requeue")
-        cluster.ask("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
-        self.addCleanup(cluster.wait_for, cluster.is_ready, "the nodes are idle")
-        self.addCleanup(cluster.ask, "scontrol", "update", "NodeName=n2", "State=RESUME")
+        cluster.set_down("n2")
+        self.addCleanup(cluster.resume, "n2")
         self.assertEqual(cluster.wait_for_end(job), "NODE_FAIL")
+
+    def test_node_that_is_down_while_the_job_may_start_again(self):
+        job = self.start("--requeue")
+        cluster.set_down("n2")
+        cluster.wait_for(lambda: cluster.state(job) == "PENDING", "the job is back in the queue")
+        self.assertIn("Restarts=1", cluster.ask("scontrol", "show", "job", job))
+        cluster.ask("scancel", job)
+        cluster.resume("n2")
+
+    def test_node_that_is_cut_off(self):
+        """Nothing of it answers, and no connection closes."""
+        job = self.start("--no-requeue")
+        node = cluster.nodes["n2"]
+        node.signal_all(signal.SIGSTOP)
+        self.addCleanup(node.signal_all, signal.SIGCONT)
+        cluster.set_down("n2")
+        cluster.wait_for(lambda: cluster.state(job) in ("NODE_FAIL", "COMPLETING"), "the job ends")
+        others = [cluster.nodes[name] for name in ("login", "n1")]
+        cluster.wait_for(lambda: not any(node.processes() for node in others), "the others are free")
+        node.signal_all(signal.SIGCONT)
+        cluster.resume("n2")
+        self.assertEqual(cluster.wait_for_end(job), "NODE_FAIL")
+
+    def test_node_that_breaks_down(self):
+        """The program is on another one, and tells which."""
+        at_work = self.folder / "at-work"
+        words = ["salloc", "--quiet", "-N2", "-n4", str(PROGRAMS / CASES), "wait", "3", str(at_work)]
+        with cluster.start(*words, folder=self.folder) as process:
+            cluster.wait_for(at_work.exists, "the ranks are at work")
+            cluster.nodes["n2"].end()
+            cluster.set_down("n2")
+            told, _ = process.communicate(timeout=slurm.LIMIT)
+        cluster.switch_on("n2")
+        cluster.resume("n2")
+        self.assertNotEqual(process.returncode, 0)
+        self.assertRegex(told, "rank [23] on n2 was lost")

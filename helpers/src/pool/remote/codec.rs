@@ -273,18 +273,21 @@ pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
     };
     let written = value.serialize(&mut serializer);
     written.map_err(|error| error.to_string())?;
-    let mut bytes = serializer.to;
-    bytes.extend(serializer.parts.to_le_bytes());
-    Ok(bytes)
+    serializer.to.extend(serializer.parts.to_le_bytes());
+    Ok(serializer.to)
 }
 
 /// The value whose bytes [`to_bytes`] gave.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let (rest, parts) = bytes.split_last_chunk().ok_or(DISAGREE)?;
-    let mut deserializer = Deserializer { rest, parts: 0 };
-    let value = T::deserialize(&mut deserializer).map_err(|error| error.to_string())?;
-    let is_whole = deserializer.rest.is_empty() && deserializer.parts == u16::from_le_bytes(*parts);
-    is_whole.then_some(value).ok_or(DISAGREE.to_owned())
+    let (value, parts) = bytes.split_last_chunk().ok_or("there is nothing")?;
+    let mut deserializer = Deserializer {
+        rest: value,
+        parts: 0,
+    };
+    let read = T::deserialize(&mut deserializer);
+    let value = read.map_err(|error| error.to_string())?;
+    check_end(&deserializer, u16::from_le_bytes(*parts))?;
+    Ok(value)
 }
 
 /// Reads the values that a [`Writer`] wrote.
@@ -371,11 +374,16 @@ impl Reader {
         let result = deserialize(&mut deserializer);
         drop(lent);
         result.map_err(|error| error.to_string())?;
-        if deserializer.rest.is_empty() && deserializer.parts == parts {
-            return Ok(());
-        }
-        Err(DISAGREE.to_owned())
+        check_end(&deserializer, parts)
     }
+}
+
+/// Checks that a value of so many parts was read, all of it.
+fn check_end(from: &From<'_>, parts: u16) -> Result<(), String> {
+    if from.rest.is_empty() && from.parts == parts {
+        return Ok(());
+    }
+    Err(DISAGREE.to_owned())
 }
 
 /// Lends files to the values that are being written or read, until it is dropped.

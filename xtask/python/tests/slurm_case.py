@@ -1,0 +1,103 @@
+"""Tests on a Slurm, which all tests of a process share: see `slurm.py`."""
+
+import contextlib
+import getpass
+import os
+import tempfile
+import unittest
+from pathlib import Path
+
+import slurm
+from clone import CLONE
+
+# What the course's example and these tests' own program are called among the examples.
+PRIMES, CASES = "primes", "slurm"
+PROGRAMS = CLONE / "target/debug/examples"
+EXAMPLES = CLONE / "helpers-mpi/examples"
+
+# The nodes have more CPUs than this machine.
+ENVIRONMENT = os.environ | {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "PRTE_MCA_hwloc_default_binding_policy": "none",
+}
+
+
+def begin() -> slurm.Slurm:
+    """Starts it, for `setUpModule`; it ends with the module's tests."""
+    why = slurm.missing()
+    if why:
+        raise unittest.SkipTest(why)
+    (CLONE / ".course/test").mkdir(exist_ok=True)
+    opened = contextlib.ExitStack()
+    unittest.addModuleCleanup(opened.close)
+    folder = tempfile.TemporaryDirectory(prefix="slurm-", dir=CLONE / ".course/test")
+    global cluster
+    cluster = slurm.Slurm(Path(opened.enter_context(folder)), ENVIRONMENT)
+    opened.enter_context(cluster)
+    return cluster
+
+
+class OnSlurm(unittest.TestCase):
+    """What it was started with, and that nothing of it is left."""
+
+    # Of a library that is not the course's own.
+    variables: dict[str, str] = {}
+    # Of a command in an allocation.
+    around: list[str] = []
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory(dir=cluster.folder)
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.addCleanup(self.nothing_is_left)
+
+    def nothing_is_left(self) -> None:
+        left: list[str] = []
+
+        def is_empty() -> bool:
+            left[:] = cluster.ask("squeue", "-h", "-o", "job %i: %T").splitlines() + cluster.left()
+            return not left
+
+        try:
+            cluster.wait_for(is_empty, "nothing is left", patience=120)
+        except TimeoutError:
+            cluster.ask("scancel", "--user", getpass.getuser())
+            cluster.tidy_up()
+            self.fail("left behind:\n" + "\n".join(left))
+
+    def run_in(self, allocation: str, *words: str, **more) -> slurm.Done:
+        """A command in an allocation of its own, on the login node."""
+        command = ["salloc", "--quiet", *allocation.split(), *self.around, *words]
+        return cluster.run(*command, folder=self.folder, **self.variables, **more)
+
+    def case(self, allocation: str, *words: str, **more) -> str:
+        """A case of `helpers-mpi/tests/slurm/cases.rs` that comes to a good end."""
+        done = self.run_in(allocation, str(PROGRAMS / CASES), *words, **more)
+        self.assertEqual(done.status, 0, done.text)
+        return done.text
+
+    def submit(self, text: str, *options: str) -> str:
+        """Hands a batch script in; gives the job's number."""
+        script = self.folder / "job.sbatch"
+        script.write_text(text)
+        return cluster.submit(*options, script.name, folder=self.folder, **self.variables)
+
+    def batch(self, text: str, *options: str) -> tuple[str, str]:
+        """Runs a batch script; gives the job's last state, and its output."""
+        job = self.submit(text, *options)
+        state = cluster.wait_for_end(job)
+        return state, (self.folder / f"slurm-{job}.out").read_text()
+
+
+class Debian:
+    """With Debian's library, an older one."""
+
+    # Version 4 of Open MPI ends before those that it has started on nodes. If the allocation ended as well, Slurm
+    # would kill them while they tidy up.
+    around = ["sh", "-c", '"$0" "$@"; told=$?; while squeue -hs | grep -q orted; do :; done; exit $told']
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.variables = slurm.debian_open_mpi(CLONE / ".course/debian-mpi")

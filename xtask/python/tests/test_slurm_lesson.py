@@ -1,0 +1,53 @@
+"""Lesson 05 on a real Slurm, and what waits most of its time.
+
+`cargo xtask test slurm-lesson` builds the programs and starts this.
+"""
+
+import sys
+from pathlib import Path
+
+import notebooks
+
+from tests.slurm_case import CASES, EXAMPLES, PROGRAMS, OnSlurm, begin
+
+
+def setUpModule() -> None:
+    global cluster
+    cluster = begin()
+
+
+class Lesson(OnSlurm):
+    """As a notebook in an allocation; with the library that the set-up has found, since that is the one of cells."""
+
+    def test_lesson_on_two_nodes(self):
+        script = Path(notebooks.__file__)
+        done = self.run_in("-N2 -n5", sys.executable, str(script), "--check", "05_mpi", limit=300)
+        self.assertEqual(done.status, 0, done.text)
+
+
+class Limit(OnSlurm):
+    """Slurm looks every half minute whether the time of a job is over, so two wait for it together."""
+
+    def test_time_limit(self):
+        text = f"#!/bin/bash\nexec {PROGRAMS / CASES} wait 3 {self.folder}/at-work\n"
+        wait = self.submit(text, "-N2", "--ntasks-per-node=2")
+        # The example's script, with a program that only waits for its time to be up.
+        text = (EXAMPLES / "resume.sbatch").read_text()
+        text = text.replace("./resume", f"{PROGRAMS / CASES} until-time-is-up waits")
+        goes_on = self.submit(text, "--ntasks-per-node=2")
+        self.addCleanup(cluster.ask, "scancel", goes_on)
+        for name in "at-work", "waits":
+            cluster.wait_for((self.folder / name).exists, name)
+        # A limit is a number of minutes, but its end can be any time. The signal comes a minute before.
+        for job, end in (wait, "now"), (goes_on, "now+60"):
+            told = cluster.ask("scontrol", "update", f"JobId={job}", f"EndTime={end}")
+            self.assertEqual(told, "")
+        self.assertEqual(cluster.wait_for_end(wait), "TIMEOUT")
+        cluster.wait_for(lambda: cluster.state(goes_on) == "PENDING", "the job is back in the queue")
+        self.assertIn("Restarts=1", cluster.ask("scontrol", "show", "job", goes_on))
+        self.assertIn("the time is up", (self.folder / f"slurm-{goes_on}.out").read_text())
+
+    def nothing_is_left(self) -> None:
+        # As for `Ends`.
+        self.case("-N2 -n2", "run", "2")
+        super().nothing_is_left()
