@@ -401,56 +401,6 @@ fn a_map_that_waits_for_who_waits_for_it_is_told() {
 }
 
 #[test]
-fn waiting_for_all_in_a_circle_is_told() {
-    // Whoever runs the task: a thread of its pool, or one that waits for it.
-    for is_guest in [false, true] {
-        within_seconds("a circle through wait_all", move || {
-            let [ours, theirs] = [1, 1].map(|workers| Arc::new(Pool::new(workers).unwrap()));
-            let (gate, work) = gated();
-            let blocker = is_guest.then(|| ours.submit(work, CLOSED));
-            if let Some(blocker) = &blocker {
-                while !blocker.is_running() {
-                    thread::yield_now();
-                }
-            }
-            let inner = Arc::clone(&ours);
-            let task = ours.submit(
-                move |()| {
-                    let error = inner.wait_all().unwrap_err();
-                    assert!(error.is_deadlock(), "{error}");
-                },
-                (),
-            );
-            let host = theirs.submit(move |()| task.join(), ());
-            assert_eq!(host.join(), Ok(Ok(())));
-            drop(gate);
-            // By way of a task of another pool.
-            let both = Arc::new(Barrier::new(2));
-            let (inner, here) = (Arc::clone(&theirs), Arc::clone(&both));
-            let first = ours.submit(
-                move |()| {
-                    here.wait();
-                    inner.wait_all()
-                },
-                (),
-            );
-            let inner = Arc::clone(&ours);
-            let second = theirs.submit(
-                move |()| {
-                    both.wait();
-                    inner.wait_all()
-                },
-                (),
-            );
-            let ends = [first.join().unwrap(), second.join().unwrap()];
-            let told = ends.iter().filter_map(|end| end.as_ref().err());
-            assert!(told.clone().count() >= 1, "{ends:?}");
-            assert!(told.clone().all(PoolError::is_deadlock), "{ends:?}");
-        });
-    }
-}
-
-#[test]
 fn a_map_that_is_a_handle_ends_with_its_pool() {
     within_seconds("a map that is a handle ends with its pool", || {
         let pool = Pool::new(1).unwrap();
