@@ -81,8 +81,8 @@ impl<R> AsCompleted<R> {
         }
     }
 
-    /// Waits no longer than this in all. What is not done then comes as an error, each task with its
-    /// index, and is given up as if nobody asked for it any more. Python's `timeout=`.
+    /// Waits no longer than this in all. What is not done then comes as an error, each task with
+    /// its index, and is given up as if nobody asked for it any more. Python's `timeout=`.
     ///
     /// ```
     /// use std::time::Duration;

@@ -2,7 +2,8 @@
 //!
 //! They are threads of their own, and none of rayon's: one of those that waits takes up whatever
 //! else waits for its pool, in the middle of what it is at. If that holds a lock which the other
-//! wants, both wait for ever. A thread of a crew that waits does nothing else but what it waits for.
+//! wants, both wait for ever. A thread of a crew that waits does nothing else but what it waits
+//! for.
 
 use std::any::Any;
 use std::cell::Cell;

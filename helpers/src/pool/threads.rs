@@ -264,8 +264,8 @@ impl Pool {
     ///
     /// # Errors
     /// The first failure of a task whose result nobody has asked for (told once; nobody misses a
-    /// task that was cancelled). Also if the wait could never end, as if a task of the pool asks, which
-    /// would wait for itself.
+    /// task that was cancelled). Also if the wait could never end, as if a task of the pool asks,
+    /// which would wait for itself.
     pub fn wait_all(&self) -> Result<(), PoolError> {
         self.wait_all_within(None)
     }

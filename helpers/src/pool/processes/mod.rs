@@ -192,8 +192,8 @@ impl ProcessPool {
     /// Like [`map`](ProcessPool::map), but returns at once, with a handle to the list of results.
     ///
     /// The handle can be joined, waited for beside others, looked at and cancelled; that ends the
-    /// whole call, and stops what runs unless it ends by itself within a tenth of a second. The first
-    /// failure does so as well, and becomes the handle's error. All items are made into bytes at
+    /// whole call, and stops what runs unless it ends by itself within a tenth of a second. The
+    /// first failure does so as well, and becomes the handle's error. All items are made into bytes at
     /// once: of more than memory holds, take [`imap`](ProcessPool::imap).
     ///
     /// ```
