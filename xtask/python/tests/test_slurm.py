@@ -252,6 +252,12 @@ class Ends(OnSlurm):
         cluster.wait_for(at_work.exists, "the ranks are at work")
         return job
 
+    def resume(self, name: str) -> None:
+        """Has a node work again, on which nothing of a job goes on."""
+        node = cluster.nodes[name]
+        cluster.wait_for(lambda: not node.processes(), f"{name} is free")
+        cluster.resume(name)
+
     def test_cancelled(self):
         job = self.start()
         cluster.ask("scancel", job)
@@ -265,7 +271,7 @@ class Ends(OnSlurm):
     def test_node_that_is_down(self):
         job = self.start("--no-requeue")
         cluster.set_down("n2")
-        self.addCleanup(cluster.resume, "n2")
+        self.addCleanup(self.resume, "n2")
         self.assertEqual(cluster.wait_for_end(job), "NODE_FAIL")
 
     def test_node_that_is_down_while_the_job_may_start_again(self):
@@ -274,7 +280,7 @@ class Ends(OnSlurm):
         cluster.wait_for(lambda: cluster.state(job) == "PENDING", "the job is back in the queue")
         self.assertIn("Restarts=1", cluster.ask("scontrol", "show", "job", job))
         cluster.ask("scancel", job)
-        cluster.resume("n2")
+        self.resume("n2")
 
     def test_node_that_is_cut_off(self):
         """Nothing of it answers, and no connection closes."""
@@ -287,7 +293,7 @@ class Ends(OnSlurm):
         others = [cluster.nodes[name] for name in ("login", "n1")]
         cluster.wait_for(lambda: not any(node.processes() for node in others), "the others are free")
         node.signal_all(signal.SIGCONT)
-        cluster.resume("n2")
+        self.resume("n2")
         self.assertEqual(cluster.wait_for_end(job), "NODE_FAIL")
 
     def test_node_that_breaks_down(self):
