@@ -23,6 +23,12 @@ ENVIRONMENT = os.environ | {
 }
 
 
+# Around a command in an allocation: Open MPI's launchers end before those that they have started on nodes. If the
+# allocation ended as well, Slurm would kill these while they tidy up.
+WAIT = '"$0" "$@"; told=$?; while squeue -hs | grep -q "orted\\|prted"; do sleep 0.1; done; exit $told'
+OUTLIVES = ["sh", "-c", WAIT]
+
+
 def begin() -> slurm.Slurm:
     """Starts it, for `setUpModule`; it ends with the module's tests."""
     why = slurm.missing()
@@ -43,8 +49,6 @@ class OnSlurm(unittest.TestCase):
 
     # Of a library that is not the course's own.
     variables: dict[str, str] = {}
-    # Of a command in an allocation.
-    around: list[str] = []
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory(dir=cluster.folder)
@@ -68,7 +72,7 @@ class OnSlurm(unittest.TestCase):
 
     def run_in(self, allocation: str, *words: str, **more) -> slurm.Done:
         """A command in an allocation of its own, on the login node."""
-        command = ["salloc", "--quiet", *allocation.split(), *self.around, *words]
+        command = ["salloc", "--quiet", *allocation.split(), *OUTLIVES, *words]
         return cluster.run(*command, folder=self.folder, **self.variables, **more)
 
     def case(self, allocation: str, *words: str, **more) -> str:
@@ -92,10 +96,6 @@ class OnSlurm(unittest.TestCase):
 
 class Debian:
     """With Debian's library, an older one."""
-
-    # Version 4 of Open MPI ends before those that it has started on nodes. If the allocation ended as well, Slurm
-    # would kill them while they tidy up.
-    around = ["sh", "-c", '"$0" "$@"; told=$?; while squeue -hs | grep -q orted; do :; done; exit $told']
 
     @classmethod
     def setUpClass(cls):
