@@ -23,11 +23,6 @@ ENVIRONMENT = os.environ | {
 }
 
 
-# Around a command in an allocation: Open MPI's launchers end before those that they have started on nodes. If the
-# allocation ended as well, Slurm would kill these while they tidy up.
-WAIT = '"$0" "$@"; told=$?; while squeue -hs | grep -q "orted\\|prted"; do sleep 0.1; done; exit $told'
-OUTLIVES = ["sh", "-c", WAIT]
-
 
 def begin() -> slurm.Slurm:
     """Starts it, for `setUpModule`; it ends with the module's tests."""
@@ -58,9 +53,12 @@ class OnSlurm(unittest.TestCase):
 
     def nothing_is_left(self) -> None:
         left: list[str] = []
+        of_launchers: list[str] = []
 
         def is_empty() -> bool:
             left[:] = cluster.ask("squeue", "-h", "-o", "job %i: %T").splitlines() + cluster.left()
+            of_launchers[:] = [thing for thing in left if slurm.OF_LAUNCHERS.match(thing)]
+            left[:] = [thing for thing in left if thing not in of_launchers]
             return not left
 
         try:
@@ -69,10 +67,14 @@ class OnSlurm(unittest.TestCase):
             cluster.ask("scancel", "--user", getpass.getuser())
             cluster.tidy_up()
             self.fail("left behind:\n" + "\n".join(left))
+        if of_launchers:
+            told = "\n  ".join(["", *of_launchers])
+            print(f"what Open MPI's launchers were at when they were ended, now deleted:{told}")
+            cluster.tidy_up()
 
     def run_in(self, allocation: str, *words: str, **more) -> slurm.Done:
         """A command in an allocation of its own, on the login node."""
-        command = ["salloc", "--quiet", *allocation.split(), *OUTLIVES, *words]
+        command = ["salloc", "--quiet", *allocation.split(), *words]
         return cluster.run(*command, folder=self.folder, **self.variables, **more)
 
     def case(self, allocation: str, *words: str, **more) -> str:
