@@ -8,6 +8,7 @@ this machine's network and all other files, and what says which of the network's
 import contextlib
 import getpass
 import os
+import re
 import shutil
 import signal
 import socket
@@ -333,6 +334,11 @@ class Slurm:
             found += [f"{name}: process {pid}: {words}" for pid, words in node.processes().items()]
             found += [f"{name}: {file}" for file in node.files()]
         return found
+
+
+# Files of what Open MPI's launchers start on nodes, in version 4 and 5. A launcher that is told to end may end it
+# while it tidies up, and so may Slurm; nobody else knows when they may be deleted.
+OF_LAUNCHERS = re.compile(r"\w+: /tmp/(ompi\.\w+\.\d+|prted\.\d+)(/|$)")
 
 
 def is_of_open_mpi(file: Path) -> bool:

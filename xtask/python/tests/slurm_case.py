@@ -23,6 +23,7 @@ ENVIRONMENT = os.environ | {
 }
 
 
+
 def begin() -> slurm.Slurm:
     """Starts it, for `setUpModule`; it ends with the module's tests."""
     why = slurm.missing()
@@ -43,8 +44,6 @@ class OnSlurm(unittest.TestCase):
 
     # Of a library that is not the course's own.
     variables: dict[str, str] = {}
-    # Of a command in an allocation.
-    around: list[str] = []
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory(dir=cluster.folder)
@@ -54,9 +53,12 @@ class OnSlurm(unittest.TestCase):
 
     def nothing_is_left(self) -> None:
         left: list[str] = []
+        of_launchers: list[str] = []
 
         def is_empty() -> bool:
             left[:] = cluster.ask("squeue", "-h", "-o", "job %i: %T").splitlines() + cluster.left()
+            of_launchers[:] = [thing for thing in left if slurm.OF_LAUNCHERS.match(thing)]
+            left[:] = [thing for thing in left if thing not in of_launchers]
             return not left
 
         try:
@@ -65,10 +67,14 @@ class OnSlurm(unittest.TestCase):
             cluster.ask("scancel", "--user", getpass.getuser())
             cluster.tidy_up()
             self.fail("left behind:\n" + "\n".join(left))
+        if of_launchers:
+            told = "\n  ".join(["", *of_launchers])
+            print(f"what Open MPI's launchers were at when they were ended, now deleted:{told}")
+            cluster.tidy_up()
 
     def run_in(self, allocation: str, *words: str, **more) -> slurm.Done:
         """A command in an allocation of its own, on the login node."""
-        command = ["salloc", "--quiet", *allocation.split(), *self.around, *words]
+        command = ["salloc", "--quiet", *allocation.split(), *words]
         return cluster.run(*command, folder=self.folder, **self.variables, **more)
 
     def case(self, allocation: str, *words: str, **more) -> str:
@@ -92,10 +98,6 @@ class OnSlurm(unittest.TestCase):
 
 class Debian:
     """With Debian's library, an older one."""
-
-    # Version 4 of Open MPI ends before those that it has started on nodes. If the allocation ended as well, Slurm
-    # would kill them while they tidy up.
-    around = ["sh", "-c", '"$0" "$@"; told=$?; while squeue -hs | grep -q orted; do :; done; exit $told']
 
     @classmethod
     def setUpClass(cls):
