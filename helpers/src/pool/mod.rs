@@ -9,6 +9,7 @@
 //! | [`handle`] | [`JoinHandle`]: the result of a submitted task, before it is there |
 //! | [`completion`] | [`as_completed`] and [`wait`]: many handles at once |
 //! | [`imap`] | lazy iterators over results |
+//! | `slots` | a list that threads take apart, and the places of its results |
 //! | `batch`, `tally` | a map that is a handle; what is submitted and not done |
 //! | [`star`] | [`StarFn`]: unpacking a tuple into a function's arguments |
 //! | [`portable`] | [`Portable`]: what can travel between processes |
