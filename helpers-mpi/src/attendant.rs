@@ -78,6 +78,8 @@ struct Rank {
     closed: Option<usize>,
     /// The status with which it says that it exits.
     exit: Option<i32>,
+    /// It does so of its own accord, and not since it misses another.
+    exits_by_itself: bool,
     /// Whether it has given its value.
     has_answered: bool,
     /// Whether it has said all, and may end.
@@ -337,8 +339,10 @@ impl Attendant {
         }
         lost.sort_by_key(|&rank| self.ranks[rank].closed);
         // One that exits has not closed yet, or is in the list. If another one closed before it, that
-        // one was first: ranks also exit because they miss another.
+        // one was first: the library has ranks exit that miss another. One that exits by itself was the
+        // first, though: the launcher may have ended the others before it had closed.
         lost.extend((0..self.ranks.len()).filter(|&rank| self.ranks[rank].exit.is_some()));
+        lost.sort_by_key(|&rank| !self.ranks[rank].exits_by_itself);
         // The launcher may have ended others in the meantime, those that had nothing more to do
         // among them.
         let first = lost.iter().find(|&&rank| !self.ranks[rank].has_answered);
@@ -377,10 +381,11 @@ impl Attendant {
                 self.lose(Some(rank), Some(how));
                 return;
             }
-            Report::Exits(code) => {
+            Report::Exits { status, by_itself } => {
                 // When all is said it exits as it should.
                 if let Some(rank) = self.ranks.get_mut(rank).filter(|rank| !rank.is_done) {
-                    rank.exit = Some(code);
+                    rank.exit = Some(status);
+                    rank.exits_by_itself = by_itself;
                 }
                 return;
             }

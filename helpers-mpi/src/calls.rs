@@ -39,6 +39,11 @@ pub(crate) fn has_returned() {
     HAS_RETURNED.store(true, Ordering::Relaxed);
 }
 
+/// Whether this rank is in an MPI call.
+pub(crate) fn is_in_one() -> bool {
+    CALL.load(Ordering::Relaxed) != 0
+}
+
 /// What this rank is doing. May be called from any thread.
 pub(crate) fn state() -> State {
     let steps = STEPS.load(Ordering::Relaxed);

@@ -267,8 +267,12 @@ pub(crate) enum Report {
     Failed(String),
     /// The rank calls `MPI_Abort`.
     Aborts(i32),
-    /// The rank's process exits with this status, before all is said.
-    Exits(i32),
+    /// The rank's process exits with this status, before all is said; `by_itself` if the MPI library
+    /// is not what has it exit, as when it misses another rank.
+    Exits {
+        status: i32,
+        by_itself: bool,
+    },
     /// All is said; whatever happens to the process now is no loss.
     Done,
 }

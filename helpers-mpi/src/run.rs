@@ -255,7 +255,7 @@ impl<'j> Run<'j> {
             Report::Up { .. }
             | Report::NoLibrary(_)
             | Report::Aborts(_)
-            | Report::Exits(_)
+            | Report::Exits { .. }
             | Report::Done => {}
         }
         Ok(())

@@ -85,11 +85,15 @@ pub(crate) fn tell_of_exit() {
     use std::ffi::c_void;
     use std::ptr;
 
+    use nix::unistd;
+
     unsafe extern "C" {
         fn on_exit(tell: extern "C" fn(c_int, *mut c_void), of: *mut c_void) -> c_int;
     }
     extern "C" fn tell(status: c_int, _: *mut c_void) {
-        let _ = report(&Report::Exits(status));
+        // The library does so in one of its calls, or on a thread of its own.
+        let by_itself = unistd::gettid() == unistd::getpid() && !calls::is_in_one();
+        let _ = report(&Report::Exits { status, by_itself });
     }
     // SAFETY: the function is one of the C library's, declared as there; what it is given does
     // not unwind and uses nothing of the pointer.
