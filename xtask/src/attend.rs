@@ -287,7 +287,9 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn who_is_left_behind_is_named() {
-        let (passed, said, _) = attended("left", "sleep 600 & exit 0", 0);
+        // It is one of that name as soon as the shell's child has become it.
+        let script = "sleep 600 & until grep -aq ^sleep /proc/$!/cmdline; do :; done; exit 0";
+        let (passed, said, _) = attended("left", script, 0);
         assert!(!passed, "{said}");
         assert!(said.contains("sleep 600"), "{said}");
     }
