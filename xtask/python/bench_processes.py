@@ -211,8 +211,8 @@ def works(setting: Setting) -> Iterator[Work]:
         ],
         "Eight parts go to the workers, eight sums come back: what it costs that processes share "
         "no memory. Python's lesson adds the numbers in a loop; whoever knows numpy lets it do "
-        "that, and then Python's bytes go through its pipe about as fast as ours are packed and "
-        "unpacked, number by number. The next table shows the same sum without the sending.",
+        "that, and then Python's bytes go through a pipe, where ours go through shared memory, in "
+        "both cases whole. The next table shows the same sum without the sending.",
     )
     yield Work(
         f"The sum of {numbers:,} numbers in shared memory",

@@ -106,7 +106,7 @@ def works(setting: Setting) -> Iterator[Work]:
                     workers,
                     size,
                     "Pool",
-                    "memory: items are moved into chunks, and results out of them in order",
+                    "the caller, who first puts the items into a list",
                 ),
                 ours(
                     "tiny-rayon",
