@@ -16,8 +16,6 @@ const LEAF: usize = 1024;
 const LANES: usize = 32;
 /// Parts of at most this many values are not split further among workers.
 const TASK: usize = 64 * 1024;
-/// For each thread there are at least so many parts.
-const PARTS: usize = 4;
 
 /// Sums a slice or a 1-D array of `f64` or `f32` in parallel.
 ///
@@ -40,17 +38,9 @@ const PARTS: usize = 4;
 pub fn par_sum<V: Values>(values: V) -> V::Float {
     let values = values.contiguous();
     match adders() {
-        Some(adders) if values.len() > TASK => adders.install(|| sum_here(&values)),
-        _ => sum_here(&values),
+        Some(adders) if values.len() > TASK => adders.install(|| tree_sum(&values)),
+        _ => tree_sum(&values),
     }
-}
-
-/// By the threads that rayon has here.
-fn sum_here<T: Float>(values: &[T]) -> T {
-    // Each thread wakes once for a part of a small list; of a large one it may take up more, should
-    // another thread be kept.
-    let parts = PARTS * rayon::current_num_threads();
-    tree_sum(values, TASK.max(values.len() / parts))
 }
 
 /// The threads that add; `None` where rayon's own must.
@@ -132,40 +122,21 @@ impl<T: Float + 'static> Values for ArrayView1<'_, T> {
     }
 }
 
-/// Splits at a place that depends on the length alone, and adds the sums of the two sides. More than
-/// `task` values are shared with another thread.
-fn tree_sum<T: Float>(values: &[T], task: usize) -> T {
+/// Splits at a place that depends on the length alone, and adds the sums of the two sides.
+fn tree_sum<T: Float>(values: &[T]) -> T {
     if values.len() <= LEAF {
         return leaf_sum(values);
     }
     let (left, right) = values.split_at((values.len() / 2).next_multiple_of(LEAF));
-    let (left, right) = if values.len() > task {
-        rayon::join(|| tree_sum(left, task), || tree_sum(right, task))
+    let (left, right) = if values.len() > TASK {
+        rayon::join(|| tree_sum(left), || tree_sum(right))
     } else {
-        (tree_sum(left, task), tree_sum(right, task))
+        (tree_sum(left), tree_sum(right))
     };
     left + right
 }
 
 fn leaf_sum<T: Float>(values: &[T]) -> T {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor can.
-        return unsafe { wide_leaf_sum(values) };
-    }
-    lanes_sum(values)
-}
-
-/// The same additions in the same order, but four numbers of 8 bytes at once instead of two, which
-/// is what every processor of this kind can.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn wide_leaf_sum<T: Float>(values: &[T]) -> T {
-    lanes_sum(values)
-}
-
-#[inline(always)]
-fn lanes_sum<T: Float>(values: &[T]) -> T {
     let mut lanes = [T::default(); LANES];
     let (rows, rest) = values.as_chunks::<LANES>();
     for row in rows {
@@ -239,15 +210,6 @@ fn parts<T>(values: &[T], count: usize) -> impl Iterator<Item = &[T]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn wide_additions_give_the_same_bits() {
-        let values: Vec<f64> = (0..LEAF).map(|n| 1.0 / (n + 1) as f64).collect();
-        for len in [0, 1, LANES - 1, LANES, LANES + 1, 1000, LEAF] {
-            let values = &values[..len];
-            assert_eq!(leaf_sum(values).to_bits(), lanes_sum(values).to_bits());
-        }
-    }
 
     #[test]
     fn parts_cover_all_values_once() {

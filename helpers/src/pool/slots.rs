@@ -90,7 +90,7 @@ impl<T, R> Slots<T, R> {
         // SAFETY: from here on `chunks` knows which of them are there.
         unsafe { items.set_len(0) };
         let first = items.as_mut_ptr();
-        let results = if Layout::new::<T>() == Layout::new::<R>() {
+        let mut results = if Layout::new::<T>() == Layout::new::<R>() {
             // A result lies where its item was.
             let capacity = ManuallyDrop::new(items).capacity();
             items = Vec::new();
@@ -99,14 +99,13 @@ impl<T, R> Slots<T, R> {
         } else {
             Vec::with_capacity(chunks.items)
         };
-        let mut slots = Slots {
+        let at = (first, results.as_mut_ptr());
+        Slots {
             _items: items,
             results,
-            at: (first, ptr::null_mut()),
+            at,
             chunks,
-        };
-        slots.at.1 = slots.results.as_mut_ptr();
-        slots
+        }
     }
 
     /// A chunk that nobody else gets; `None` when all are taken.

@@ -1,17 +1,14 @@
 //! Waits that could never end: none hangs, and none is made by the crate itself.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::mpsc;
 use std::sync::{Arc, Barrier, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use helpers::prelude::*;
 use rayon::prelude::*;
 
-use crate::common::within_seconds;
+use crate::common::{block_on, within_seconds};
 
 /// Enough numbers that a sum is split many times.
 fn numbers() -> Vec<f64> {
@@ -288,24 +285,6 @@ fn a_pool_that_is_dropped_by_a_task_that_its_own_tasks_wait_for() {
         begin.send(()).unwrap();
         assert_eq!(waiting.join(), Ok(Ok(())));
     });
-}
-
-/// The smallest executor: polls, and sleeps until it is woken.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(thread::Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
-        }
-    }
 }
 
 #[test]

@@ -1,14 +1,11 @@
-use std::future::Future;
-use std::pin::pin;
 use std::sync::mpsc;
 use std::sync::{Arc, Barrier};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::Duration;
 
 use helpers::prelude::*;
 
-use crate::common::within_seconds;
+use crate::common::{block_on, within_seconds};
 
 /// Occupies the single worker of a pool until the sender is used or dropped.
 fn block(pool: &Pool) -> (JoinHandle<()>, mpsc::Sender<()>) {
@@ -128,24 +125,6 @@ fn wait_for_all_the_first_and_the_first_failure() {
     assert_eq!(found.done, [0, 1]);
     let none: [JoinHandle<()>; 0] = [];
     assert!(wait(&none, Until::All, None).done.is_empty());
-}
-
-/// The smallest executor: polls, and sleeps until it is woken.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
-        }
-    }
 }
 
 #[test]

@@ -111,9 +111,7 @@ impl<'p, V> With<Chunked<'p>, V> {
         I: IntoIterator<Item: Send>,
         F: StarFnWith<V, I::Item, Output: Send> + Sync,
     {
-        let value = &*self.value;
-        self.view
-            .map(|tuple| f.call_star_with(value, tuple), tuples)
+        self.map(|value, tuple| f.call_star_with(value, tuple), tuples)
     }
 
     /// See [`Pool::imap`].
@@ -156,9 +154,7 @@ impl<'p, V> With<Chunked<'p>, V> {
         I: IntoIterator<Item: Send + 'static>,
         F: StarFnWith<V, I::Item, Output: Send + 'static> + Send + Sync + 'static,
     {
-        let value = Arc::clone(&self.value);
-        self.view
-            .map_async(move |tuple| f.call_star_with(&value, tuple), tuples)
+        self.map_async(move |value, tuple| f.call_star_with(value, tuple), tuples)
     }
 
     /// See [`Pool::submit`].
@@ -205,9 +201,7 @@ impl<'p, V: Send + Sync + 'static> With<Timed<'p>, V> {
         I: IntoIterator<Item: Send + 'static>,
         F: StarFnWith<V, I::Item, Output: Send + 'static> + Send + Sync + 'static,
     {
-        let value = Arc::clone(&self.value);
-        self.view
-            .map(move |tuple| f.call_star_with(&value, tuple), tuples)
+        self.map(move |value, tuple| f.call_star_with(value, tuple), tuples)
     }
 
     /// See [`Timed::imap`].
