@@ -281,18 +281,26 @@ class WhatIsLeft(unittest.TestCase):
         cls.kernel = KERNEL
 
     def start_long_map(self):
-        """Starts a map that takes for ever; gives its workers when all are at work."""
+        """Starts a map that takes for ever; gives its workers when both are at work, as they say themselves."""
         self.assertTrue(self.kernel.manager.is_alive())
         self.kernel.run(cells.LOAD)
         self.kernel.run(POOL)
         self.kernel.client.execute(
-            "fn turn(x: u64) -> u64 { while x < 100 { std::hint::spin_loop(); } x }\n"
+            "fn turn(x: u64) -> u64 {\n"
+            '    println!("{} is at work", std::process::id());\n'
+            "    while x < 100 { std::hint::spin_loop(); }\n"
+            "    x\n"
+            "}\n"
             "drop(processes.chunk_size(1)?.map(turn, 0..8)?);"
         )
-        busy = lambda: len(workers(self.kernel)) == 2 and all(map(is_busy, workers(self.kernel)))
-        # The cell has to be compiled first.
-        self.assertTrue(wait_until(busy, LIMIT))
-        return workers(self.kernel)
+        told = ""
+        while told.count("is at work\n") < 2:
+            message = self.kernel.client.get_iopub_msg(timeout=LIMIT)
+            if message["msg_type"] == "stream":
+                told += message["content"]["text"]
+        at_work = {int(process) for process in re.findall(r"(\d+) is at work", told)}
+        self.assertLessEqual(at_work, workers(self.kernel))
+        return at_work
 
     def wait_until_idle(self):
         while self.kernel.client.get_iopub_msg(timeout=LIMIT)["content"].get("execution_state") != "idle":
@@ -341,22 +349,6 @@ def is_kernel(process):
         return is_kernel_program(psutil.Process(process))
     except psutil.Error:
         return False
-
-
-def is_busy(process):
-    """Whether a process has used some processor time within a moment."""
-    try:
-        before, after = cpu_time(process), None
-        time.sleep(0.1)
-        after = cpu_time(process)
-    except OSError:
-        return False
-    return after - before >= 2
-
-
-def cpu_time(process):
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
 
 
 if __name__ == "__main__":
