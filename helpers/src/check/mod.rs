@@ -15,7 +15,7 @@ mod verdict;
 use std::error::Error;
 use std::fmt::{self, Debug, Display};
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, setrlimit};
@@ -46,8 +46,8 @@ const MEMORY_LIMIT: u64 = 2 << 30;
 /// goes wrong, the macro itself neither panics nor hangs: after 10 seconds the process is stopped.
 /// It may have 2 GiB of memory, and what it prints is not shown.
 ///
-/// In the course's own kernel the verdict also says when a function that stands in the check did
-/// not compile when its cell last ran.
+/// In the course's own kernel the verdict also says when a function that the check calls, or that
+/// the answer calls in turn, did not compile when its cell last ran.
 ///
 /// ```
 /// use helpers::prelude::*;
@@ -85,11 +85,13 @@ macro_rules! check {
 pub type Outcome = Result<(), Box<dyn Error>>;
 
 /// Carries out the check with this code, for [`check!`](macro@crate::check).
+#[track_caller]
 pub fn run_of<F>(code: &str, check: F) -> Verdict
 where
     F: Fn(&mut Check<'_>) -> Outcome,
 {
-    run(check).about(stale::names_in(code))
+    let file = Location::caller().file();
+    run(check).about(stale::names_in(code, file))
 }
 
 /// Carries out a check.

@@ -345,6 +345,29 @@ class InTheKernel(unittest.TestCase):
             self.assertNotIn("more", verdict)
             self.assertIn("hint      what is a sum?\n  more      a + b", kernel.run(check).result)
 
+    def test_a_check_speaks_of_what_is_used_and_of_nothing_else(self):
+        twice = "fn twice(a: u32) -> u32 { let median = a; 2 * median }"
+        calls = "fn twice(a: u32) -> u32 { median(a) + a }"
+        check = """check!(|check| {
+            check.hint("half of the median?").equal(2, || twice(1)); // median(1)
+        })"""
+        with Session(cwd=exercises.FOLDER) as kernel:
+            kernel.run(':dep helpers = { path = "../../helpers" }\nuse helpers::prelude::*;')
+            self.assertEqual(kernel.run("fn median(a: u32) -> u32 { a }").status, "ok")
+            self.assertEqual(kernel.run("fn median(a: u32) -> u32 { b }").status, "error")
+            self.assertEqual(kernel.run(twice).status, "ok")
+            self.assertEqual(kernel.run(check).result, "Right. The check passed.")
+            # With a variable, cells are compiled in another place.
+            self.assertEqual(kernel.run("let other = vec![1];").status, "ok")
+            self.assertEqual(kernel.run(check).result, "Right. The check passed.")
+            # What the answer calls counts, though the check does not name it.
+            self.assertEqual(kernel.run(calls).status, "ok")
+            verdict = kernel.run(check).result
+            told = "Not checked: the cell with `median` did not compile"
+            self.assertTrue(verdict.startswith(told), verdict)
+            self.assertEqual(kernel.run("fn median(a: u32) -> u32 { a }").status, "ok")
+            self.assertEqual(kernel.run(check).result, "Right. The check passed.")
+
 
 class TableOfMistakes(unittest.TestCase):
     """The compiler says what the table in *When the compiler complains* says that it says."""
