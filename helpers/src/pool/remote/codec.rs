@@ -227,6 +227,17 @@ impl Buffer {
         }
     }
 
+    /// Appends many bytes.
+    #[inline(never)]
+    fn put_many(&mut self, bytes: &[u8]) {
+        let start = self.len;
+        self.room(bytes.len());
+        match &mut self.shared {
+            Some(shared) => shared.write_at(start, bytes),
+            None => self.inline[start..self.len].copy_from_slice(bytes),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, end: usize) {
@@ -261,7 +272,11 @@ struct Output<'b>(&'b mut Buffer);
 impl format::Sink for Output<'_> {
     #[inline(always)]
     fn put(&mut self, bytes: &[u8]) {
-        self.0.room(bytes.len()).copy_from_slice(bytes);
+        if bytes.len() > MOST_INLINE {
+            self.0.put_many(bytes);
+        } else {
+            self.0.room(bytes.len()).copy_from_slice(bytes);
+        }
     }
 }
 
