@@ -24,5 +24,6 @@ def solve(lab, name):
     verdict = said(cells[exercise.check])
     if not verdict.startswith(exercises.RIGHT):
         raise AssertionError(f"of the solution the check says: {verdict}")
-    take_picture(lab, "exercise", lambda: notebook.show(exercise.cell - 1))
+    # The verdict is at the end of the check, above the next cell.
+    take_picture(lab, "exercise", lambda: notebook.show(exercise.check + 1))
     return f"{exercise.title}: a hint, then typed in, then “{verdict.splitlines()[0]}”"
