@@ -249,7 +249,7 @@ mod tests {
             machine: None,
             ..Others::watch()
         };
-        assert!(unknown.to_string().ends_with("is unknown."));
+        assert!(unknown.to_string().ends_with("is unknown on this system."));
     }
 
     #[test]
