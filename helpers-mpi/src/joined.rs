@@ -10,6 +10,7 @@ use std::ffi::c_int;
 use std::time::{Duration, Instant};
 use std::{env, io, process, thread};
 
+use helpers::internals::from_bytes;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
@@ -251,5 +252,5 @@ fn receive<M: DeserializeOwned>(
         }
     };
     let (bytes, _) = message.matched_receive_vec::<u8>();
-    postcard::from_bytes(&bytes).map_err(io::Error::other)
+    from_bytes(&bytes).map_err(io::Error::other)
 }

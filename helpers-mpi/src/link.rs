@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use helpers::internals::{Arrival, CodeRef};
+use helpers::internals::{Arrival, CodeRef, append, from_bytes};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -279,7 +279,7 @@ pub(crate) enum Report {
 
 /// Sends a message as a whole.
 pub(crate) fn send<M: Serialize>(socket: &OwnedFd, message: &M) -> io::Result<()> {
-    let mut bytes = postcard::to_extend(message, vec![0; 8]).map_err(io::Error::other)?;
+    let mut bytes = append(message, vec![0; 8]).map_err(io::Error::other)?;
     let length = (bytes.len() - 8) as u64;
     bytes[..8].copy_from_slice(&length.to_le_bytes());
     Bytes(socket).write_all(&bytes)
@@ -291,7 +291,7 @@ pub(crate) fn receive<M: DeserializeOwned>(socket: &OwnedFd) -> io::Result<M> {
     Bytes(socket).read_exact(&mut length)?;
     let mut message = vec![0; checked_length(length)?];
     Bytes(socket).read_exact(&mut message)?;
-    postcard::from_bytes(&message).map_err(io::Error::other)
+    from_bytes(&message).map_err(io::Error::other)
 }
 
 fn checked_length(length: [u8; 8]) -> io::Result<usize> {
@@ -321,7 +321,7 @@ impl Inbox {
         if rest.len() < length {
             return Ok(None);
         }
-        let message = postcard::from_bytes(&rest[..length]).map_err(io::Error::other)?;
+        let message = from_bytes(&rest[..length]).map_err(io::Error::other)?;
         self.bytes.drain(..8 + length);
         Ok(Some(message))
     }

@@ -155,7 +155,14 @@ impl fmt::Display for Others {
                 "Other programs kept {cores:.1} of {} cores busy meanwhile.",
                 machine.cores
             ),
-            _ => write!(f, "How many cores other programs kept busy is unknown."),
+            (None, Some(_)) => write!(
+                f,
+                "Too short to tell how many cores other programs kept busy meanwhile."
+            ),
+            (_, None) => write!(
+                f,
+                "How many cores other programs kept busy is unknown on this system."
+            ),
         }
     }
 }
@@ -242,7 +249,7 @@ mod tests {
             machine: None,
             ..Others::watch()
         };
-        assert!(unknown.to_string().ends_with("is unknown."));
+        assert!(unknown.to_string().ends_with("is unknown on this system."));
     }
 
     #[test]

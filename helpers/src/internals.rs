@@ -12,7 +12,7 @@ pub use crate::pool::remote::chunk_run::caught;
 pub use crate::pool::remote::code_ref::{
     CodeRef, captures_nothing, conjure, file_length, initializer_entry, load, of_address, of_entry,
 };
-pub use crate::pool::remote::codec::{Body, Bytes, Writer, from_bytes, to_bytes};
+pub use crate::pool::remote::codec::{Body, Bytes, Writer, append, from_bytes, to_bytes};
 pub use crate::pool::remote::exit_words::by_signal as ended_by_signal;
 pub use crate::pool::remote::protocol::{Order, Report};
 pub use crate::pool::remote::scheduler::Scheduler;

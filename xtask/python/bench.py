@@ -17,6 +17,7 @@ import bench_mpi
 import bench_processes
 import bench_report
 import bench_scaling
+import bench_setup
 import bench_spare
 import bench_threads
 import bench_work
@@ -33,6 +34,7 @@ SUITES = {
     "cells": bench_cells,
     "kernel": bench_kernel,
     "spare": bench_spare,
+    "setup": bench_setup,
 }
 # The start of a kernel is also a part of `cells`.
 ALL = [name for name in SUITES if name != "kernel"]

@@ -47,7 +47,7 @@ def tables(setting: Setting) -> Iterator[Table]:
     for name in names:
         lessons += lesson(name, steps, nothing, setting.quick)
     bench_kernel.turns(steps, max(0, setting.turns(bench_kernel.TURNS) - len(names)))
-    yield from [*steps.tables, steps.memory]
+    yield from steps.every_table()
     yield from lessons
     yield Table(
         f"A cell with nothing to do: `{NOTHING}`",

@@ -18,7 +18,7 @@ import cells
 from bench_rivals import CLONE, Failed, course_kernel, reason
 from bench_suite import Setting, failure_noted
 from bench_table import Entry, Table
-from kernels import Kernel
+from kernels import LONGEST, Kernel
 
 TITLE = "A kernel's start"
 TEXT = """\
@@ -34,6 +34,8 @@ GOAL = 0.35
 # The same for memory.
 MEMORY_GOAL = 1.0
 PYTHON = "ipykernel"
+# Seconds that we promise for the first *Tab*.
+TAB_GOAL = 2.0
 
 # What each step is, and what it is bound by in each kernel.
 STEPS = {
@@ -84,6 +86,9 @@ class Recipe:
     environment: dict[str, str]
     load: str = cells.LOAD
     first_pool: str = cells.FIRST_POOL
+    # What a reader has typed before *Tab*, and a word that must be offered then.
+    typed: tuple[str, str] = ("let mut numbers = vec![3, 1, 2];\nnumbers.so", "sort")
+    typed_behind_pool: tuple[str, str] = ("pool.star", "starmap")
     # What takes the variables of these cells away again.
     forget: str = "drop(pool); drop(squares);"
 
@@ -103,6 +108,8 @@ def recipes(setting: Setting) -> dict[str, Recipe]:
             dict(os.environ),
             "from multiprocessing import Pool",
             "pool = Pool(2)\nsquares = pool.starmap(pow, [(1, 2), (2, 2), (3, 2)])\nsquares",
+            ("numbers = [3, 1, 2]\nnumbers.so", "sort"),
+            ("pool.star", "starmap"),
             "pool.terminate()\ndel pool, squares",
         ),
     }
@@ -130,7 +137,29 @@ class Steps:
         self.recipes = recipes(setting)
         self.goal = None if setting.quick else GOAL
         self.tables = [self.table(title, *step) for title, step in STEPS.items()]
+        self.first_tab = self.tab_table(
+            "The first *Tab* in a fresh kernel",
+            "A reader types `numbers.so` behind a list of numbers and presses *Tab*, before any cell "
+            "has run. Of what kernels offer, `sort` must be a part.",
+        )
+        self.pool_tab = self.tab_table(
+            "*Tab* behind a pool",
+            "After the first result: `pool.star` and *Tab*, which must offer `starmap`.",
+        )
         self.memory = self.memory_table()
+
+    def tab_table(self, title: str, means: str) -> Table:
+        bounds = {
+            "ours": "type inference, which reads the standard library",
+            "stock": "the same",
+            PYTHON: "Python's jedi",
+        }
+        entries = [Entry(name, limit=name == PYTHON, bound=bounds[name]) for name in self.recipes]
+        entries[0].goal = None if self.goal is None else TAB_GOAL
+        return Table(title, entries, means)
+
+    def every_table(self) -> list[Table]:
+        return [*self.tables, self.first_tab, self.pool_tab, self.memory]
 
     def memory_table(self) -> Table:
         bounds = {
@@ -179,27 +208,27 @@ class Steps:
         if entries[0].problem:
             raise Failed(entries[0].problem)
         try:
-            kernel, seconds = first_result(recipe)
+            first_tab = first_completion(recipe)
+            kernel, seconds, pool_tab = first_result(recipe)
         except (RuntimeError, OSError) as error:
-            for entry in [*entries, self.memory.entries[place]]:
+            for entry in [table.entries[place] for table in self.every_table()]:
                 entry.problem = reason(error)
                 entry.seconds.clear()
             raise Failed(reason(error)) from error
         for entry, time_of_step in zip(entries, [*seconds, sum(seconds)]):
             entry.seconds.append(time_of_step)
+        self.first_tab.entries[place].seconds.append(first_tab)
+        self.pool_tab.entries[place].seconds.append(pool_tab)
         used = gigabytes(kernel.manager.provisioner.pid)
         self.memory.entries[place].seconds.append(used)
         print(f"{name}: {sum(seconds):.1f} s to the first result, {used:.2f} GB", flush=True)
         return kernel
 
 
-def first_result(recipe: Recipe) -> tuple[Kernel, list[float]]:
-    """A kernel that has given its first result, and the seconds of the steps to it."""
+def first_result(recipe: Recipe) -> tuple[Kernel, list[float], float]:
+    """A kernel that has given its first result, the seconds of the steps to it, and of a *Tab* then."""
     started = time.perf_counter()
-    # A kernel greets, and tells what it compiles.
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    kernel = Kernel(recipe.argv, cwd=CLONE / "notebooks", env=recipe.environment, **silent)
-    kernel.__enter__()
+    kernel = launched(recipe)
     seconds = [time.perf_counter() - started]
     try:
         kernel.run(recipe.load)
@@ -208,11 +237,40 @@ def first_result(recipe: Recipe) -> tuple[Kernel, list[float]]:
         seconds.append(kernel.seconds)
         if result != cells.FIRST_RESULT:
             raise RuntimeError(f"{result} instead of {cells.FIRST_RESULT}")
+        tab = completion(kernel, *recipe.typed_behind_pool)
         kernel.run(recipe.forget)
     except BaseException:
         kernel.__exit__()
         raise
-    return kernel, seconds
+    return kernel, seconds, tab
+
+
+def first_completion(recipe: Recipe) -> float:
+    """Seconds of a *Tab* in a kernel that has done nothing before."""
+    kernel = launched(recipe)
+    try:
+        return completion(kernel, *recipe.typed)
+    finally:
+        kernel.__exit__()
+
+
+def launched(recipe: Recipe) -> Kernel:
+    """A kernel that is ready."""
+    # A kernel greets, and tells what it compiles.
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    kernel = Kernel(recipe.argv, cwd=CLONE / "notebooks", env=recipe.environment, **silent)
+    return kernel.__enter__()
+
+
+def completion(kernel: Kernel, typed: str, wanted: str) -> float:
+    """Seconds from pressing *Tab* behind what is typed to the answer, in which a word must be."""
+    started = time.perf_counter()
+    answer = kernel.client.complete(typed, len(typed), reply=True, timeout=LONGEST)
+    seconds = time.perf_counter() - started
+    offered = answer["content"].get("matches", [])
+    if not any(wanted in each for each in offered):
+        raise RuntimeError(f"*Tab* behind {typed!r} offers {offered[:5]}, without {wanted!r}")
+    return seconds
 
 
 def gigabytes(kernel: int) -> float:
@@ -230,7 +288,7 @@ def gigabytes(kernel: int) -> float:
 def tables(setting: Setting) -> Iterator[Table]:
     steps = Steps(setting)
     turns(steps, setting.turns(TURNS))
-    yield from [*steps.tables, steps.memory]
+    yield from steps.every_table()
 
 
 def turns(steps: Steps, count: int) -> None:

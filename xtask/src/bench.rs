@@ -26,6 +26,7 @@ const SUITES: &[(&str, &[(&str, &str)])] = &[
     ("cells", &[]),
     ("kernel", &[]),
     ("spare", &[]),
+    ("setup", &[]),
 ];
 
 /// What draws the figure of a run of all suites: an example of the crate.

@@ -56,9 +56,9 @@ Usage: cargo xtask <command>
   test exercises NAMES   the exercises of the lessons that are named only
   screenshots         make the pictures of README.md anew, in a browser
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
-                      measure all (about 25 minutes) and write BENCHMARKS.md and its figure;
+                      measure all (half an hour) and write BENCHMARKS.md and its figure;
                       suites: threads, processes, mpi, work, scaling, cells, kernel,
-                      spare
+                      spare, setup
             --repeat N   turns of each (21; 3 of each kernel)
             --quick      one small turn, only to see whether all can be measured
             --write      renew the section of the suite that is named

@@ -217,6 +217,8 @@ fn configure(paths: &Paths) -> Result<()> {
     // It asks npm where language servers are, and npm writes into the reader's home.
     let server = json!({
         "ServerApp": { "jpserver_extensions": { "jupyter_lsp": false, "course_kernel": true } },
+        // In the list of files; the last name is that of the wrong answers, which are for the tests.
+        "ContentsManager": { "hide_globs": ["__pycache__", "*.pyc", "*~", "wrong"] },
     });
     write_json(
         &paths.jupyter().join("config/jupyter_server_config.json"),

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use helpers::internals::to_bytes;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
@@ -199,6 +200,6 @@ pub(super) fn send<M: Serialize>(
     message: &M,
 ) {
     // A message of ours can always be written; in vain means that the memory is full.
-    let bytes = postcard::to_allocvec(message).unwrap_or_default();
+    let bytes = to_bytes(message).unwrap_or_default();
     orders.process_at_rank(rank).send_with_tag(&bytes[..], tag);
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::raw::c_int;
 
-use helpers::internals::{Body, Bytes, ShmBuffer};
+use helpers::internals::{Body, Bytes, ShmBuffer, append, from_bytes};
 use mpi::ffi;
 use mpi::point_to_point::Status;
 use mpi::raw::AsRaw;
@@ -74,8 +74,7 @@ impl Messenger {
         body: Bytes,
     ) -> io::Result<()> {
         let bytes = body.as_slice().map_err(io::Error::other)?;
-        let mut envelope =
-            postcard::to_extend(message, vec![0; HEADER]).map_err(io::Error::other)?;
+        let mut envelope = append(message, vec![0; HEADER]).map_err(io::Error::other)?;
         let follows = bytes.len() > MOST_INLINE;
         let said = (envelope.len() - HEADER) as u32 | if follows { FOLLOWS } else { 0 };
         envelope[..4].copy_from_slice(&said.to_le_bytes());
@@ -166,7 +165,7 @@ impl Messenger {
         let (message, inline) = rest
             .split_at_checked((said & !FOLLOWS) as usize)
             .ok_or_else(broken)?;
-        let message = postcard::from_bytes(message).map_err(io::Error::other)?;
+        let message = from_bytes(message).map_err(io::Error::other)?;
         let inline = inline.to_vec();
         Ok(Some(Envelope {
             from: status.source_rank() as usize,

@@ -43,7 +43,8 @@ use serde::de::DeserializeOwned;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot travel between processes",
     // In a label, as notebooks show no notes.
-    label = "items, arguments and results must become bytes. Above a type of your own write \
+    label = "items, arguments and results must become bytes. What `&` lends stays in this process: \
+             send the value itself, as in `numbers.clone()`. Above a type of your own write \
              `#[derive(serde::Serialize, serde::Deserialize)]` and \
              `#[serde(crate = \"helpers::serde\")]`; of any other type, send what it is made of. `!` \
              is what a closure gives that never comes to its end, as it does not behind `abort()`, \

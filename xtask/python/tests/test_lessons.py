@@ -49,6 +49,12 @@ class Lessons(unittest.TestCase):
                 link = f"({lessons.PHRASE_BOOK}.ipynb)"
                 self.assertTrue(link in all_text(read(path)), f"there is no link {link}")
 
+    def test_the_phrase_book_is_linked_from_the_introduction_of_all_exercises(self):
+        for path in sorted((lessons.FOLDER / "exercises").glob("*.ipynb")):
+            with self.subTest(path.stem):
+                link, first = f"(../{lessons.PHRASE_BOOK}.ipynb)", read(path).cells[0].source
+                self.assertTrue(link in first, f"the first cell has no link {link}")
+
     def test_each_cell_of_the_phrase_book_stands_below_a_text(self):
         cells = read(lessons.FOLDER / f"{lessons.PHRASE_BOOK}.ipynb").cells
         for text, cell in zip(cells, cells[1:]):

@@ -123,6 +123,12 @@ class Life(unittest.TestCase):
         self.other.wait_for_spare()
         self.assertNotEqual(spare_of(self.server), spare_of(self.other))
 
+    def test_1_list_of_exercises_is_without_their_wrong_answers(self):
+        listed = self.other.ask("GET", "contents/notebooks/exercises")["content"]
+        names = {entry["name"] for entry in listed}
+        self.assertIn("01_multiprocessing.ipynb", names)
+        self.assertNotIn("wrong", names)
+
     def test_2_neither_another_folder_nor_a_spare_that_hangs(self):
         """These kernels start the ordinary way."""
         elsewhere = self.other.open_notebook("elsewhere.ipynb", folder="assets")

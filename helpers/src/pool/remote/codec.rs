@@ -227,6 +227,17 @@ impl Buffer {
         }
     }
 
+    /// Appends many bytes.
+    #[inline(never)]
+    fn put_many(&mut self, bytes: &[u8]) {
+        let start = self.len;
+        self.room(bytes.len());
+        match &mut self.shared {
+            Some(shared) => shared.write_at(start, bytes),
+            None => self.inline[start..self.len].copy_from_slice(bytes),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, end: usize) {
@@ -261,23 +272,29 @@ struct Output<'b>(&'b mut Buffer);
 impl format::Sink for Output<'_> {
     #[inline(always)]
     fn put(&mut self, bytes: &[u8]) {
-        self.0.room(bytes.len()).copy_from_slice(bytes);
+        if bytes.len() > MOST_INLINE {
+            self.0.put_many(bytes);
+        } else {
+            self.0.room(bytes.len()).copy_from_slice(bytes);
+        }
     }
 }
 
 /// The bytes of a single value, without files.
 pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
-    let mut serializer = Serializer {
-        to: Vec::new(),
-        parts: 0,
-    };
+    append(value, Vec::new())
+}
+
+/// Bytes, and behind them those of a single value, without files.
+pub fn append<T: Serialize>(value: &T, to: Vec<u8>) -> Result<Vec<u8>, String> {
+    let mut serializer = Serializer { to, parts: 0 };
     let written = value.serialize(&mut serializer);
     written.map_err(|error| error.to_string())?;
     serializer.to.extend(serializer.parts.to_le_bytes());
     Ok(serializer.to)
 }
 
-/// The value whose bytes [`to_bytes`] gave.
+/// The value whose bytes [`to_bytes`] or [`append`] gave.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let (value, parts) = bytes.split_last_chunk().ok_or("there is nothing")?;
     let mut deserializer = Deserializer {

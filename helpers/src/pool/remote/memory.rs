@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
@@ -17,6 +18,14 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
+
+/// A page of the processors that this is for has at least so many bytes; where it has more, the advice
+/// below is refused, and all goes on without it.
+#[cfg(target_os = "linux")]
+const PAGE: usize = 4096;
+/// And a large one, as a rule.
+#[cfg(target_os = "linux")]
+const LARGE_PAGE: usize = 2 << 20;
 
 /// A mapped region. Who may read and write it, and when, is for the types made of it to say.
 #[derive(Debug)]
@@ -73,6 +82,31 @@ impl Region {
     /// The file, for another process to map.
     pub(crate) fn file(&self) -> &Arc<OwnedFd> {
         &self.file
+    }
+
+    /// Writes bytes through the file, and not through the mapping: the system then fills each fresh
+    /// page once, where it would first clear it, and enters it in no table.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn write_at(&mut self, mut place: usize, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let offset = place.try_into().map_err(io::Error::other)?;
+            match nix::sys::uio::pwrite(&self.file, bytes, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    place += written;
+                    bytes = &bytes[written..];
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Other systems have memory without a name that is no file to write to.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn write_at(&mut self, _: usize, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// A number in the region that all processes may use at any time.
@@ -137,6 +171,24 @@ pub(crate) fn make_room(file: &File, len: usize) -> io::Result<()> {
         Err(error) => return Err(error.into()),
     }
     Ok(())
+}
+
+/// Asks the system for large pages for memory that is about to be filled, of which fewer have to be
+/// cleared and entered in a table. Nothing but the time depends on it.
+pub(crate) fn advise_large_pages(memory: &mut [MaybeUninit<u8>]) {
+    #[cfg(target_os = "linux")]
+    if memory.len() >= 4 * LARGE_PAGE {
+        use nix::sys::mman::{MmapAdvise, madvise};
+        let before = memory.as_ptr().align_offset(PAGE);
+        let len = (memory.len() - before) / PAGE * PAGE;
+        if let Some(start) = NonNull::new(memory[before..].as_mut_ptr()) {
+            // SAFETY: the whole pages of memory that is borrowed for writing; the advice changes
+            // nothing of what is in them.
+            let _ = unsafe { madvise(start.cast(), len, MmapAdvise::MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = memory;
 }
 
 fn map(file: &OwnedFd, len: NonZeroUsize) -> io::Result<NonNull<c_void>> {
@@ -218,6 +270,30 @@ mod tests {
         let there = Words::open(Arc::clone(here.file())).unwrap();
         here.get(3).store(9, Ordering::Relaxed);
         assert_eq!(there.get(3).load(Ordering::Relaxed), 9);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_written_through_the_file_is_seen_in_the_mapping() {
+        let mut here = Region::new(3 * PAGE).unwrap();
+        let bytes: Vec<u8> = (0..2 * PAGE).map(|place| place as u8).collect();
+        here.write_at(5, &bytes).unwrap();
+        // SAFETY: the region is longer, and nobody writes to it.
+        let seen = unsafe { std::slice::from_raw_parts(here.start().as_ptr(), 3 * PAGE) };
+        assert_eq!(seen[..5], [0; 5]);
+        assert_eq!(seen[5..][..bytes.len()], bytes);
+    }
+
+    #[test]
+    fn memory_of_any_place_and_size_takes_advice() {
+        for len in [0, 1, 9 << 20] {
+            let mut memory = Vec::<u8>::with_capacity(len);
+            for first in [0, 1, 4095] {
+                if let Some(memory) = memory.spare_capacity_mut().get_mut(first..) {
+                    advise_large_pages(memory);
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::slice;
 
+use super::memory::advise_large_pages;
+
 /// How many numbers a list has that serde is about to go through, and their bytes. `None` unless
 /// it is a `&Vec<N>` or a `&[N]` of numbers.
 pub(super) fn bytes_of<I>(list: &I) -> Option<(usize, &[u8])> {
@@ -101,9 +103,11 @@ fn as_bytes<N: Plain>(numbers: &[N]) -> (usize, &[u8]) {
 fn to_vec<N: Plain>(bytes: &[u8]) -> Vec<N> {
     let count = bytes.len() / size_of::<N>();
     let mut numbers = Vec::<N>::with_capacity(count);
+    let len = count * size_of::<N>();
     // SAFETY: there is room for so many, and any bytes are numbers.
     unsafe {
-        let len = count * size_of::<N>();
+        let start = numbers.as_mut_ptr().cast();
+        advise_large_pages(slice::from_raw_parts_mut(start, len));
         ptr::copy_nonoverlapping(bytes.as_ptr(), numbers.as_mut_ptr().cast(), len);
         numbers.set_len(count);
     }

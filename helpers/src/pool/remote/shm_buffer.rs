@@ -159,6 +159,19 @@ impl ShmBuffer {
         unsafe { slice::from_raw_parts_mut(start.add(HEADER), memory.room()) }
     }
 
+    /// Writes bytes from a place on, at which there is room for them.
+    pub fn write_at(&mut self, place: usize, bytes: &[u8]) {
+        // Pages that were used before are there, and in this process's table.
+        let fresh = self.0.as_mut().filter(|memory| memory.is_fresh);
+        let is_written = fresh.is_some_and(|memory| {
+            let fits = place + bytes.len() <= memory.room();
+            fits && memory.region.write_at(HEADER + place, bytes).is_ok()
+        });
+        if !is_written {
+            self.bytes_mut()[place..place + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+
     /// What another process knows it by.
     pub fn id(&self) -> u64 {
         self.memory().id

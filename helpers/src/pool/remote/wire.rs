@@ -12,7 +12,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::codec::{Body, Bytes, MOST_FILES};
+use super::codec::{Body, Bytes, MOST_FILES, append, from_bytes};
 use super::mapped;
 use super::shm_buffer::ShmView;
 
@@ -110,7 +110,7 @@ impl Connection {
         message.reserve(FRAME_HEADER + USUAL_HEAD + bytes.len());
         let start = message.len();
         message.extend([0; FRAME_HEADER]);
-        message = postcard::to_extend(head, message).map_err(io::Error::other)?;
+        message = append(head, message).map_err(io::Error::other)?;
         let head_len = (message.len() - start - FRAME_HEADER) as u32;
         let header = &mut message[start..start + FRAME_HEADER];
         header[..4].copy_from_slice(&head_len.to_le_bytes());
@@ -210,7 +210,7 @@ impl Connection {
             return Ok(None);
         }
         let (head, rest) = rest.split_at(head_len);
-        let head = postcard::from_bytes(head).map_err(io::Error::other)?;
+        let head = from_bytes(head).map_err(io::Error::other)?;
         let mut next_file = || {
             let file = self.received_files.pop_front();
             file.ok_or_else(|| io::Error::other("a message without its files"))

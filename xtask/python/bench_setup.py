@@ -1,0 +1,66 @@
+"""Seconds that the first set-up of a fresh clone takes."""
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench_rivals import CLONE, Failed
+from bench_suite import Setting, failure_noted
+from bench_table import Entry, Table
+
+TITLE = "The first set-up"
+TEXT = """\
+What somebody waits for who has cloned the repository and has Rust and Python: `cargo xtask setup`
+compiles the course's own program, installs JupyterLab, compiles the kernel and the crates for its
+cells. The clone is of the last commit, in a folder of its own; `cargo` and `pip` take from their
+caches what they have downloaded before, as the network's time is nobody's doing."""
+
+# Seconds that we promise.
+GOAL = 480
+OURS = "cargo xtask setup"
+
+
+def tables(setting: Setting) -> Iterator[Table]:
+    table = Table(
+        "From a fresh clone to a kernel that can start",
+        [],
+        "Once, since it takes minutes; each step of it is seen in what the command prints.",
+    )
+    if setting.quick:
+        table.skipped = "It takes minutes, and whoever runs this has set up a clone anyway."
+    else:
+        bound = "the compiler, which compiles the kernel and the crates of its cells"
+        entry = Entry(OURS, goal=GOAL, bound=bound)
+        table.entries.append(entry)
+        with failure_noted(entry):
+            entry.seconds.append(measure())
+    yield table
+
+
+def measure() -> float:
+    with tempfile.TemporaryDirectory(prefix="clone-") as folder:
+        clone = Path(folder) / "course"
+        run("git", "clone", "--quiet", str(CLONE), str(clone))
+        started = time.perf_counter()
+        run("cargo", "xtask", "setup", cwd=clone)
+        return time.perf_counter() - started
+
+
+def run(*command: str, cwd: Path = CLONE) -> None:
+    # What this bench was started by has told its own cargo where it is.
+    mine = ("CARGO_", "RUSTUP_TOOLCHAIN", "VIRTUAL_ENV")
+    kept = ("CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_")
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(mine) or name.startswith(kept)
+    }
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode:
+        last = (done.stdout.strip().splitlines() or ["it ended without a word"])[-1]
+        raise Failed(f"{' '.join(command)}: {last}")
