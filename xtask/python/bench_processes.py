@@ -245,7 +245,7 @@ def works(setting: Setting) -> Iterator[Work]:
                 "four copies in memory",
                 goal=1.5,
                 limit=True,
-                bound="memory: four copies into fresh pages",
+                bound="memory: four copies into fresh pages of the usual size",
             ),
             *pythons("there-and-back", big, "copies through a pipe, piece by piece"),
         ],
