@@ -176,7 +176,7 @@ class Steps:
         return Table(
             "Memory of a kernel that has given its first result",
             entries,
-            "What a kernel and its processes hold when they are idle again; of what processes "
+            "What a kernel and its processes hold when they are idle again, after a *Tab*; of what processes "
             "share, each has its part.",
             unit="GB",
         )
