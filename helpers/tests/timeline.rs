@@ -190,7 +190,16 @@ fn a_task_that_panics_is_recorded_and_so_is_what_came_before() {
 fn two_pools_have_rows_of_their_own() {
     let _turn = my_turn();
     let (one, two) = (Pool::new(1).unwrap(), Pool::new(2).unwrap());
-    let (_, timeline) = Timeline::record(|| two.map(|_| one.map(|i| i, [1]), [1]));
+    let (_, timeline) = Timeline::record(|| {
+        let outer = |_| {
+            let (begun, has_begun) = mpsc::channel();
+            let inner = one.submit(move |()| begun.send(()), ());
+            // Or whoever waits for it would run it, if the worker has not come to it.
+            has_begun.recv().unwrap();
+            inner.join().unwrap().unwrap();
+        };
+        two.map(outer, [1])
+    });
     let pools: Vec<usize> = timeline.spans().iter().map(|span| span.pool).collect();
     assert_eq!(pools, [1, 0], "the outer task, then the inner one");
     let labels: Vec<&str> = timeline.workers().iter().map(|w| &*w.label).collect();
