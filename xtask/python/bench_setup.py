@@ -4,7 +4,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench_rivals import CLONE, Failed
@@ -50,17 +50,26 @@ def measure() -> float:
 
 
 def run(*command: str, cwd: Path = CLONE) -> None:
-    # What this bench was started by has told its own cargo where it is.
-    mine = ("CARGO_", "RUSTUP_TOOLCHAIN", "VIRTUAL_ENV")
-    kept = ("CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_")
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(mine) or name.startswith(kept)
-    }
     done = subprocess.run(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=cwd,
+        env=without_this_clone(os.environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     if done.returncode:
         last = (done.stdout.strip().splitlines() or ["it ended without a word"])[-1]
         raise Failed(f"{' '.join(command)}: {last}")
+
+
+def without_this_clone(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without places in this clone: its MPI library is lent to all suites, and would be
+    taken for one of the system, which need not be installed."""
+    kept = {}
+    for name, value in environment.items():
+        places = value.split(os.pathsep)
+        others = [place for place in places if not Path(place).is_relative_to(CLONE)]
+        if others:
+            kept[name] = os.pathsep.join(others)
+    return kept
