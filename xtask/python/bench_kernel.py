@@ -34,6 +34,8 @@ GOAL = 0.35
 # The same for memory.
 MEMORY_GOAL = 1.0
 PYTHON = "ipykernel"
+# What a reader has typed before *Tab* behind a pool, in any kernel, and what must be offered.
+BEHIND_POOL = ("pool.star", "starmap")
 # Seconds that we promise for the first *Tab*.
 TAB_GOAL = 2.0
 
@@ -88,7 +90,6 @@ class Recipe:
     first_pool: str = cells.FIRST_POOL
     # What a reader has typed before *Tab*, and a word that must be offered then.
     typed: tuple[str, str] = ("let mut numbers = vec![3, 1, 2];\nnumbers.so", "sort")
-    typed_behind_pool: tuple[str, str] = ("pool.star", "starmap")
     # What takes the variables of these cells away again.
     forget: str = "drop(pool); drop(squares);"
 
@@ -109,7 +110,6 @@ def recipes(setting: Setting) -> dict[str, Recipe]:
             "from multiprocessing import Pool",
             "pool = Pool(2)\nsquares = pool.starmap(pow, [(1, 2), (2, 2), (3, 2)])\nsquares",
             ("numbers = [3, 1, 2]\nnumbers.so", "sort"),
-            ("pool.star", "starmap"),
             "pool.terminate()\ndel pool, squares",
         ),
     }
@@ -228,7 +228,8 @@ class Steps:
 def first_result(recipe: Recipe) -> tuple[Kernel, list[float], float]:
     """A kernel that has given its first result, the seconds of the steps to it, and of a *Tab* then."""
     started = time.perf_counter()
-    kernel = launched(recipe)
+    kernel = kernel_of(recipe)
+    kernel.__enter__()
     seconds = [time.perf_counter() - started]
     try:
         kernel.run(recipe.load)
@@ -237,7 +238,7 @@ def first_result(recipe: Recipe) -> tuple[Kernel, list[float], float]:
         seconds.append(kernel.seconds)
         if result != cells.FIRST_RESULT:
             raise RuntimeError(f"{result} instead of {cells.FIRST_RESULT}")
-        tab = completion(kernel, *recipe.typed_behind_pool)
+        tab = completion(kernel, *BEHIND_POOL)
         kernel.run(recipe.forget)
     except BaseException:
         kernel.__exit__()
@@ -247,19 +248,15 @@ def first_result(recipe: Recipe) -> tuple[Kernel, list[float], float]:
 
 def first_completion(recipe: Recipe) -> float:
     """Seconds of a *Tab* in a kernel that has done nothing before."""
-    kernel = launched(recipe)
-    try:
+    with kernel_of(recipe) as kernel:
         return completion(kernel, *recipe.typed)
-    finally:
-        kernel.__exit__()
 
 
-def launched(recipe: Recipe) -> Kernel:
-    """A kernel that is ready."""
-    # A kernel greets, and tells what it compiles.
+def kernel_of(recipe: Recipe) -> Kernel:
+    """A kernel that starts."""
+    # It greets, and tells what it compiles.
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    kernel = Kernel(recipe.argv, cwd=CLONE / "notebooks", env=recipe.environment, **silent)
-    return kernel.__enter__()
+    return Kernel(recipe.argv, cwd=CLONE / "notebooks", env=recipe.environment, **silent)
 
 
 def completion(kernel: Kernel, typed: str, wanted: str) -> float:

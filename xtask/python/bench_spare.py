@@ -4,7 +4,6 @@ All run the same cells, in turns, so that a busy moment of the machine hits each
 """
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -12,7 +11,7 @@ import nbformat
 import psutil
 
 import cells
-from bench_kernel import PYTHON, Recipe, gigabytes, recipes
+from bench_kernel import PYTHON, Recipe, gigabytes, kernel_of, recipes
 from bench_rivals import CLONE, Failed, reason
 from bench_suite import Setting, failure_noted
 from bench_table import Entry, Table
@@ -124,9 +123,8 @@ def in_a_server(recipe: Recipe, steps: Steps) -> tuple[float, float]:
 
 
 def in_a_kernel(recipe: Recipe, steps: Steps) -> tuple[float, float]:
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     started = time.perf_counter()
-    with Kernel(recipe.argv, cwd=CLONE / "notebooks", env=recipe.environment, **silent) as kernel:
+    with kernel_of(recipe) as kernel:
         seconds = time.perf_counter() - started + steps(kernel, recipe)
         return seconds, gigabytes(kernel.manager.provisioner.pid)
 
