@@ -176,8 +176,9 @@ tokio = {{ version = "1.34.0", features = ["rt", "rt-multi-thread"] }}
 
 /// Copies a folder and keeps modification times, by which cargo tells what is up to date.
 ///
-/// No hard links for what kernels write: cargo's locks are per file, so two kernels would wait for
-/// each other, and a cell's library would be replaced under the feet of the other kernel.
+/// Most files are crates of others, compiled. They are the same for all kernels, and a hard link takes a
+/// tenth of the time and no space. No hard links for what kernels write: cargo's locks are per file, so two kernels
+/// would wait for each other, and a cell's library would be replaced under the feet of the other kernel.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -201,16 +202,36 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a file is part of what built the crates, such as bindgen: a hundred megabytes that no
-/// kernel compiles again. (rustc would not write into such a file, but put another in its place.)
+/// Whether no kernel writes into a file. Where a crate is compiled again, a library and a program are replaced by new
+/// files; what cargo notes of them is written over, and that happens to the course's own crates and those whose
+/// build scripts look at the MPI library.
 fn is_never_written(path: &Path) -> bool {
-    let is_compiled = path
-        .extension()
-        .is_some_and(|extension| extension == "rlib" || extension == "rmeta");
-    is_compiled
-        && path
-            .parent()
-            .is_some_and(|folder| folder.ends_with("target/debug/deps"))
+    let name = |path: &Path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let file = name(path);
+    let folder = path.parent().unwrap_or(path);
+    let is_replaced = file.ends_with(".rlib")
+        || file.ends_with(".rmeta")
+        || (file.starts_with("build_script_") && !file.ends_with(".d"));
+    let is_note = match name(folder).as_str() {
+        "deps" => file.ends_with(".d") && !is_compiled_again(file.trim_start_matches("lib")),
+        unit => {
+            let notes = folder
+                .parent()
+                .is_some_and(|above| above.ends_with(".fingerprint"));
+            notes && !is_compiled_again(unit) && !file.starts_with("run-build-script")
+        }
+    };
+    is_replaced || is_note
+}
+
+fn is_compiled_again(unit: &str) -> bool {
+    let own = ["ctx", "anchor", "helpers", "mpi"];
+    own.iter().any(|name| unit.starts_with(name))
 }
 
 /// Deletes a folder, if it is there.

@@ -140,14 +140,13 @@ fn locked_versions(lock: &Path) -> Result<BTreeSet<String>> {
     Ok(versions)
 }
 
-/// Deletes what no kernel needs: the libraries of the cells that warmed the folder up, and what
-/// rustc keeps to compile `helpers` once more (a quarter of the folder, which each kernel copies).
+/// Deletes what no kernel needs: the libraries of the cells that warmed the folder up, and what rustc keeps to compile
+/// them and the crates once more. (A first cell is compiled as fast without.)
 fn remove_leftovers(folder: &Path) -> Result<()> {
-    let is_incremental = folder.ends_with("incremental");
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if is_incremental && name.starts_with("helpers") {
+        if name == "incremental" {
             build_folder::remove(&entry.path())?;
         } else if entry.file_type()?.is_dir() {
             remove_leftovers(&entry.path())?;

@@ -35,15 +35,19 @@ PROGRAMS = {
     ],
     "papermill": [
         "papermill",
+        "--engine=course",
         "--no-progress-bar",
         f"--start-timeout={START}",
         "{notebook}",
         "{folder}/output.ipynb",
     ],
 }
+# What a cell begins with that gets Jupyter's tag for an error that is meant.
+MEANT = "// meant to fail\n"
 # Without a variable, for the first of which a kernel reads all crates. The lesson has some.
 NOTEBOOKS = {
     "good": ["fn one() -> u32 { 1 }", "one() + 1"],
+    "meant": ["fn one() -> u32 { 1 }", f'{MEANT}panic!("this is meant");', "one() + 1"],
     "panics": ["fn one() -> u32 { 1 }", 'panic!("the sky falls");', "one() + 1"],
 }
 Result = subprocess.CompletedProcess[str]
@@ -73,7 +77,11 @@ def execute(program: str, notebook: nbformat.NotebookNode) -> Result:
 
 def notebook_of(codes: Sequence[str]) -> nbformat.NotebookNode:
     metadata = {"kernelspec": {"name": "rust", "display_name": "Rust", "language": "rust"}}
-    return v4.new_notebook(cells=[v4.new_code_cell(code) for code in codes], metadata=metadata)
+    cells = [v4.new_code_cell(code) for code in codes]
+    for cell in cells:
+        if cell.source.startswith(MEANT):
+            cell.metadata["tags"] = ["raises-exception"]
+    return v4.new_notebook(cells=cells, metadata=metadata)
 
 
 def break_off(port: int) -> None:
@@ -105,10 +113,12 @@ class Runs:
 
     def __init__(self) -> None:
         self.executor = ThreadPoolExecutor(2)
-        # The first, since it takes longest. One of its cells is meant to fail: papermill takes any
-        # error in an output for a failure, whatever tag the cell has.
+        # The first, since they take longest. One cell of the lesson is meant to fail.
         lesson = nbformat.read(CLONE / "notebooks/01_multiprocessing.ipynb", 4)
-        self.lesson = self.executor.submit(execute, "jupyter execute", lesson)
+        self.lessons = {
+            program: self.executor.submit(execute, program, lesson)
+            for program in ["jupyter execute", "papermill"]
+        }
         # By the program and the name of the notebook.
         self.small: dict[tuple[str, str], Future[Result]] = {}
         for program in PROGRAMS:
@@ -139,13 +149,16 @@ class Programs(unittest.TestCase):
 
     def test_good_notebook_passes(self) -> None:
         for program in PROGRAMS:
-            with self.subTest(program):
-                result = runs.small[program, "good"].result()
-                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+            for name in ["good", "meant"]:
+                with self.subTest(program, notebook=name):
+                    result = runs.small[program, name].result()
+                    self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
     def test_first_lesson_passes(self) -> None:
-        result = runs.lesson.result()
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        for program, lesson in runs.lessons.items():
+            with self.subTest(program):
+                result = lesson.result()
+                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
 
 class Ends(unittest.TestCase):
