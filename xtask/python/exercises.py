@@ -214,13 +214,17 @@ def prove(path, options, report=report):
     # Which attempt each cell behind the notebook is of, and the text that its hint must contain.
     tried = []
     for attempt in attempts:
-        cell = copy.deepcopy(notebook.cells[attempt.exercise.cell])
-        cell.source = attempt.code
-        notebook.cells.append(cell)
-        tried.append((attempt, None))
-        for hint in attempt.hints:
-            notebook.cells.append(copy.deepcopy(notebook.cells[attempt.exercise.check]))
-            tried.append((attempt, hint))
+        answer = copy.deepcopy(notebook.cells[attempt.exercise.cell])
+        answer.source = attempt.code
+        checks = [copy.deepcopy(notebook.cells[attempt.exercise.check]) for _ in attempt.hints]
+        if attempt.verdict == NOT_YET:
+            # In one cell with its first check, since each cell has to be compiled.
+            checks[0].source = f"{answer.source}\n\n{checks[0].source}"
+        else:
+            notebook.cells.append(answer)
+            tried.append((attempt, None))
+        notebook.cells += checks
+        tried += [(attempt, hint) for hint in attempt.hints]
     handed_out = len(notebook.cells) - len(tried)
     run = execute(notebook, path.parent, options.timeout)
     if run.problem:

@@ -1,8 +1,10 @@
 //! Digests of source files, by which one tells whether something must be compiled again.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::hash::Hasher;
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::Result;
 
@@ -47,11 +49,7 @@ pub fn hash_folder(folder: &Path, hasher: &mut impl Hasher) -> Result<()> {
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let (name, path) = (entry.file_name(), entry.path());
-        // They are for programs and tests: no reason to compile the crate for notebooks again.
-        let is_for_others = ["benches", "examples", "tests"].iter().any(|&n| name == n);
-        // What an editor or the system keeps beside a file.
-        let is_hidden = name.as_encoded_bytes().starts_with(b".");
-        if is_for_others || is_hidden {
+        if !decides(&name) {
             continue;
         }
         hasher.write(name.as_encoded_bytes());
@@ -65,8 +63,34 @@ pub fn hash_folder(folder: &Path, hasher: &mut impl Hasher) -> Result<()> {
     Ok(())
 }
 
+/// When the last of the same files was changed, by which cargo tells that it must compile: a file that git has
+/// put back is another one to it.
+pub fn last_change(folder: &Path) -> Result<SystemTime> {
+    let mut last = SystemTime::UNIX_EPOCH;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        if decides(&name) {
+            last = last.max(match path.is_dir() {
+                true => last_change(&path)?,
+                false => fs::metadata(&path)?.modified()?,
+            });
+        }
+    }
+    Ok(last)
+}
+
+/// Whether a file or folder of a crate decides about what is compiled for notebooks. Not what is for programs and
+/// tests, nor what an editor or the system keeps beside a file.
+fn decides(name: &OsStr) -> bool {
+    let is_for_others = ["benches", "examples", "tests"].iter().any(|&n| name == n);
+    !is_for_others && !name.as_encoded_bytes().starts_with(b".")
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -82,8 +106,16 @@ mod tests {
         // A lock of Emacs is a link to nothing.
         std::os::unix::fs::symlink("me@here.1", folder.join("src/.#lib.rs")).unwrap();
         assert_eq!(digest().unwrap(), before);
+        let unchanged = last_change(&folder).unwrap();
         fs::write(folder.join("src/lib.rs"), "// edited").unwrap();
         assert_ne!(digest().unwrap(), before);
+        // As git does it when a file comes back.
+        let later = unchanged + Duration::from_secs(1);
+        let file = fs::File::options()
+            .write(true)
+            .open(folder.join("src/lib.rs"));
+        file.unwrap().set_modified(later).unwrap();
+        assert_eq!(last_change(&folder).unwrap(), later);
         // Such a file without a dot is an error that names it.
         std::os::unix::fs::symlink("nothing", folder.join("src/lost.rs")).unwrap();
         let error = digest().unwrap_err().to_string();

@@ -14,7 +14,7 @@ use crate::kernel_program;
 use crate::mpi::{self, Which};
 use crate::paths::Paths;
 use crate::runner;
-use crate::sources::{hash_file, hash_folder};
+use crate::sources::{hash_file, hash_folder, last_change};
 use crate::tools;
 
 const STAMP: &str = "stamp";
@@ -105,8 +105,10 @@ fn stamp(paths: &Paths) -> Result<String> {
     hash_file(&paths.runner_source(), &mut own)?;
     hash_file(&paths.store_source(), &mut own)?;
     hash_file(&paths.scripts().join("cells.py"), &mut own)?;
-    hash_folder(&paths.helpers(), &mut own)?;
-    hash_folder(&paths.helpers_mpi(), &mut own)?;
+    for folder in [paths.helpers(), paths.helpers_mpi()] {
+        hash_folder(&folder, &mut own)?;
+        last_change(&folder)?.hash(&mut own);
+    }
     Ok(format!("{:016x}-{:016x}", crates.finish(), own.finish()))
 }
 
