@@ -359,20 +359,36 @@ def free_ports(count: int) -> list[int]:
         return [taken.getsockname()[1] for taken in sockets]
 
 
-def debian_open_mpi(folder: Path) -> dict[str, str]:
-    """The variables with which a program runs with Debian's Open MPI, an older one than the course's.
+# What compiles with Debian's Open MPI, from where it is only unpacked. Its data and the library are installed.
+MPICC = """\
+#!/bin/sh
+OPAL_PREFIX={usr} exec {usr}/bin/mpicc.openmpi "$@"
+"""
 
-    Its launcher is only unpacked: installed, it would be the system's, and the course would take it in
-    place of its own. What was built with Open MPI 5 runs with version 4 as well: both are `libmpi.so.40`.
+
+def debian_open_mpi(folder: Path) -> dict[str, str]:
+    """The variables with which programs and notebooks run with Debian's Open MPI, an older one than the course's.
+
+    Its launcher and what compiles with it are only unpacked: installed, they would be the system's, and the course would
+    take them in place of its own.
     """
     bin = folder / "usr/bin"
-    if not (bin / "mpiexec").exists():
+    [library] = Path("/usr/lib").glob("*/libmpi.so.40")
+    if not (bin / "mpicc").exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        for command in (["apt-get", "download", "openmpi-bin"], ["sh", "-c", "dpkg -x *.deb ."]):
-            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=LIMIT)
+        for package in "openmpi-bin", "libopenmpi-dev":
+            download = ["apt-get", "download", package]
+            for command in download, ["sh", "-c", f"dpkg -x {package}_*.deb ."]:
+                subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=LIMIT)
+        (folder / "usr/share/openmpi").symlink_to("/usr/share/openmpi")
+        (folder / library.relative_to("/")).symlink_to(library)
         (bin / "mpiexec").symlink_to("orterun")
-    [library] = Path("/usr/lib").glob("*/libmpi.so.40")
+        script = bin / "mpicc.new"
+        script.write_text(MPICC.format(usr=folder.resolve() / "usr"))
+        script.chmod(0o755)
+        # Last, so that a folder with it is a whole one.
+        script.rename(bin / "mpicc")
     path = os.environ["PATH"]
     return {
         "PATH": f"{bin}{os.pathsep}{path}",

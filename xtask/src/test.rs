@@ -162,10 +162,6 @@ const QUICK: &[&str] = &[
     "exercises",
 ];
 
-/// Checks that run only if they are named: not every machine can start a Slurm, and on a busy one they do not
-/// pass each time.
-const ON_REQUEST: [&str; 2] = ["slurm", "slurm-lesson"];
-
 /// Checks that ask for no kernel and no Python: before them, nothing is set up.
 const WITHOUT_SETUP: [&str; 4] = ["format", "clippy", "docs", "crate"];
 
@@ -226,11 +222,6 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
             }
         }
     }
-    for name in ON_REQUEST {
-        if !options.is_quick && !options.names.contains(&name) && options.names.len() > 1 {
-            println!("not run, since it was not named: `{name}`");
-        }
-    }
     if failed.is_empty() {
         Ok(())
     } else {
@@ -258,10 +249,7 @@ impl Options {
         if is_quick {
             wanted.extend(QUICK);
         }
-        let is_wanted = |name: &&str| match wanted.is_empty() {
-            true => !ON_REQUEST.contains(name),
-            false => wanted.contains(name),
-        };
+        let is_wanted = |name: &&str| wanted.is_empty() || wanted.contains(name);
         let names = CHECKS.iter().map(|(name, ..)| *name).filter(is_wanted);
         Ok(Options {
             names: names.collect(),
@@ -520,9 +508,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_runs_in_the_order_of_the_checks() {
         let all = parse("").unwrap().names;
-        assert_eq!(all.len(), CHECKS.len() - ON_REQUEST.len());
-        assert!(ON_REQUEST.iter().all(|name| !all.contains(name)));
-        assert_eq!(parse("slurm").unwrap().names, ["slurm"]);
+        assert_eq!(all.len(), CHECKS.len());
         assert_eq!(parse("crate format").unwrap().names, ["format", "crate"]);
         let quick = parse("--quick browser --repeat 5").unwrap();
         assert_eq!(quick.names.len(), QUICK.len() + 1);

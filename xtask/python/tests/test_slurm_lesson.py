@@ -8,7 +8,7 @@ from pathlib import Path
 
 import notebooks
 
-from tests.slurm_case import CASES, EXAMPLES, PROGRAMS, OnSlurm, begin
+from tests.slurm_case import CASES, EXAMPLES, PROGRAMS, Debian, OnSlurm, begin
 
 
 def setUpModule() -> None:
@@ -17,12 +17,16 @@ def setUpModule() -> None:
 
 
 class Lesson(OnSlurm):
-    """As a notebook in an allocation; with the library that the set-up has found, since that is the one of cells."""
+    """As a notebook in an allocation, with the library that the set-up has found."""
 
     def test_lesson_on_two_nodes(self):
         script = Path(notebooks.__file__)
         done = self.run_in("-N2 -n5", sys.executable, str(script), "--check", "05_mpi", limit=900)
         self.assertEqual(done.status, 0, done.text)
+
+
+class DebianLesson(Debian, Lesson):
+    """With the one of Debian, which then is the system's."""
 
 
 class Limit(OnSlurm):
