@@ -125,19 +125,22 @@ def is_nearly(one, other):
     return plain[0] == plain[1]
 
 
+def all_solutions(notebook):
+    """The solutions with all that stands in them: matches of `SOLUTION`."""
+    texts = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return [solution for text in texts for solution in SOLUTION.finditer(text)]
+
+
 def solutions_of(notebook):
     """The code of each solution, by its title."""
     solutions = {}
-    for cell in notebook.cells:
-        if cell.cell_type != "markdown":
-            continue
-        for solution in SOLUTION.finditer(cell.source):
-            title, code = solution["title"], CODE.findall(solution["body"])
-            if len(code) != 1:
-                raise Malformed(f"solution {title!r} has {len(code)} blocks of ```rust, not one")
-            if title in solutions:
-                raise Malformed(f"there are two solutions {title!r}")
-            solutions[title] = code[0].rstrip("\n")
+    for solution in all_solutions(notebook):
+        title, code = solution["title"], CODE.findall(solution["body"])
+        if len(code) != 1:
+            raise Malformed(f"solution {title!r} has {len(code)} blocks of ```rust, not one")
+        if title in solutions:
+            raise Malformed(f"there are two solutions {title!r}")
+        solutions[title] = code[0].rstrip("\n")
     return solutions
 
 

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from execute import read
+from exercises import all_solutions, exercises_of
 from notebooks import CLONE, report
 
 FOLDER = CLONE / "notebooks"
@@ -116,16 +117,22 @@ def pieces(code):
 
 def explained(text):
     """What the items of the lists in a text explain, and what any of its sentences names."""
-    text = FENCE.sub("", text)
-    in_items = set()
-    for item in ITEM.findall(text):
-        for _, span in SPAN.findall(item):
-            in_items |= pieces_of_span(span)
-    prose = "\n".join(line for line in text.splitlines() if not line.startswith(("|", "#")))
-    named = set()
-    for _, span in SPAN.findall(prose):
-        named |= pieces_of_span(span)
-    return in_items, named
+    items = ITEM.findall(FENCE.sub("", text))
+    return set().union(*map(named, items)), named(text)
+
+
+def named(text):
+    """What the sentences of a text name as code, but for those of its headings and tables."""
+    lines = FENCE.sub("", text).splitlines()
+    return spans("\n".join(line for line in lines if not line.startswith(("|", "#"))))
+
+
+def spans(text):
+    """What stands as code in a text, but for its blocks."""
+    found = set()
+    for _, span in SPAN.findall(FENCE.sub("", text)):
+        found |= pieces_of_span(span)
+    return found
 
 
 def pieces_of_span(span):
@@ -160,7 +167,7 @@ def is_own(piece):
 def unexplained(notebooks):
     """For each notebook, in this order: its name, and `(cell, pieces)` for each cell that uses
     what nobody explained."""
-    items, named, defined = set(), set(), set()
+    items, in_sentences, defined = set(), set(), set()
     for name, cells in notebooks:
         problems, before = [], ""
         for place, cell in enumerate(cells):
@@ -168,12 +175,12 @@ def unexplained(notebooks):
                 before = cell.source
                 in_items, in_prose = explained(cell.source)
                 items |= in_items
-                named |= in_prose
+                in_sentences |= in_prose
                 continue
             text, before = " ".join(before.split()), ""
             if not cell.source.strip() or NO_NEED in text:
                 continue
-            here = set(items), set(named)
+            here = set(items), set(in_sentences)
             if place + 1 < len(cells) and cells[place + 1].cell_type == "markdown":
                 behind = explained(cells[place + 1].source)
                 here = here[0] | behind[0], here[1] | behind[1]
@@ -188,6 +195,35 @@ def unexplained(notebooks):
             if new:
                 problems.append((place, sorted(new)))
         yield name, problems
+
+
+def unexplained_in_exercises(path):
+    """For each exercise of a notebook: its title, and the pieces that nobody explained, of those that stand in its
+    cell or that its solution uses.
+
+    Explained is what the lessons up to that of the exercises explain, and what the phrase book shows or names. Of the
+    exercise's own texts, and of the words about its solution, all count.
+    """
+    known = set(KNOWN)
+    for cell in read(path.parents[1] / f"{PHRASE_BOOK}.ipynb").cells:
+        known |= named(cell.source) if cell.cell_type == "markdown" else pieces(cell.source)
+    for lesson in lessons(path.parents[1]):
+        if lesson.stem <= path.stem:
+            texts = (cell.source for cell in read(lesson).cells if cell.cell_type == "markdown")
+            known = known.union(*(explained(text)[0] for text in texts))
+    notebook = read(path)
+    bodies = {found["title"]: found["body"] for found in all_solutions(notebook)}
+    for exercise in exercises_of(notebook):
+        above = notebook.cells[: exercise.cell]
+        texts = [cell.source for cell in above if cell.cell_type == "markdown"]
+        codes = [cell.source for cell in above if cell.cell_type == "code"]
+        codes += [notebook.cells[exercise.cell].source, exercise.solution]
+        # With the tables, in which an exercise says what Python's words are in Rust.
+        here = known.union(*(spans(text) for text in [*texts, bodies[exercise.title]]))
+        defined = {one or other for one, other in DEFINED.findall(bare("\n".join(codes)))}
+        used = pieces("\n".join(codes[-2:])) - here
+        new = {piece for piece in used if not set(re.findall(r"\w+", piece)) & defined}
+        yield exercise.title, sorted(new)
 
 
 def too_long(cells):

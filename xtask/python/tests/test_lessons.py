@@ -29,6 +29,12 @@ class Lessons(unittest.TestCase):
             for place, pieces in problems:
                 self.fail(f"{name}, cell {place + 1} uses {'  '.join(pieces)}")
 
+    def test_exercises_ask_for_no_rust_that_nobody_taught(self):
+        for path in sorted((lessons.FOLDER / "exercises").glob("*.ipynb")):
+            for title, pieces in lessons.unexplained_in_exercises(path):
+                with self.subTest(path.stem, exercise=title):
+                    self.assertEqual(pieces, [])
+
     def test_lessons_and_cells_are_short(self):
         for path in lessons.lessons():
             with self.subTest(path.stem):
