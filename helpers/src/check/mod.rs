@@ -91,7 +91,7 @@ where
     F: Fn(&mut Check<'_>) -> Outcome,
 {
     let file = Location::caller().file();
-    run(check).about(stale::names_in(code, file))
+    carry_out(TIME_LIMIT, check).about(stale::names_in(code, file))
 }
 
 /// Carries out a check.
@@ -106,6 +106,13 @@ where
 ///
 /// `check` must capture nothing, which the compiler sees to.
 pub fn run_within<F>(limit: Duration, check: F) -> Verdict
+where
+    F: Fn(&mut Check<'_>) -> Outcome,
+{
+    carry_out(limit, check).about(Vec::new())
+}
+
+fn carry_out<F>(limit: Duration, check: F) -> Verdict
 where
     F: Fn(&mut Check<'_>) -> Outcome,
 {

@@ -36,11 +36,7 @@ impl Verdict {
         Verdict::new(Finding::Right { checks, remarks })
     }
 
-    /// The line that is missing is told to who was asked the question before.
-    pub(super) fn wrong(mut note: Note, came: String) -> Verdict {
-        if !was_asked(&note.call, &note.hint) {
-            note.line.clear();
-        }
+    pub(super) fn wrong(note: Note, came: String) -> Verdict {
         Verdict::new(Finding::Wrong { note, came })
     }
 
@@ -49,7 +45,14 @@ impl Verdict {
     }
 
     /// The verdict, which is about older versions of what has these names.
-    pub(super) fn about(self, stale: Vec<String>) -> Verdict {
+    ///
+    /// The line that is missing is told to who was asked the question before, about this version.
+    pub(super) fn about(mut self, stale: Vec<String>) -> Verdict {
+        if let Finding::Wrong { note, .. } = &mut self.finding
+            && !(stale.is_empty() && was_asked(&note.call, &note.hint))
+        {
+            note.line.clear();
+        }
         Verdict { stale, ..self }
     }
 
@@ -88,9 +91,11 @@ impl fmt::Display for Verdict {
         }
         match &self.finding {
             Finding::Right { checks, remarks } => {
-                match checks {
-                    1 => f.write_str("Right. The check passed."),
-                    _ => write!(f, "Right. All {checks} checks passed."),
+                match (checks, self.stale.is_empty()) {
+                    (1, true) => f.write_str("Right. The check passed."),
+                    (_, true) => write!(f, "Right. All {checks} checks passed."),
+                    (1, false) => f.write_str("That one passed the check."),
+                    (_, false) => write!(f, "That one passed all {checks} checks."),
                 }?;
                 for remark in remarks {
                     write!(f, "\n  {:8}  {remark}", "remark")?;
