@@ -73,8 +73,8 @@ def works(setting: Setting) -> Iterator[Work]:
     def command(words: list, name: str, **more) -> Contestant:
         return Contestant(name, lambda: Program(*words), **more)
 
-    def ours(measurement: str, size: int, name: str = "MpiPool", **more):
-        return command([program, measurement, str(WORKERS), str(size)], name, **more)
+    def ours(measurement: str, size: int, workers: int = WORKERS, **more):
+        return command([program, measurement, str(workers), str(size)], "MpiPool", **more)
 
     def theirs(measurement: str, size: int, name: str = "MPIPoolExecutor", **more):
         python = [sys.executable, "-m", "mpi4py.futures", str(SCRIPTS / "bench_mpi_peers.py")]
@@ -109,6 +109,14 @@ def works(setting: Setting) -> Iterator[Work]:
         "one before it sends the next. So soon rank 0 has handed out a task: with tasks of 10 ms it "
         "keeps as many ranks busy as this goes into 10 ms.",
     )
+    for ranks in MANY:
+        ranks //= share
+        yield Work(
+            f"`map` of {items:,} tiny items to {ranks} ranks, chunks of 1, for each item",
+            [ours("map-one", items, ranks, bound="a message for each item; the ranks take turns")],
+            "The same with far more ranks than cores. What rank 0 does for an item hardly depends on how "
+            "many there are; but here it gets its core only when its turn comes.",
+        )
     yield Work(
         f"`map` of {items:,} tiny items to ranks, four chunks for each, for each item",
         [
