@@ -45,7 +45,7 @@ STEPS = {
         "The kernel's process starts and answers. evcxr reads the standard library for its type "
         "inference meanwhile.",
         {
-            "ours": "reading the standard library, and copying a folder of compiled crates",
+            "ours": "reading the standard library, and a folder of links to compiled crates",
             "stock": "reading the standard library",
             PYTHON: "imports of Python's modules",
         },
