@@ -85,9 +85,11 @@ fn two(words: &[String]) -> Outcome {
     Ok(())
 }
 
-/// `abort RANKS [LAUNCHER ARGUMENT…]`: the last rank aborts.
+/// `abort RANKS [LAUNCHER ARGUMENT…]`: the last rank aborts, when all are there. (Open MPI 4 may crash in the others if
+/// they still begin.)
 fn abort(words: &[String]) -> Outcome {
     let told = job(words)?.run(|world| {
+        world.barrier();
         if world.rank() == world.size() - 1 {
             process::abort();
         }
@@ -97,9 +99,10 @@ fn abort(words: &[String]) -> Outcome {
     Ok(())
 }
 
-/// `kill RANKS [LAUNCHER ARGUMENT…]`: somebody kills the last rank.
+/// `kill RANKS [LAUNCHER ARGUMENT…]`: somebody kills the last rank, when all are there.
 fn kill(words: &[String]) -> Outcome {
     let told = job(words)?.run(|world| {
+        world.barrier();
         if world.rank() == world.size() - 1 {
             let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
         }
