@@ -75,6 +75,7 @@ impl Interrupts {
     }
 
     /// Whether there was one.
+    #[inline]
     pub fn came(self) -> bool {
         self.0
             .is_some_and(|count| count.load(Ordering::Relaxed) > 0)

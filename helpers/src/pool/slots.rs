@@ -172,34 +172,53 @@ impl<T, R> Chunk<'_, T, R> {
     }
 
     /// Makes results of its items, until `is_over`.
-    pub(crate) fn run(mut self, f: &impl Fn(T) -> R, is_over: impl Fn() -> bool) {
-        let (items, results) = self.slots.at;
-        while !self.left.is_empty() && !is_over() {
-            let index = self.left.start;
-            self.left.start += 1;
+    pub(crate) fn run(self, f: &impl Fn(T) -> R, is_over: impl Fn() -> bool) {
+        // Here nobody else can point to it, so the compiler keeps its counts in registers.
+        let mut chunk = self;
+        let (items, results) = chunk.slots.at;
+        while !chunk.left.is_empty() && !is_over() {
+            let index = chunk.left.start;
+            chunk.left.start += 1;
             // SAFETY: it was left, and is not any more.
             let item = unsafe { items.add(index).read() };
             let result = f(item);
             // SAFETY: the place is this item's alone, and there is room for all results.
             unsafe { results.add(index).write(result) };
-            self.made.end += 1;
+            chunk.made.end += 1;
         }
-        if self.left.is_empty() {
+        if chunk.left.is_empty() {
             // From now on the results are the list's.
-            self.made.start = self.made.end;
-            self.slots.chunks.set_done(self.number);
+            chunk.made.start = chunk.made.end;
+            chunk.slots.chunks.set_done(chunk.number);
         }
     }
 }
 
 impl<T, R> Drop for Chunk<'_, T, R> {
+    #[inline(always)]
     fn drop(&mut self) {
-        let (items, results) = self.slots.at;
-        // SAFETY: what is left are items and what was made are results; with the chunk, nobody knows of them.
-        unsafe {
-            drop_range(results, self.made.clone());
-            drop_range(items, self.left.clone());
+        if !(self.made.is_empty() && self.left.is_empty()) {
+            // SAFETY: what is left are items and what was made are results; with the chunk, nobody knows of them.
+            unsafe { abandon(self.slots.at, self.made.clone(), self.left.clone()) };
         }
+    }
+}
+
+/// Drops the results and the items of a chunk that was not done.
+///
+/// # Safety
+/// All of them are there, and nobody uses them afterwards.
+#[cold]
+#[inline(never)]
+unsafe fn abandon<T, R>(
+    (items, results): (*mut T, *mut R),
+    made: Range<usize>,
+    left: Range<usize>,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        drop_range(results, made);
+        drop_range(items, left);
     }
 }
 
