@@ -243,3 +243,47 @@ pub fn remove(folder: &Path) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn only_what_no_kernel_writes_is_shared() {
+        let shared = [
+            "debug/deps/libquote-1.rlib",
+            "debug/deps/quote-1.d",
+            "debug/deps/libhelpers-1.rmeta",
+            "debug/.fingerprint/quote-1/lib-quote",
+            "debug/build/libc-1/build_script_build-1",
+        ];
+        // What is compiled again, or when the environment is another one; and cargo's lock.
+        let own = [
+            "debug/.cargo-lock",
+            "debug/deps/libctx.so",
+            "debug/deps/helpers-1.d",
+            "debug/deps/libmpi-1.d",
+            "debug/.fingerprint/helpers-1/lib-helpers",
+            "debug/.fingerprint/mpi-sys-1/lib-mpi_sys",
+            "debug/.fingerprint/libc-1/run-build-script-build-script-build",
+            "debug/build/libc-1/output",
+            "debug/build/libc-1/build_script_build-1.d",
+        ];
+        let place = std::env::temp_dir().join(format!("course-links-{}", std::process::id()));
+        let (warm, copied) = (place.join("warm"), place.join("copy"));
+        for file in shared.iter().chain(&own) {
+            fs::create_dir_all(warm.join(file).parent().unwrap()).unwrap();
+            fs::write(warm.join(file), *file).unwrap();
+        }
+        copy(&warm, &copied).unwrap();
+        let number = |file: PathBuf| fs::metadata(file).unwrap().ino();
+        for file in shared.iter().chain(&own) {
+            assert_eq!(fs::read_to_string(copied.join(file)).unwrap(), *file);
+            let is_shared = number(warm.join(file)) == number(copied.join(file));
+            assert_eq!(is_shared, shared.contains(file), "{file}");
+        }
+        fs::remove_dir_all(place).unwrap();
+    }
+}
