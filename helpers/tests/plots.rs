@@ -19,25 +19,57 @@ static TIMELINE: LazyLock<Timeline> = LazyLock::new(|| {
     Timeline::record(|| pool.map(sleep, [3, 5, 10, 15, 17, 20])).1
 });
 
-fn good_figures() -> Vec<(&'static str, Figure)> {
+/// A figure of a kind.
+struct Good {
+    name: &'static str,
+    figure: Figure,
+    /// What its alternative text must tell.
+    told: Vec<String>,
+}
+
+impl Good {
+    fn new(name: &'static str, figure: Result<Figure, PlotError>, told: &[&str]) -> Good {
+        let told = told.iter().map(|words| (*words).to_owned()).collect();
+        let figure = figure.unwrap();
+        Good { name, figure, told }
+    }
+}
+
+/// One of each kind, but images, which have tests of their own.
+fn good_figures() -> Vec<Good> {
     let cubes: Vec<(u64, f64)> = (1..=100).map(|x| (x, (x * x * x) as f64)).collect();
     let squares: Vec<(u64, f64)> = (1..=100).map(|x| (x, (x * x) as f64)).collect();
     let walls = [1.0, 0.53, 0.29, 0.18].map(Duration::from_secs_f64);
     let walls: Vec<(usize, Duration)> = [1, 2, 4, 8].into_iter().zip(walls).collect();
+    // On a busy machine it may be another one than the item that sleeps longest.
+    let longest = TIMELINE.longest().unwrap();
+    let (item, worker) = (longest.first_item, longest.worker);
+    let longest = format!("The longest task, item {item} on worker {worker}, took");
     vec![
-        (
+        Good::new(
             "bars",
-            plot::bars("Wall time", "s", [("serial", 7.0), ("4 workers", 2.5)]).unwrap(),
+            plot::bars("Wall time", "s", [("serial", 7.0), ("4 workers", 2.5)]),
+            &["7.00", "2.50", "2.80 times"],
         ),
-        (
+        Good::new(
             "lines",
-            plot::lines("Powers", "x", "y", [("x³", &cubes), ("x²", &squares)]).unwrap(),
+            plot::lines("Powers", "x", "y", [("x³", &cubes), ("x²", &squares)]),
+            &[
+                "from 1 at 1 to 1×10⁶ at 100",
+                "10000 at 100",
+                "y axis is logarithmic",
+            ],
         ),
-        (
+        Good::new(
             "speedup",
-            plot::speedup("Sum", Duration::from_secs(1), &walls).unwrap(),
+            plot::speedup("Sum", Duration::from_secs(1), &walls),
+            &["2 workers 1.89", "8 workers 5.56", "serial part of 5.9"],
         ),
-        ("timeline", plot::timeline("Six tasks", &TIMELINE).unwrap()),
+        Good::new(
+            "timeline",
+            plot::timeline("Six tasks", &TIMELINE),
+            &["6 tasks on 4 workers", &longest, "worker 3"],
+        ),
     ]
 }
 
@@ -141,7 +173,7 @@ fn the_xml_check_finds_faults() {
 #[test]
 fn every_kind_saves_as_png_that_is_not_blank() {
     let folder = Folder::new("png");
-    for (name, figure) in good_figures() {
+    for Good { name, figure, .. } in good_figures() {
         let path = folder.0.join(format!("{name}.PNG"));
         figure.save(&path).unwrap();
         let bytes = std::fs::read(&path).unwrap();
@@ -171,7 +203,7 @@ fn every_kind_saves_as_png_that_is_not_blank() {
 #[test]
 fn every_kind_saves_as_well_formed_svg_with_a_description() {
     let folder = Folder::new("svg");
-    for (name, figure) in good_figures() {
+    for Good { name, figure, .. } in good_figures() {
         let path = folder.0.join(format!("{name}.svg"));
         figure.save(&path).unwrap();
         let svg = std::fs::read_to_string(&path).unwrap();
@@ -191,26 +223,11 @@ fn every_kind_saves_as_well_formed_svg_with_a_description() {
 
 #[test]
 fn alt_texts_tell_the_numbers() {
-    let alts: Vec<String> = good_figures()
-        .iter()
-        .map(|(_, f)| f.alt().to_owned())
-        .collect();
-    // On a busy machine it may be another one than the item that sleeps longest.
-    let longest = TIMELINE.longest().unwrap();
-    let (item, worker) = (longest.first_item, longest.worker);
-    let longest = format!("The longest task, item {item} on worker {worker}, took");
-    for (alt, numbers) in alts.iter().zip([
-        &["7.00", "2.50", "2.80 times"][..],
-        &[
-            "from 1 at 1 to 1×10⁶ at 100",
-            "10000 at 100",
-            "y axis is logarithmic",
-        ],
-        &["2 workers 1.89", "8 workers 5.56", "serial part of 5.9"],
-        &["6 tasks on 4 workers", &longest, "worker 3"],
-    ]) {
-        for number in numbers {
-            assert!(alt.contains(number), "{number} is not in: {alt}");
+    for Good { name, figure, told } in good_figures() {
+        assert!(!told.is_empty(), "{name}: what must its text tell?");
+        for words in told {
+            let alt = figure.alt();
+            assert!(alt.contains(&words), "{name}: {words} is not in: {alt}");
         }
     }
 }
@@ -573,7 +590,7 @@ fn an_empty_timeline_says_what_to_do() {
 #[test]
 fn bad_paths_are_named() {
     let folder = Folder::new("paths");
-    let (_, figure) = good_figures().swap_remove(0);
+    let Good { figure, .. } = good_figures().swap_remove(0);
     let error = |path: &Path| figure.save(path).unwrap_err();
     for name in ["plot.jpg", "plot", ".svg"] {
         let error = error(&folder.0.join(name));

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench_mpi_peers import END
 from bench_rivals import Program
-from bench_suite import Contestant, Setting, Work, compete
+from bench_suite import TURNS, Contestant, Setting, Work, compete
 from bench_table import Table
 
 SCRIPTS = Path(__file__).resolve().parent
@@ -136,19 +136,23 @@ def works(setting: Setting) -> Iterator[Work]:
     )
     for ranks in (WORKERS, *MANY):
         arguments = [str(ranks if ranks == WORKERS else ranks // share), "1"]
-        yield Work(
-            f"Start of {ranks} ranks, and a result of each",
-            [
-                command([program, "start", *arguments], "MpiPool", bound="the launcher"),
+        contestants = [command([program, "start", *arguments], "MpiPool", bound="the launcher")]
+        if ranks != max(MANY):
+            # With so many, each takes a minute.
+            contestants.append(
                 command(
                     [program, "empty", *arguments],
                     "mpiexec of an empty program",
                     limit=True,
                     bound="the launcher, to its end",
-                ),
-            ],
+                )
+            )
+        yield Work(
+            f"Start of {ranks} ranks, and a result of each",
+            contestants,
             "From no pool to the first results, beside an MPI program that begins and ends. Where ranks "
             "are many more than cores, this figure divided by their number is what one more costs.",
+            most_turns=1 if ranks == max(MANY) else TURNS,
         )
     python = [sys.executable, str(SCRIPTS / "bench_mpi_peers.py")]
     size = 1_250_000

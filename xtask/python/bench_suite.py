@@ -62,6 +62,8 @@ class Work:
     panel: str | None = None
     # Why it is not done here.
     skipped: str | None = None
+    # At most so many turns, where each takes a minute.
+    most_turns: int = TURNS
 
     def table(self, entries: list[Entry]) -> Table:
         return Table(
@@ -79,7 +81,8 @@ def compete(work: Work, setting: Setting) -> Table:
     """Lets all contestants do the work in turns. The first turn only warms up, unless it is all."""
     if work.skipped:
         return work.table([])
-    warming = 0 if setting.quick else 1
+    turns = min(setting.turns(), work.most_turns)
+    warming = 0 if turns == 1 else 1
     entries = [entry_of(who, setting) for who in work.contestants]
     results: list[str | None] = [None] * len(entries)
     with contextlib.ExitStack() as stack:
@@ -88,7 +91,7 @@ def compete(work: Work, setting: Setting) -> Table:
             with failure_noted(entry):
                 running.append((n, stack.enter_context(who.start()), entry))
         started = time.monotonic()
-        for turn in range(warming + setting.turns()):
+        for turn in range(warming + turns):
             if turn > FEWEST_TURNS and time.monotonic() - started > LONGEST:
                 break
             for n, rival, entry in running:

@@ -57,6 +57,8 @@ def build(api: Path, out: Path, exercises: Path | None = None) -> Path:
         command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"]
         command += ["-b", "html", "-d", folder + "/.trees", folder, str(pages)]
         subprocess.run(command, check=True)
+        # What myst-nb leaves beside: the notebooks once more.
+        shutil.rmtree(out / "jupyter_execute", ignore_errors=True)
     return pages
 
 

@@ -122,7 +122,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--roster", type=Path, help="a table (CSV) of the people of the class")
     parser.add_argument("--again", action="store_true", help="run what is unchanged as well")
     parser.add_argument("--kernel", type=Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--course", type=Path, default=FOLDER, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--course", type=Path, default=FOLDER, help="other exercises than the course's own"
+    )
     options = parser.parse_args(arguments)
     if options.seconds <= 0 or options.memory <= 0:
         parser.error("--seconds and --memory must be above 0")

@@ -224,7 +224,22 @@ class Lessons(unittest.TestCase):
         goals = re.findall(r"^## (\d\w*) · .+$", read("book/goals.md"), re.MULTILINE)
         numbers = [name.split("_")[0] for name, _ in self.lessons()]
         self.assertGreater(len(numbers), 4)
-        self.assertEqual(goals, numbers)
+        self.assertEqual(goals, numbers, "the lessons of book/goals.md, and those that there are")
+
+    def test_the_plan_counts_right(self):
+        row = r"^\| (\d\w*) [^|]+\| ([\d,]+) \| (\d+) \| (\d+) min"
+        plan = {
+            number: (int(words.replace(",", "")), int(asked), int(minutes))
+            for number, words, asked, minutes in re.findall(row, read("book/teaching.md"), re.MULTILINE)
+        }
+        for name, texts in self.lessons():
+            text = "\n".join(texts)
+            words, asked, minutes = plan.pop(name.split("_")[0])
+            with self.subTest(name, plan="book/teaching.md"):
+                self.assertAlmostEqual(words, len(text.split()), delta=100)
+                self.assertEqual(asked, text.count("**Predict"))
+                self.assertAlmostEqual(minutes, words / 60, delta=5)
+        self.assertEqual(plan, {}, "a plan for no lesson")
 
     def test_each_question_has_an_answer(self):
         answers = {

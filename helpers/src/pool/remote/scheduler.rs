@@ -1,7 +1,8 @@
 //! Which worker gets which task, and when: all that is decided below the calls that users make.
 //!
 //! It is written once for worker processes and for ranks, which differ in their
-//! [`Transport`]. A submodule holds what happens when workers are lost, or must be.
+//! [`Transport`]. The submodule `loss` holds what happens when workers are lost, or must be: there limits of time
+//! are enforced, what a lost worker was at is told, and a fresh one takes its place.
 
 mod loss;
 
