@@ -59,6 +59,22 @@ class Cases:
         self.assertIn("4 workers say 338350", told)
         self.assertIn("4 workers say 338350", self.case("-n1 -c4", "pool", "4"))
 
+    def test_nodes_that_share_no_files(self):
+        """Each node has a folder and a program of its own, in the same place."""
+        own = self.folder / "own"
+        own.mkdir()
+        program = own / CASES
+        shutil.copy2(PROGRAMS / CASES, program)
+        hide = f"mount -t tmpfs tmpfs {own} && cp {PROGRAMS / CASES} {program}"
+        done = cluster.run("sh", "-c", hide, node="n2")
+        self.addCleanup(cluster.run, "umount", str(own), node="n2")
+        self.assertEqual(done.status, 0, done.text)
+        # The login node and the first share the other one.
+        for case, words in (["run", "3"], "ran on n1 n2 n2"), (["pool", "2"], "2 workers say 338350"):
+            done = self.run_in("-N2 -n3", str(program), *case)
+            self.assertEqual(done.status, 0, done.text)
+            self.assertRegex(done.text, words.replace("n2 n2", "n[12] n2"))
+
     def test_rank_that_is_lost(self):
         for launcher in [], ["srun"]:
             for case, signal in ("abort", "SIGABRT"), ("kill", "SIGKILL"):
