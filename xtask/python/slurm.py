@@ -371,6 +371,7 @@ def debian_open_mpi(folder: Path) -> dict[str, str]:
 
     Its launcher and what compiles with it are only unpacked: installed, they would be the system's, and the course would
     take them in place of its own.
+    Programs are those that were built with Open MPI 5, which run with version 4 as well: both are `libmpi.so.40`.
     """
     bin = folder / "usr/bin"
     [library] = Path("/usr/lib").glob("*/libmpi.so.40")
