@@ -19,6 +19,8 @@ PARTS = [
     CLONE / ".course/venv/packages",
     CLONE / ".course/venv/provisioner",
 ]
+# One of those below.
+DIGEST = "[0-9a-f]" * 16
 
 
 def remember(folder, path, notebook, where, others=""):
@@ -32,6 +34,9 @@ def remember(folder, path, notebook, where, others=""):
     new = written.with_suffix(".new")
     new.write_text(json.dumps(run), encoding="utf-8")
     new.rename(written)
+    for earlier in set(folder.glob(f"{path.stem}-{DIGEST}-{DIGEST}.json")) - {written}:
+        # A check beside this one may have done the same.
+        earlier.unlink(missing_ok=True)
 
 
 def known(folder, path, notebook, others="", text_only=False):

@@ -3,12 +3,15 @@
 `cargo xtask test slurm-lesson` builds the programs and starts this.
 """
 
+import json
 import sys
 from pathlib import Path
 
 import notebooks
 
 from tests.slurm_case import CASES, EXAMPLES, PROGRAMS, Debian, OnSlurm, begin
+
+CELLS = Path(__file__).with_name("slurm_cells.py")
 
 
 def setUpModule() -> None:
@@ -23,6 +26,26 @@ class Lesson(OnSlurm):
         script = Path(notebooks.__file__)
         done = self.run_in("-N2 -n5", sys.executable, str(script), "--check", "05_mpi", limit=900)
         self.assertEqual(done.status, 0, done.text)
+
+
+    def test_cells_by_srun(self):
+        """From a kernel on the login node, whose allocation is elsewhere."""
+        said = self.cells("-N2 -n4 --ntasks-per-node=2", "srun", 4, 3)
+        self.assertEqual(said, ["n1 n1 n2 n2", "3 workers say 338350"])
+
+    def test_cells_in_one_task_with_many_cpus(self):
+        """As JupyterHub and Open OnDemand start a kernel: on the node itself."""
+        said = self.cells("-n1 -c4", "mpiexec", 2, 4)
+        self.assertEqual(said, ["n1 n1", "4 workers say 338350"])
+
+    def cells(self, allocation: str, launcher: str, ranks: int, workers: int) -> list[str]:
+        """What a job and a pool say that cells of a kernel start in an allocation."""
+        told = self.folder / "cells.json"
+        words = [sys.executable, str(CELLS), str(told), launcher, str(ranks), str(workers)]
+        done = self.run_in(allocation, *words, limit=900)
+        self.assertEqual(done.status, 0, done.text)
+        said: list[str] = json.loads(told.read_text())
+        return said
 
 
 class DebianLesson(Debian, Lesson):

@@ -1,0 +1,45 @@
+"""Runs two cells in a kernel: a job and a pool of MPI ranks, started as the command line says.
+
+    slurm_cells.py FILE LAUNCHER RANKS WORKERS
+
+The file gets what the cells printed, as JSON. The tests on a Slurm start this in an allocation.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+# Started by its name, in whatever folder.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from session import Session
+
+LOAD = """
+:dep helpers = { path = "helpers" }
+:dep helpers-mpi = { path = "helpers-mpi" }
+use helpers::prelude::*;
+use helpers_mpi::prelude::*;
+"""
+JOB = """
+let hosts = MpiRun::new(%(ranks)s)
+    .launcher("%(launcher)s")
+    .run(|_| mpi::environment::processor_name().unwrap_or_default())?;
+println!("{}", hosts.join(" "));
+"""
+POOL = """
+let pool = MpiPool::builder(%(workers)s).launcher("%(launcher)s").build()?;
+let sum: u64 = pool.map(|x: u64| x * x, 1..=100)?.iter().sum();
+println!("{} workers say {sum}", pool.workers());
+"""
+
+
+def main(file: str, launcher: str, ranks: str, workers: str) -> None:
+    given = {"launcher": launcher, "ranks": ranks, "workers": workers}
+    with Session() as kernel:
+        kernel.run(LOAD)
+        said = [kernel.run(cell % given).stdout.strip() for cell in (JOB, POOL)]
+    Path(file).write_text(json.dumps(said), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
