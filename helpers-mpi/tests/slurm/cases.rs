@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 use std::{env, fs, process, thread};
 
-use helpers::Pool;
+use helpers::{Pool, PoolError};
 use helpers_mpi::prelude::*;
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -65,7 +65,7 @@ fn run(words: &[String]) -> Outcome {
 }
 
 /// A pool of so many workers, started as the other words say.
-fn pool_of(workers: usize, launcher: &[String]) -> Result<MpiPool, MpiError> {
+fn pool_of(workers: usize, launcher: &[String]) -> Result<MpiPool, PoolError> {
     let pool = MpiPool::builder(workers);
     match launcher {
         [] => pool.build(),

@@ -2,7 +2,7 @@
 
     slurm_cells.py FILE LAUNCHER RANKS WORKERS
 
-The file gets what the cells printed, as JSON. The tests on a Slurm start this in an allocation.
+The file gets what the cells print, as JSON. The tests on a Slurm start this in an allocation.
 """
 
 import json
@@ -12,14 +12,9 @@ from pathlib import Path
 # Started by its name, in whatever folder.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import cells
 from session import Session
 
-LOAD = """
-:dep helpers = { path = "helpers" }
-:dep helpers-mpi = { path = "helpers-mpi" }
-use helpers::prelude::*;
-use helpers_mpi::prelude::*;
-"""
 JOB = """
 let hosts = MpiRun::new(%(ranks)s)
     .launcher("%(launcher)s")
@@ -36,8 +31,10 @@ println!("{} workers say {sum}", pool.workers());
 def main(file: str, launcher: str, ranks: str, workers: str) -> None:
     given = {"launcher": launcher, "ranks": ranks, "workers": workers}
     with Session() as kernel:
-        kernel.run(LOAD)
-        said = [kernel.run(cell % given).stdout.strip() for cell in (JOB, POOL)]
+        told = [kernel.run(cell % given) for cell in (cells.LOAD, cells.LOAD_MPI, JOB, POOL)]
+    for reply in told:
+        assert reply.status == "ok", reply
+    said = [reply.stdout.strip() for reply in told[2:]]
     Path(file).write_text(json.dumps(said), encoding="utf-8")
 
 
