@@ -17,8 +17,7 @@ use helpers::internals::{
 };
 use nix::poll::PollFlags;
 
-use super::hub::Hub;
-use super::message::{FromRank, ToRank, Whereabouts, machine};
+use super::hub::{FromRank, Hub, ToRank, Whereabouts, machine};
 use super::messenger::Messenger;
 use crate::job::Job;
 use crate::joined::hold;

@@ -5,11 +5,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::call::{self, Called};
-use super::code_ref;
+use super::map::Called;
 use super::shared_value::SharedValue;
 use super::timed::Timed;
 use super::view::{RemoteImap, View};
+use super::worker::entry_with;
 use crate::pool::star::StarFnWith;
 use crate::pool::{Imap, JoinHandle, PoolError, Portable};
 
@@ -69,7 +69,7 @@ impl<'p, P, V: Portable> With<'p, P, V> {
         R: Portable,
     {
         let value = self.value.clone().transpose()?;
-        let called = self.view.called_at(code_ref::entry_with::<F, V, A, R>());
+        let called = self.view.called_at(entry_with::<F, V, A, R>());
         Ok(Called { value, ..called })
     }
 }
@@ -181,7 +181,7 @@ impl<'p, V: Portable> With<'p, View<'p>, V> {
         F: Fn(&V, I::Item) -> R,
     {
         match self.called::<F, I::Item, R>() {
-            Ok(called) => self.view.map_async_called(called, items),
+            Ok(called) => self.view.map_async_called(&called, items),
             Err(error) => self.view.failed(error),
         }
     }
@@ -208,7 +208,7 @@ impl<'p, V: Portable> With<'p, View<'p>, V> {
         F: Fn(&V, A) -> R,
     {
         match self.called::<F, A, R>() {
-            Ok(called) => call::submit(self.view.engine, &called, arg),
+            Ok(called) => self.view.submit_called(&called, arg),
             Err(error) => self.view.failed(error),
         }
     }
