@@ -24,12 +24,13 @@ pub use crate::pool::remote::transport::{
     Ended, LIVENESS, LOOKING, PoolLink, Profile, Transport, Watched,
 };
 pub use crate::pool::remote::view::{PoolCore, initializer};
+pub use crate::pool::remote::waker::Waker;
 pub use crate::pool::remote::wire::{Arrival, Connection};
 pub use crate::pool::remote::worker::work;
 
 /// What workers print, on its way to who reads it.
 pub mod output {
-    pub use crate::pool::remote::output::LineBuffer;
+    pub use crate::pool::remote::output::{LineBuffer, read_available, set_nonblocking};
     pub use crate::pool::remote::printer::{Stream, catch_up, is_full, print};
 }
 

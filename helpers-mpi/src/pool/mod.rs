@@ -315,8 +315,8 @@ impl MpiPoolBuilder {
             .check()
             .map_err(|error| error::invalid_input(error.to_string()))?;
         let initializer = self.initializer?;
-        let core = PoolCore::start(workers, |bell| {
-            Scheduler::new(Box::new(Ranks::start(settings)?), initializer, bell)
+        let core = PoolCore::start(workers, |waker| {
+            Scheduler::new(Box::new(Ranks::start(settings)?), initializer, waker)
         })?;
         Ok(MpiPool { core })
     }

@@ -340,7 +340,7 @@ impl Engine {
             .iter()
             .map(|watched| PollFd::new(watched.file.as_fd(), watched.events))
             .collect();
-        about.push(PollFd::new(self.waker.file(), PollFlags::POLLIN));
+        about.push(PollFd::new(self.waker.file().as_fd(), PollFlags::POLLIN));
         let millis = PollTimeout::try_from(longest.as_micros().div_ceil(1000) as u64);
         // An interrupted sleep is a short one.
         let _ = poll(&mut about, millis.unwrap_or(PollTimeout::MAX));
