@@ -7,8 +7,8 @@ use helpers::internals::{captures_nothing, conjure, file_length, of_address, to_
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
+use crate::control::Function;
 use crate::library;
-use crate::link::Function;
 
 /// The code that a rank runs: calls the function, and gives its value as bytes.
 pub(crate) type Entry = fn(&SimpleCommunicator) -> Result<Vec<u8>, String>;
@@ -24,7 +24,7 @@ where
         // SAFETY: it captures nothing, and the caller of `entry` had one.
         let f = unsafe { conjure::<F>() };
         let value = f(world);
-        crate::calls::has_returned();
+        crate::pmpi::has_returned();
         to_bytes(&value)
     }
 }
@@ -41,10 +41,10 @@ const fn assert_captures_nothing<F>() {
 
 /// Where an entry is.
 pub(crate) fn find(entry: Entry) -> io::Result<Function> {
-    let place = of_address(entry as *const c_void);
-    let place = place.ok_or_else(|| io::Error::other("the system cannot tell where it is"))?;
-    let length = file_length(&place);
-    Ok(Function { place, length })
+    let code = of_address(entry as *const c_void);
+    let code = code.ok_or_else(|| io::Error::other("the system cannot tell where it is"))?;
+    let length = file_length(&code);
+    Ok(Function { code, length })
 }
 
 /// Finds the entry in this process: in its program, or in a library that is loaded first if need
@@ -53,11 +53,11 @@ pub(crate) fn find(entry: Entry) -> io::Result<Function> {
 /// # Safety
 /// `function` must have been made by [`find`] in a process that runs the same program.
 pub(crate) unsafe fn load(function: &Function) -> io::Result<Entry> {
-    let there = library::here(&function.place, function.length)?;
+    let there = library::here(&function.code, function.length)?;
     // SAFETY: the library is the sender's, byte for byte: the very file, or a copy that the sender
     // sent. There lies an entry, as `find` takes nothing else.
     let entry = unsafe { helpers::internals::load::<Entry>(&there) }?;
-    if there != function.place {
+    if there != function.code {
         library::forget(&there);
     }
     Ok(entry)

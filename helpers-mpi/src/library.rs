@@ -11,7 +11,7 @@ use std::{env, process};
 
 use helpers::internals::CodeRef;
 
-use crate::watch;
+use crate::owner;
 
 /// The code in a library of this host: the very file, or a copy of it that the caller sends.
 pub(crate) fn here(code: &CodeRef, length: Option<u64>) -> io::Result<CodeRef> {
@@ -50,7 +50,7 @@ pub(crate) fn forget(copy: &CodeRef) {
 
 /// A file of this rank's own that holds a library which this host lacks; the owner sends it.
 fn fetch(path: &Path) -> io::Result<PathBuf> {
-    let bytes = watch::library(path)?;
+    let bytes = owner::library(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let copy = env::temp_dir().join(format!("helpers-mpi-{}-{name}", process::id()));
     fs::write(&copy, bytes)?;

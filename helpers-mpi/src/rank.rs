@@ -12,10 +12,10 @@ use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::control::{Function, RankMessage};
 use crate::error::MpiError;
 use crate::folder::Folder;
 use crate::function;
-use crate::link::{Function, Report};
 
 /// The signal by which ranks of a pool wake each other.
 ///
@@ -88,16 +88,16 @@ pub(crate) fn host() -> String {
     mpi::environment::processor_name().unwrap_or_else(|_| "?".to_owned())
 }
 
-/// Runs the function; gives what there is to report.
-pub(crate) fn run(function: &Function, world: &SimpleCommunicator) -> Report {
+/// Runs the function; gives what its owner is to know.
+pub(crate) fn run(function: &Function, world: &SimpleCommunicator) -> RankMessage {
     // SAFETY: the owner made it in a process of the same program: it has started this one.
     let entry = match unsafe { function::load(function) } {
         Ok(entry) => entry,
-        Err(error) => return Report::Failed(error.to_string()),
+        Err(error) => return RankMessage::Failed(error.to_string()),
     };
     match panic::catch_unwind(AssertUnwindSafe(|| entry(world))) {
-        Ok(Ok(value)) => Report::Value(value),
-        Ok(Err(cause)) => Report::NotSent(cause),
-        Err(payload) => Report::Panicked(caught(&*payload)),
+        Ok(Ok(value)) => RankMessage::Value(value),
+        Ok(Err(cause)) => RankMessage::NotSent(cause),
+        Err(payload) => RankMessage::Panicked(caught(&*payload)),
     }
 }

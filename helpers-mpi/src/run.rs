@@ -7,11 +7,11 @@ use helpers::internals::from_bytes;
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
+use crate::control::{Activity, Function, OwnerMessage, RankMessage, Role};
 use crate::error::{MpiError, Who};
 use crate::function;
 use crate::job::{Job, Next};
-use crate::joined;
-use crate::link::{Function, Order, Report, Role, State};
+use crate::launched;
 use crate::settings::{Settings, settings_methods};
 
 /// How long ranks may take to end once they have given their values.
@@ -134,13 +134,13 @@ impl MpiRun {
         if self.limit == Some(Duration::ZERO) {
             return Err(MpiError::invalid_input("a time limit of 0 was asked for"));
         }
-        if let Some(values) = joined::run_on_all(&function, self.settings.ranks, self.limit)? {
+        if let Some(values) = launched::run_on_all(&function, self.settings.ranks, self.limit)? {
             return Ok(values);
         }
         let job = Job::start(&self.settings, Role::Run)?;
         let mut run = Run::new(&job, self.settings.ranks);
         run.wait_until_up(self.settings.time_to_start())?;
-        job.order(None, Order::Run(function));
+        job.tell(None, OwnerMessage::Run(function));
         run.wait_for_values(self.limit)?;
         let values = run.values.into_iter().enumerate();
         let values = values
@@ -157,7 +157,7 @@ struct Run<'j> {
     job: &'j Job,
     up: usize,
     values: Vec<Option<Vec<u8>>>,
-    states: Vec<Option<State>>,
+    states: Vec<Option<Activity>>,
 }
 
 impl<'j> Run<'j> {
@@ -177,8 +177,8 @@ impl<'j> Run<'j> {
     fn wait_until_up(&mut self, patience: Duration) -> Result<(), MpiError> {
         let deadline = Instant::now() + patience;
         while self.up < self.ranks() {
-            match self.job.next_report(Some(deadline)) {
-                Next::Report(rank, report) => self.hear(rank, report)?,
+            match self.job.next_message(Some(deadline)) {
+                Next::Message(rank, message) => self.hear(rank, message)?,
                 Next::Ended => {
                     let end = self.job.end(Duration::ZERO);
                     return Err(match end.rank {
@@ -207,8 +207,8 @@ impl<'j> Run<'j> {
         let mut idle_checks = 0;
         while self.values.iter().any(Option::is_none) {
             let until = deadline.map_or(next_check, |deadline| deadline.min(next_check));
-            match self.job.next_report(Some(until)) {
-                Next::Report(rank, report) => self.hear(rank, report)?,
+            match self.job.next_message(Some(until)) {
+                Next::Message(rank, message) => self.hear(rank, message)?,
                 Next::Ended => {
                     let end = self.job.end(Duration::ZERO);
                     let who = end.rank.map(|rank| self.job.who(rank));
@@ -235,28 +235,28 @@ impl<'j> Run<'j> {
         Ok(())
     }
 
-    fn hear(&mut self, rank: usize, report: Report) -> Result<(), MpiError> {
-        match report {
-            Report::Ready => self.up += 1,
-            Report::Value(value) => self.values[rank] = Some(value),
-            Report::State(state) => self.states[rank] = Some(state),
-            Report::Panicked(message) => {
+    fn hear(&mut self, rank: usize, message: RankMessage) -> Result<(), MpiError> {
+        match message {
+            RankMessage::Ready => self.up += 1,
+            RankMessage::Value(value) => self.values[rank] = Some(value),
+            RankMessage::Activity(state) => self.states[rank] = Some(state),
+            RankMessage::Panicked(message) => {
                 self.job.pass_on_output();
                 return Err(MpiError::panic(self.job.who(rank), message));
             }
-            Report::NotSent(cause) => {
+            RankMessage::NotSent(cause) => {
                 return Err(MpiError::not_sent(self.job.who(rank), cause));
             }
-            Report::Failed(why) => {
+            RankMessage::Failed(why) => {
                 let how = format!("it cannot run the function: {why}");
                 return Err(MpiError::rank_lost(Some(self.job.who(rank)), how));
             }
             // The job itself hears these.
-            Report::Up { .. }
-            | Report::NoLibrary(_)
-            | Report::Aborts(_)
-            | Report::Exits { .. }
-            | Report::Done => {}
+            RankMessage::Up { .. }
+            | RankMessage::NoLibrary(_)
+            | RankMessage::Aborts(_)
+            | RankMessage::Exits { .. }
+            | RankMessage::Done => {}
         }
         Ok(())
     }
@@ -264,11 +264,11 @@ impl<'j> Run<'j> {
     /// Asks all ranks what they are doing.
     fn ask(&mut self) -> Result<(), MpiError> {
         self.states.fill(None);
-        self.job.order(None, Order::Tell);
+        self.job.tell(None, OwnerMessage::Ask);
         let deadline = Instant::now() + TIME_TO_ANSWER;
         while self.states.iter().any(Option::is_none) {
-            match self.job.next_report(Some(deadline)) {
-                Next::Report(rank, report) => self.hear(rank, report)?,
+            match self.job.next_message(Some(deadline)) {
+                Next::Message(rank, message) => self.hear(rank, message)?,
                 Next::Ended | Next::Late => break,
             }
         }

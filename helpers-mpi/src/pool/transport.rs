@@ -17,12 +17,11 @@ use helpers::internals::{
 };
 use nix::poll::PollFlags;
 
-use super::hub::Hub;
-use super::message::{FromRank, ToRank, Whereabouts, machine};
+use super::hub::{FromRank, Hub, ToRank, Whereabouts, machine};
 use super::messenger::Messenger;
+use crate::control::Role;
 use crate::job::Job;
-use crate::joined::hold;
-use crate::link::Role;
+use crate::launched::lease;
 use crate::settings::Settings;
 
 /// How long who waits for a result looks for it, and how long he sleeps then, where nothing can
@@ -57,7 +56,7 @@ impl Ranks {
     /// Starts the job; its ranks are not ready yet.
     pub(super) fn start(settings: Settings) -> Result<Ranks, PoolError> {
         let workers = settings.ranks - 1;
-        if let Some(others) = hold::others().filter(|&others| others != workers) {
+        if let Some(others) = lease::others().filter(|&others| others != workers) {
             return Err(error::invalid_input(format!(
                 "{workers} workers were asked for, but this program was started on {} ranks, of \
                  which {others} can be workers: start it with `mpiexec -n {}`, or ask for as many \
@@ -66,7 +65,7 @@ impl Ranks {
                 workers + 1
             )));
         }
-        let here = hold::begin_pool().map_err(|error| error::invalid_input(error.to_string()))?;
+        let here = lease::begin_pool().map_err(|error| error::invalid_input(error.to_string()))?;
         let way = match here {
             Some(world) => {
                 let hub = Hub::new(Messenger::new(world));
@@ -246,7 +245,7 @@ impl Transport for Ranks {
         let Way::Job { job, link } = &self.way else {
             return Vec::new();
         };
-        let mut watched = vec![Watched::to_read(job.bell())];
+        let mut watched = vec![Watched::to_read(job.news())];
         if let Some(link) = link {
             let mut events = PollFlags::POLLIN;
             if !link.is_flushed() {
@@ -298,7 +297,7 @@ impl Transport for Ranks {
                 hub.close(TIME_TO_LEAVE);
                 // Who still has a handle keeps the pool's remains, and they must call MPI no more.
                 self.way = Way::GivenBack;
-                hold::end_pool();
+                lease::end_pool();
             }
             Way::GivenBack => {}
         }

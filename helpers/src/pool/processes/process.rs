@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
 
-use super::worker::{NOTEBOOK_ENTRY, WORKER_NAME, WORKER_OF, notebook_entry};
 use crate::environment;
 use crate::notebook::{self, evcxr};
 use crate::pool::remote::output::{self, Relay};
@@ -20,6 +19,15 @@ use crate::pool::remote::printer::Stream;
 use crate::pool::remote::transport::{LIVENESS, Watched};
 use crate::pool::remote::wire::Connection;
 use crate::pool::remote::{code_ref, exit_words};
+
+/// What workers call themselves.
+pub(super) const WORKER_NAME: &str = "helpers-worker";
+
+/// Names the process whose worker this one is, for programs.
+pub(super) const WORKER_OF: &str = "HELPERS_WORKER_OF";
+
+/// The function that a notebook's worker is told to run; see `worker`.
+static NOTEBOOK_ENTRY: &str = "helpers_process_pool_worker";
 
 /// One worker process.
 #[derive(Debug)]
@@ -160,9 +168,10 @@ fn own_program() -> io::Result<PathBuf> {
 
 /// What the kernel's program obeys when it runs as the process of the cells.
 fn notebook_order() -> io::Result<OsString> {
-    let entry = code_ref::of_address(notebook_entry())
+    // Whatever lies in this crate's library tells which one it is.
+    let here = code_ref::of_address((&raw const NOTEBOOK_ENTRY).cast())
         .ok_or_else(|| io::Error::other("the library of this crate cannot be found"))?;
-    let mut order = evcxr::load_and_run(&entry.library, NOTEBOOK_ENTRY);
+    let mut order = evcxr::load_and_run(&here.library, NOTEBOOK_ENTRY);
     order.push("\n");
     Ok(order)
 }

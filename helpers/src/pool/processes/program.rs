@@ -6,6 +6,7 @@
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::process::{WORKER_NAME, WORKER_OF};
 use super::worker;
 use crate::notebook;
 use crate::pool::PoolError;
@@ -37,8 +38,8 @@ pub fn init_process_pools() {
     if !notebook::is_notebook()
         && std::env::args_os()
             .next()
-            .is_some_and(|name| name == worker::WORKER_NAME)
-        && let Ok(owner) = std::env::var(worker::WORKER_OF)
+            .is_some_and(|name| name == WORKER_NAME)
+        && let Ok(owner) = std::env::var(WORKER_OF)
     {
         if owner != std::os::unix::process::parent_id().to_string() {
             // The owner has ended meanwhile. This process must not do what the program does.

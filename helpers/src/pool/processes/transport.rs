@@ -1,19 +1,29 @@
-//! The worker processes of a pool: each has a connection of its own, and can be replaced alone.
+//! The way between a pool and its worker processes, both ends of it.
+//!
+//! Each worker has a connection of its own, and can be replaced alone.
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::process::WorkerProcess;
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
-use crate::pool::remote::codec::Body;
+use crate::pool::remote::codec::{Body, Bytes};
 use crate::pool::remote::protocol::{Order, Report};
 use crate::pool::remote::scoreboard::Scoreboard;
-use crate::pool::remote::transport::{Ended, LIVENESS, LOOKING, Profile, Transport, Watched};
+use crate::pool::remote::shm_buffer::{self, IDLE};
+use crate::pool::remote::transport::{
+    Ended, LIVENESS, LOOKING, PoolLink, Profile, Transport, Watched,
+};
 use crate::pool::remote::wire::{Arrival, Connection};
 
 /// What the processes of a pool were asked to be.
@@ -147,5 +157,59 @@ impl Transport for Processes {
 impl fmt::Debug for Processes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Processes({} workers)", self.workers.len())
+    }
+}
+
+/// A worker's end of its connection.
+#[derive(Debug)]
+pub(super) struct ToPool(pub(super) Connection);
+
+impl ToPool {
+    /// Sleeps until there is something to receive; false if the time is over before.
+    fn sleep(&self, limit: PollTimeout) -> io::Result<bool> {
+        let socket = self.0.socket();
+        let mut about = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut about, limit) {
+            Ok(count) => Ok(count > 0),
+            Err(Errno::EINTR) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl PoolLink for ToPool {
+    fn take(&mut self) -> io::Result<Option<(Order, Body)>> {
+        self.0.take()
+    }
+
+    /// Awake for a moment, then asleep.
+    fn wait(&mut self) -> io::Result<bool> {
+        let start = Instant::now();
+        loop {
+            match self.0.receive()? {
+                Arrival::Nothing => {}
+                arrival => return Ok(arrival == Arrival::Some),
+            }
+            if start.elapsed() < LOOKING {
+                thread::yield_now();
+            } else {
+                let idle = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::MAX);
+                if !shm_buffer::is_tidy() && !self.sleep(idle)? {
+                    shm_buffer::tidy();
+                }
+                self.sleep(PollTimeout::NONE)?;
+            }
+        }
+    }
+
+    fn report(&mut self, report: &Report, body: Body) -> io::Result<()> {
+        // What a task has printed must be on its way before its result is.
+        let _ = io::stdout().flush();
+        self.0.put(report, &body)?;
+        if let Bytes::Shared(buffer, _) = body.bytes {
+            // The pool will say when it has read it.
+            buffer.leave();
+        }
+        self.0.flush(true)
     }
 }

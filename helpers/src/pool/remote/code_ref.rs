@@ -3,22 +3,13 @@
 //! A worker runs the same program, or loads the same library of a notebook's cell, at another
 //! address. What stays the same is the distance from the start of the library to the function.
 
-use std::any::Any;
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::{fs, io, mem, ptr};
 
 use nix::libc;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-use super::chunk_run::{ChunkRun, run_chunk, run_chunk_with};
-use super::worker_value::keep_value;
-
-/// The code of one chunk: takes the items out of the run, calls the function on each, and puts
-/// the results in.
-pub type Entry = fn(&mut ChunkRun<'_>);
 
 /// Where code is: its place in a library that this process has loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,54 +20,13 @@ pub struct CodeRef {
     pub offset: u64,
 }
 
-/// The entry that runs `F` on chunks of items.
-pub fn entry<F, A, R>() -> Entry
-where
-    F: Fn(A) -> R,
-    A: DeserializeOwned,
-    R: Serialize,
-{
-    const { assert_captures_nothing::<F>() }
-    // SAFETY: it captures nothing, and the caller of `entry` had one.
-    |run| run_chunk(unsafe { conjure::<F>() }, run)
-}
-
-/// The entry that runs `F` on the value that goes along and on chunks of items.
-pub fn entry_with<F, V, A, R>() -> Entry
-where
-    F: Fn(&V, A) -> R,
-    V: DeserializeOwned,
-    A: DeserializeOwned,
-    R: Serialize,
-{
-    const { assert_captures_nothing::<F>() }
-    // SAFETY: as in `entry`; and the number of a value goes with entries for its type alone, since
-    // only a `With` of that type knows it.
-    |run| unsafe { run_chunk_with(conjure::<F>(), run) }
-}
-
-/// The entry that runs `F` once and keeps its value for the tasks of the worker.
-pub fn initializer_entry<F, A, V>() -> Entry
-where
-    F: Fn(A) -> V,
-    A: DeserializeOwned,
-    V: Any + Send + Sync,
-{
-    const { assert_captures_nothing::<F>() }
-    |run| {
-        // SAFETY: as in `entry`.
-        let f = unsafe { conjure::<F>() };
-        run_chunk(|argument| keep_value(Box::new(f(argument))), run);
-    }
-}
-
 /// Whether the type of a function says everything about it.
 pub const fn captures_nothing<F>() -> bool {
     size_of::<F>() == 0 && !mem::needs_drop::<F>()
 }
 
 /// Checks that when the program is compiled.
-const fn assert_captures_nothing<F>() {
+pub const fn assert_captures_nothing<F>() {
     assert!(
         captures_nothing::<F>(),
         "a function for worker processes cannot capture variables, since another process does not \
@@ -92,11 +42,6 @@ const fn assert_captures_nothing<F>() {
 pub unsafe fn conjure<'a, F>() -> &'a F {
     // SAFETY: a value without size is made of nothing, so any aligned address will do.
     unsafe { &*ptr::dangling::<F>() }
-}
-
-/// Where an entry is. `None` if the system cannot tell, which does not happen for code.
-pub fn of_entry(entry: Entry) -> Option<CodeRef> {
-    of_address(entry as *const c_void)
 }
 
 /// The length of the library's file, for other hosts to know it by. `None` for the program itself.

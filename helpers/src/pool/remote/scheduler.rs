@@ -15,10 +15,8 @@ use std::time::{Duration, Instant};
 
 use super::code_ref::{self, CodeRef};
 use super::codec::Body;
-use super::ledger::{Ledger, Stage};
-use super::prefetch::Prefetch;
+use super::ledger::{Ledger, Prefetch, Queue, Stage};
 use super::protocol::{Order, Report};
-use super::queue::Queue;
 use super::shared_value::Values;
 use super::task::{Completed, Finished, Task, TaskRecorder};
 use super::transport::{LIVENESS, Profile, Transport, Watched};

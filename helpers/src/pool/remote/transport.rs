@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::poll::PollFlags;
 
+use super::code_ref::CodeRef;
 use super::codec::Body;
 use super::protocol::{Order, Report};
 use super::scoreboard::Scoreboard;
@@ -72,6 +73,27 @@ pub trait Transport: Send {
 
     /// Ends all workers for good, with what they are doing.
     fn shut_down(&mut self);
+}
+
+/// A worker's way to its pool.
+pub trait PoolLink {
+    /// Takes the next order, if one has come.
+    fn take(&mut self) -> io::Result<Option<(Order, Body)>>;
+
+    /// Waits until an order may have come; false if the pool is gone.
+    fn wait(&mut self) -> io::Result<bool>;
+
+    /// Says something to the pool, and sees to it that it goes.
+    fn report(&mut self, report: &Report, body: Body) -> io::Result<()>;
+
+    /// Where on this host the function is, whose library had that length where it comes from.
+    fn find(&mut self, function: &CodeRef, _length: Option<u64>) -> io::Result<CodeRef> {
+        Ok(function.clone())
+    }
+
+    /// The library of a function that was found elsewhere than it was said to be is loaded, or
+    /// cannot be.
+    fn loaded(&mut self, _function: &CodeRef) {}
 }
 
 /// What does not change about a pool's workers.
