@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import ports
+from kernels import ports
 
 # Only what hangs takes so long.
 LIMIT = 300.0

@@ -95,8 +95,7 @@ const CHECKS: &[(&str, Company, Check)] = &[
     }),
     ("exercises", Beside, |paths| {
         unittest(paths, &["tests.test_exercises"])?;
-        let mut command = command::python(paths);
-        command.arg(paths.scripts().join("exercises.py"));
+        let mut command = command::script(paths, "notebooks.exercises");
         if env::var_os(IS_QUICK).is_some() {
             command.arg("--text-only");
         }
@@ -130,10 +129,9 @@ const CHECKS: &[(&str, Company, Check)] = &[
     }),
     ("book", Beside, book),
     ("notebooks", Alone, |paths| {
-        let script = paths.scripts().join("notebooks.py");
-        let mut command = command::python(paths);
-        command.arg(script).arg("--check");
-        passes(command.arg("--known").arg(executed(paths)))
+        let mut command = command::script(paths, "notebooks.run");
+        command.args(["--check", "--known"]);
+        passes(command.arg(executed(paths)))
     }),
     ("doctor", Alone, |paths| {
         doctor::run(paths).map(|()| Outcome::Passed)
@@ -470,8 +468,8 @@ pub fn screenshots(paths: &Paths) -> Result<()> {
 /// Does what students do; if `for_readme` only as much as its pictures need, which are then put
 /// in their place.
 fn drive_browser(paths: &Paths, browser: &Path, for_readme: bool) -> Result<()> {
-    let mut command = command::python(paths);
-    command.args(["-m", "browser", "--browser"]).arg(browser);
+    let mut command = command::script(paths, "browser");
+    command.arg("--browser").arg(browser);
     let pictures = paths.course().join("screenshots");
     command.arg("--pictures").arg(pictures);
     command.arg("--known").arg(executed(paths));
@@ -479,7 +477,7 @@ fn drive_browser(paths: &Paths, browser: &Path, for_readme: bool) -> Result<()> 
         command.arg("--readme");
     }
     command.arg("--").arg(env::current_exe()?).arg("lab");
-    command::run(command.current_dir(paths.scripts()))
+    command::run(command.current_dir(paths.root()))
 }
 
 fn download_browser(paths: &Paths) -> Option<PathBuf> {

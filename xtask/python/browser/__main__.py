@@ -10,12 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from kernels.clone import CLONE
+
 from . import control, exercise, helping, lessons, own, shown
 from .chromium import open_page
 from .lab import Lab
 from .server import Server
-
-CLONE = Path(__file__).resolve().parents[3]
 
 # In an order in which few kernels are needed. Each could also be done alone.
 STEPS = {

@@ -1,6 +1,6 @@
 """A student solves an exercise."""
 
-import exercises
+from notebooks import exercises
 
 from .notebook import said
 from .pictures import take_picture

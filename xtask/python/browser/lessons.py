@@ -2,7 +2,7 @@
 
 import nbformat
 
-import executed
+from notebooks import executed
 
 from .notebook import is_text, kinds, must_fail
 from .pictures import check_pictures, pictures_of, take_picture

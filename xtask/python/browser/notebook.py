@@ -2,7 +2,7 @@
 
 import time
 
-from execute import RAISES
+from notebooks.execute import RAISES
 
 # The kinds of outputs that tell of something that went wrong.
 ERRORS = {"error", "stderr"}

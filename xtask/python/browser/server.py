@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from server import listens
+from kernels.server import listens
 
 # The set-up may have to compile the crate first.
 LONGEST_START = 300

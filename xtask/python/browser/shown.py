@@ -4,8 +4,8 @@ import hashlib
 import json
 import re
 
-import exercises
-from notebooks import CLONE
+from kernels.clone import CLONE
+from notebooks import exercises
 
 from .lessons import most_telling
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from grading.handed_in import shown
 from grading.row import Result, Row
 from grading.sandbox import brought_from
-from notebooks import CLONE
+from kernels.clone import CLONE
 
 # What decides about a grade besides the notebook: the course's crates and programs, and this one.
-SOURCES = ["helpers/src", "helpers-mpi/src", "kernel", "Cargo.lock", "xtask/python/grading"]
+PROGRAMS = ["xtask/python/grading", "xtask/python/kernels"]
+SOURCES = ["helpers/src", "helpers-mpi/src", "kernel", "Cargo.lock", *PROGRAMS]
 VERSION = 1
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import nbformat
 
-from exercises import exercises_of
 from grading.handed_in import Cell, cell_of
 from grading.rust import defined, mentioned
-from notebooks import CLONE
+from kernels.clone import CLONE
+from notebooks.exercises import exercises_of
 
 # A line that loads one of the course's crates, by its name or by its place, as the kernel reads it.
 LOADS = re.compile(r"^ *:dep +([./][^ ]*/)?(?P<crate>helpers(-mpi)?)(?![\w-]).*$", re.MULTILINE)

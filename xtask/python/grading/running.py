@@ -10,12 +10,12 @@ from pathlib import Path
 from queue import Empty
 
 import psutil
-
-import kernels
 from course_kernel.lifeline import VARIABLE, Lifeline
+
 from grading.matching import Plan, Step
 from grading.row import FAILED, LOOK, MISSING, PARTS, PASSED, UNTOUCHED, Row
 from grading.sandbox import size_of
+from kernels.kernel import Kernel
 
 # The variable by which the processes of a notebook are known.
 MARK = "COURSE_GRADE"
@@ -149,7 +149,7 @@ class Session:
         # Should this program be killed, the kernel does not run on.
         self.lifeline = Lifeline()
         try:
-            self.kernel = kernels.Kernel(
+            self.kernel = Kernel(
                 [str(kernel), "kernel", "{connection_file}"],
                 env=os.environ | {MARK: self.mark, VARIABLE: "1", "TMPDIR": str(temporary)},
                 cwd=str(folder),

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from grading.handed_in import OF_TOOLS, is_named_as_notebook
-from notebooks import CLONE
+from kernels.clone import CLONE
 
 NAME = "course-grade-"
 TOOLCHAIN = CLONE / "rust-toolchain.toml"

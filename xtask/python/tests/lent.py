@@ -3,8 +3,8 @@
 import atexit
 import sys
 
-from clone import course_kernel
-from session import LIMIT
+from kernels.kernel import course_kernel
+from kernels.session import LIMIT
 
 _kernel = None
 

@@ -4,10 +4,9 @@ import re
 import sys
 import unittest
 
-import cells
-import exercises
-from kernels import LONGEST
-from clone import build_folder
+from kernels import cells
+from kernels.kernel import LONGEST, build_folder
+from notebooks import exercises
 from tests import lent
 
 # Mistakes of beginners, and what the compiler says of them. A table in the first exercises tells what

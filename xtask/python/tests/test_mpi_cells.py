@@ -7,9 +7,9 @@ import time
 import unittest
 from pathlib import Path
 
-import cells
-from clone import wait_until
-from session import LIMIT
+from kernels import cells
+from kernels.session import LIMIT
+from kernels.waiting import wait_until
 from tests import lent
 from tests.test_process_cells import (
     LEFTOVER_SECONDS,

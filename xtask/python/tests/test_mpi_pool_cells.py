@@ -7,18 +7,11 @@ import time
 import unittest
 from pathlib import Path
 
-from clone import wait_until
-from session import LIMIT
+from kernels.session import LIMIT
+from kernels.waiting import wait_until
 from tests import lent
 from tests.test_mpi_cells import are_gone, job, load
-from tests.test_process_cells import (
-    LEFTOVER_SECONDS,
-    SOON,
-    Session,
-    descendants,
-    is_kernel,
-    plain,
-)
+from tests.test_process_cells import LEFTOVER_SECONDS, SOON, Session, descendants, is_kernel, plain
 
 POOL = "let ranks = MpiPool::new(2)?;"
 

@@ -11,9 +11,10 @@ from queue import Empty
 
 import psutil
 
-import cells
-from clone import is_kernel_program, wait_until
-from session import LIMIT
+from kernels import cells
+from kernels.clone import is_kernel_program
+from kernels.session import LIMIT
+from kernels.waiting import wait_until
 from tests import lent
 
 # How long a process may be there after whoever needed it is gone. Meant are two seconds; the rest

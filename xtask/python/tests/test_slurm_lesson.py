@@ -3,11 +3,8 @@
 `cargo xtask test slurm-lesson` builds the programs and starts this.
 """
 
-import sys
-from pathlib import Path
 
-import notebooks
-
+from kernels.clone import script
 from tests.slurm_case import CASES, EXAMPLES, PROGRAMS, Debian, OnSlurm, begin
 
 
@@ -20,8 +17,7 @@ class Lesson(OnSlurm):
     """As a notebook in an allocation, with the library that the set-up has found."""
 
     def test_lesson_on_two_nodes(self):
-        script = Path(notebooks.__file__)
-        done = self.run_in("-N2 -n5", sys.executable, str(script), "--check", "05_mpi", limit=900)
+        done = self.run_in("-N2 -n5", *script("notebooks.run"), "--check", "05_mpi", limit=900)
         self.assertEqual(done.status, 0, done.text)
 
 

@@ -28,17 +28,11 @@ from jupyter_client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
-import cells
-import ports
-from clone import (
-    CLONE,
-    copy_of_clone,
-    is_kernel_program,
-    launcher,
-    small_copy,
-    wait_until,
-)
-from server import LIMIT, READY, Server, ServersKernel
+from kernels import cells, ports
+from kernels.clone import CLONE, is_kernel_program, launcher
+from kernels.copies import copy_of_clone, small_copy
+from kernels.server import LIMIT, READY, Server, ServersKernel
+from kernels.waiting import wait_until
 
 # Spares are prepared as soon as they may, so that the tests need not wait.
 AT_ONCE = [

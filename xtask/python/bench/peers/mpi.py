@@ -1,0 +1,105 @@
+"""One measurement of mpi4py: `mpiexec -n RANKS python xtask/python bench.peers.mpi MEASUREMENT SIZE`,
+and with `-m mpi4py.futures` behind `python` for its pool.
+
+For each line on standard input of rank 0 it measures once and prints the seconds: see
+`bench/rivals.py`.
+"""
+
+import sys
+import time
+
+from bench.peers import tasks
+
+# The line after which nothing more is to be measured.
+END = "end"
+
+
+def is_wanted() -> bool:
+    line = sys.stdin.readline()
+    return bool(line) and line.strip() != END
+
+
+def round_trip(executor, calls):
+    for x in range(calls):
+        executor.submit(tasks.add_one, x).result()
+    return calls
+
+
+def map_items(executor, count, **chunk):
+    results = list(executor.map(tasks.add_one, range(count), **chunk))
+    assert results == list(range(1, count + 1))
+    return count
+
+
+def there_and_back(executor, count):
+    import numpy
+
+    numbers = numpy.arange(count, dtype=numpy.float64)
+    executor.submit(tasks.give_back, numbers).result()
+    return 1
+
+
+POOL = {
+    "round-trip": round_trip,
+    "map-one": lambda executor, count: map_items(executor, count, chunksize=1),
+    # As large as ours are by default.
+    "map-chunks": lambda executor, count: map_items(
+        executor, count, chunksize=-(-count // (4 * executor.num_workers))
+    ),
+    "there-and-back": there_and_back,
+}
+
+
+def pool(measurement, size):
+    from mpi4py.futures import MPIPoolExecutor
+
+    with MPIPoolExecutor() as executor:
+        executor.bootup()
+        while is_wanted():
+            started = time.perf_counter()
+            count = POOL[measurement](executor, size)
+            print((time.perf_counter() - started) / count, flush=True)
+
+
+def scatter_gather(size):
+    """An array scattered to all ranks, and gathered again, by the calls for buffers."""
+    import numpy
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    is_root = world.rank == 0
+    numbers = numpy.arange(size, dtype=numpy.float64) if is_root else None
+    returned = numpy.zeros(size) if is_root else None
+    part = numpy.zeros(size // world.size)
+    while True:
+        if is_root:
+            wanted = is_wanted()
+            for rank in range(1, world.size):
+                world.send(wanted, rank)
+        else:
+            # While it waits inside of MPI it would take a core from others.
+            while not world.Iprobe():
+                time.sleep(0.001)
+            wanted = world.recv()
+        if not wanted:
+            break
+        world.Barrier()
+        started = time.perf_counter()
+        world.Scatter(numbers, part)
+        world.Gather(part, returned)
+        seconds = time.perf_counter() - started
+        if is_root:
+            assert numpy.array_equal(numbers, returned)
+            print(seconds, flush=True)
+
+
+def main():
+    measurement, size = sys.argv[1], int(sys.argv[2])
+    if measurement == "scatter-gather":
+        scatter_gather(size)
+    else:
+        pool(measurement, size)
+
+
+if __name__ == "__main__":
+    main()
