@@ -9,6 +9,7 @@ import sys
 import time
 
 from bench.peers import tasks
+from kernels.clone import SCRIPTS
 
 # The line after which nothing more is to be measured.
 END = "end"
@@ -53,7 +54,8 @@ POOL = {
 def pool(measurement, size):
     from mpi4py.futures import MPIPoolExecutor
 
-    with MPIPoolExecutor() as executor:
+    # The ranks that work have not been told where this module was found.
+    with MPIPoolExecutor(path=[str(SCRIPTS)]) as executor:
         executor.bootup()
         while is_wanted():
             started = time.perf_counter()
