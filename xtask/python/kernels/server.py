@@ -12,15 +12,15 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
-from collections import deque
 from pathlib import Path
-from queue import Empty
+from typing import Any
 
 from jupyter_client import BlockingKernelClient
 
 from kernels import witness
 from kernels.clone import CLONE
-from kernels.kernel import LONGEST, Kernel
+from kernels.kernel import LONGEST, Cells
+from kernels.messages import within
 
 READY = "A spare kernel is ready"
 # How long to wait for words of a server. Only what hangs takes so long.
@@ -161,50 +161,51 @@ class Server:
         self.private.cleanup()
 
 
-class ServersKernel(Kernel):
+class ServersKernel(Cells):
     """A kernel of a server; `with` waits until it answers, and shuts it down in the end."""
 
-    def __init__(self, server, kernel_id):
+    def __init__(self, server: Server, kernel_id: str) -> None:
+        super().__init__()
         self.server = server
         self.id = kernel_id
-        self.last = deque(maxlen=20)
         self.client = BlockingKernelClient(
             connection_file=str(server.runtime / f"kernel-{kernel_id}.json")
         )
         self.client.load_connection_file()
 
-    def wait_until_ready(self):
+    def wait_until_ready(self) -> None:
         self.client.start_channels()
         self.wait_for_answer()
 
-    def wait_for_answer(self, seconds=LONGEST):
+    def wait_for_answer(self, seconds: float = LONGEST) -> None:
         """Asks until the kernel answers, also one that is not there yet."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            asked = self.client.kernel_info()
-            with contextlib.suppress(Empty):
-                while True:
-                    answer = self.client.get_shell_msg(timeout=1)
-                    if answer["parent_header"].get("msg_id") == asked:
-                        return
+            with contextlib.suppress(TimeoutError):
+                self.reply_to(self.client.kernel_info(), within(1, "its answer"))
+                return
         raise AssertionError(f"no answer after {seconds} seconds:\n{self.server.said()}")
 
-    def restart(self):
+    def restart(self) -> None:
         self.server.ask("POST", f"kernels/{self.id}/restart")
 
-    def interrupt(self):
+    def interrupt(self) -> None:
         self.server.ask("POST", f"kernels/{self.id}/interrupt")
 
-    def model(self):
+    def model(self) -> Any:
         return self.server.ask("GET", f"kernels/{self.id}")
 
-    def close(self):
+    def close(self) -> None:
         self.client.stop_channels()
 
-    def end(self):
+    def end(self) -> None:
         self.server.ask("DELETE", f"kernels/{self.id}")
 
-    def __exit__(self, *_):
+    def __enter__(self) -> "ServersKernel":
+        self.wait_until_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.close()
         with contextlib.suppress(OSError):
             self.end()

@@ -16,12 +16,12 @@ from types import TracebackType
 from typing import Any
 
 import psutil
-import zmq
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
 from kernels import ports, witness
 from kernels.clone import CLONE, launcher
+from kernels.messages import CHANNELS, Message, listen
 from kernels.waiting import wait_until
 from kernels.witness import shorten
 
@@ -31,13 +31,9 @@ ports.use_these()
 LIMIT = 120.0
 # How long to wait for a kernel that has hung before.
 NO_LONGER = 5.0
-# How long a silent kernel is believed to be alive.
-LOOK_AFTER = 0.5
 # A Jupyter server drops what goes beyond, see its options `iopub_msg_rate_limit` and
 # `iopub_data_rate_limit`: within so many seconds, so many messages and bytes of text for each of them.
 WINDOW, MOST_MESSAGES, MOST_BYTES = 3.0, 1000, 1_000_000
-
-Message = dict[str, Any]
 
 
 class Hang(AssertionError):
@@ -253,10 +249,6 @@ class Session:
         self.client = self.manager.client()
         self.client.start_channels()
 
-    def _channels(self) -> dict[str, Any]:
-        names = ["iopub", "shell", "stdin", "control"]
-        return {name: getattr(self.client, f"{name}_channel") for name in names}
-
     def wait_until_ready(self) -> "Session":
         try:
             self.client.wait_for_ready(timeout=LIMIT)
@@ -418,7 +410,7 @@ class Session:
         size = os.fstat(self._log.fileno()).st_size
         return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
 
-    # The loop
+    # Messages
 
     def _reply_to(self, request: str, what: str) -> Message:
         self.listen(lambda: request in self._replies, f"a reply: {what}")
@@ -428,25 +420,21 @@ class Session:
 
     def listen(self, condition: Callable[[], bool], what: str, about: object = "") -> None:
         """Takes in messages until the condition holds."""
-        poller = zmq.Poller()
-        names = {}
-        for name, channel in self._channels().items():
-            poller.register(channel.socket, zmq.POLLIN)
-            names[channel.socket] = name
         deadline = time.monotonic() + (NO_LONGER if self._has_hung else LIMIT)
-        while not condition():
-            ready = poller.poll(int(LOOK_AFTER * 1000))
-            for socket, _ in ready:
-                self._take(names[socket], self._channels()[names[socket]].get_msg(timeout=0))
-            if not ready and not self.manager.is_alive():
+
+        def look(is_silent: bool) -> None:
+            if is_silent and not self.manager.is_alive():
                 raise Died(f"the kernel died while this was awaited: {what}{about}\n{self.log()}")
             if time.monotonic() > deadline:
                 self._has_hung = True
                 raise Hang(self._hang(f"{what}{about}"))
 
+        listen(self.client, condition, self._take, look)
+
     def drain(self) -> None:
         """Takes in what has already come, so that what is late is told of now."""
-        for name, channel in self._channels().items():
+        for name in CHANNELS:
+            channel = getattr(self.client, f"{name}_channel")
             while channel.msg_ready():
                 self._take(name, channel.get_msg(timeout=0))
 
