@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from bench import report
 from bench.machine import machine
@@ -98,7 +99,7 @@ def named_path(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def measure(name: str, setting: Setting, problems: list[str], goals: list[bool]) -> dict:
+def measure(name: str, setting: Setting, problems: list[str], goals: list[bool]) -> dict[str, Any]:
     """Runs a suite and shows each table as soon as it is complete."""
     suite = SUITES[name]
     print(f"\n## {suite.TITLE}\n", flush=True)
@@ -120,7 +121,7 @@ def closing(quick: bool, goals: list[bool], problems: list[str]) -> list[str]:
     return lines
 
 
-def write(results: dict, options: argparse.Namespace) -> None:
+def write(results: dict[str, Any], options: argparse.Namespace) -> None:
     """Writes the file for programs, and after a run of all suites those for people."""
     # A quick look does not replace figures that were measured with care.
     name = (options.suite or "all") + ("-quick" if options.quick else "")

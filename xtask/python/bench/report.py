@@ -1,6 +1,7 @@
 """BENCHMARKS.md: the words are fixed, and every figure comes from what was measured."""
 
 import re
+from typing import Any
 
 from bench.suites import scaling
 from bench.table import REPORT, grid, markdown
@@ -62,7 +63,7 @@ PEERS = """
 """
 
 
-def page(results: dict, alt: str) -> str:
+def page(results: dict[str, Any], alt: str) -> str:
     """The page of a run; `alt` tells what the figure shows."""
     machine = [[name, value.replace("|", "\\|")] for name, value in results["machine"].items()]
     parts = [
@@ -75,12 +76,12 @@ def page(results: dict, alt: str) -> str:
     return "".join(parts)
 
 
-def section(suite: dict) -> str:
+def section(suite: dict[str, Any]) -> str:
     tables = "".join(f"\n### {table['title']}\n\n{body(table)}" for table in suite["tables"])
     return f"\n## {suite['title']}\n\n{suite['text']}\n{tables}"
 
 
-def body(table: dict) -> str:
+def body(table: dict[str, Any]) -> str:
     if "scaling" in table:
         return scaling.markdown(table)
     means = f"{table['means']}\n\n" if table["means"] else ""
@@ -93,7 +94,7 @@ RENEWED = """\
 """
 
 
-def with_section(page: str, results: dict) -> str:
+def with_section(page: str, results: dict[str, Any]) -> str:
     """The page with one section renewed; raises if it has none of that title."""
     [suite] = results["suites"]
     title = re.compile(rf"^## {re.escape(suite['title'])}$.*?(?=^## |\Z)", re.M | re.S)

@@ -35,7 +35,7 @@ class Rival(Protocol):
 
     def __enter__(self) -> "Rival": ...
 
-    def __exit__(self, *_) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
 
 class Program:
@@ -88,7 +88,7 @@ class Program:
         lines = [line.strip() for line in self.errors if not line.startswith("note:")]
         return next((line for line in reversed(lines) if line), "it ended without a word")
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(BrokenPipeError):
             self.orders.close()
         try:
@@ -134,7 +134,7 @@ class Asked:
         self.result = self.shared.program.result
         return seconds
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.shared.users -= 1
         if self.shared.users == 0:
             self.shared.program.__exit__()
@@ -171,7 +171,7 @@ class Notebook:
         except (RuntimeError, ValueError) as error:
             raise Failed(reason(error)) from error
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kernel.__exit__()
 
 

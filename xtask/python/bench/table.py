@@ -22,7 +22,7 @@ class Spread:
         low, median, high = statistics.quantiles(numbers, n=4, method="inclusive")
         return cls(median, low, high)
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         return {"median": self.median, "quartiles": [self.low, self.high]}
 
 
@@ -67,11 +67,11 @@ class Table:
     # What the numbers are if they are no seconds.
     unit: str | None = None
 
-    def rows(self) -> list[dict]:
+    def rows(self) -> list[dict[str, Any]]:
         """One row for each entry, with all that is known of it."""
         return [self.row(entry) for entry in self.entries]
 
-    def row(self, entry: Entry) -> dict:
+    def row(self, entry: Entry) -> dict[str, Any]:
         """The statistics of an entry; the JSON file holds them as they are."""
         ours = self.entries[0]
         result: dict[str, Any] = {"name": entry.name, "bound": entry.bound}
@@ -107,7 +107,7 @@ class Table:
         stick = next(e for e in self.entries if e.name == self.yardstick.measure)
         return Spread.of(paired(stick.seconds, entry.seconds)) if stick.seconds else None
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = {"title": self.title, "means": self.means, "rows": self.rows()}
         if self.yardstick:
             result["yardstick"] = self.yardstick.heading
@@ -141,7 +141,9 @@ NOTICEABLE = 0.01
 
 def verdict(ours_to_this: Spread, unit: str | None = None) -> str:
     """Not decided while 1 lies between the quartiles, or while the difference is too small."""
-    less, same, more = ("smaller", "as large", "larger") if unit else ("faster", "as fast", "slower")
+    less, same, more = (
+        ("smaller", "as large", "larger") if unit else ("faster", "as fast", "slower")
+    )
     if abs(ours_to_this.median - 1) < NOTICEABLE:
         return same
     if ours_to_this.high < 1:
@@ -206,7 +208,7 @@ def show_share(row: Row) -> str:
 
 
 def show_met(row: Row) -> str:
-    return {True: "yes", False: "NO"}.get(row.get("met"), "")
+    return "" if "met" not in row else "yes" if row["met"] else "NO"
 
 
 MEDIAN, QUARTILES = spread_of("seconds", lambda number, row: show(number, row.get("unit")))
@@ -226,7 +228,7 @@ TERMINAL = [*MEASURED, Column("goal", lambda row: row.get("goal", "")), Column("
 REPORT = [*MEASURED, Column("bound by", lambda row: row["bound"])]
 
 
-def markdown(table: dict, columns: list[Column]) -> str:
+def markdown(table: dict[str, Any], columns: list[Column]) -> str:
     """A table of the JSON file; columns with nothing in them are left out."""
     if "skipped" in table:
         return f"Not measured: {table['skipped']}.\n"

@@ -7,6 +7,7 @@ whatever the person who grades can do.
 """
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -49,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     # Not all that can be in a name can be printed everywhere.
     for stream in [sys.stdout, sys.stderr]:
-        stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         pattern = students.pattern_from(options.student) if options.student else None
         roster = []
@@ -185,8 +187,8 @@ def grade_all(grader: Grader, files: list[Path], jobs: int) -> None:
                 if STOPPED.is_set():
                     return
                 told = ""
-                if kept_rows[place]:
-                    row, told = kept_rows[place], " (unchanged)"
+                if unchanged := kept_rows[place]:
+                    row, told = unchanged, " (unchanged)"
                 elif row.lesson:
                     grade(files[place], row, cells, grader)
                 grader.table.add(place, row)
@@ -201,7 +203,8 @@ def grade_all(grader: Grader, files: list[Path], jobs: int) -> None:
 def begin(file: Path, grader: Grader) -> tuple[Row, list[Cell]]:
     """Reads a notebook, and says whose it is and of which lesson."""
     name = shown(file.relative_to(grader.folder))
-    row, cells = Row(name), []
+    row = Row(name)
+    cells: list[Cell] = []
     row.student, row.known, remark = students.student_of(name, grader.pattern)
     if grader.roster:
         person, remark = students.person_of(name, row.student, row.known, grader.roster)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from grading.handed_in import shown
+from grading.handed_in import Ours, shown
 from grading.row import Result, Row
 from grading.sandbox import brought_from
 from kernels.clone import CLONE
@@ -31,7 +31,7 @@ def digest_of_course(notebook: bytes, limits: object, points: object) -> str:
     return digest.hexdigest()
 
 
-def digest_of_notebook(file: Path, is_ours) -> str:
+def digest_of_notebook(file: Path, is_ours: Ours) -> str:
     """A digest of a notebook and of what lies beside it."""
     digest = hashlib.sha256(file.read_bytes())
     for path in everything(brought_from(file.parent, is_ours)):

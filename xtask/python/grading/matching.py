@@ -149,7 +149,9 @@ def is_same(cell: Cell, other: Cell) -> bool:
     return bool(cell.id and cell.id == other.id) or cell.text == other.text
 
 
-def find_answers(code: list[Cell], tasks: list[Task], is_check: dict) -> dict[int, list[int]]:
+def find_answers(
+    code: list[Cell], tasks: list[Task], is_check: dict[int, set[int]]
+) -> dict[int, list[int]]:
     """The places of the cells that answer each exercise, by its number."""
     found: dict[int, list[int]] = {}
     for number, task in enumerate(tasks):
@@ -213,7 +215,7 @@ def codes_in(cell: Cell) -> list[str]:
 def loading(source: str) -> str:
     """The first cell, which finds the crates from wherever the notebook lies."""
 
-    def here(line: re.Match) -> str:
+    def here(line: re.Match[str]) -> str:
         return f":dep {line['crate']} = {{ path = {json.dumps(str(CLONE / line['crate']))} }}"
 
     return LOADS.sub(here, source)

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from course_kernel.lifeline import VARIABLE, Lifeline
@@ -101,6 +102,7 @@ def run_cell(session: "Session", step: Step, row: Row) -> None:
 
 def run_check(session: "Session", step: Step, row: Row, plan: Plan) -> None:
     """Runs the course's check of an answer."""
+    assert step.exercise is not None, "a step without an exercise is no check"
     result = row.results[step.exercise]
     verdict = session.verdict(step.source)
     if step.is_trial:
@@ -174,7 +176,7 @@ class Session:
             raise
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.ended.set()
         self.guard.join()
         try:
@@ -311,7 +313,7 @@ class Session:
             return False
 
 
-def add(came: Came, kind: str, content: dict) -> None:
+def add(came: Came, kind: str, content: dict[str, Any]) -> None:
     """Takes in a message about a cell."""
     if kind == "stream" and content["name"] == "stdout":
         came.said += content["text"]

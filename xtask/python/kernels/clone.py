@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import psutil
+
 CLONE = Path(__file__).resolve().parents[3]
 SCRIPTS = CLONE / "xtask/python"
 # Whoever asks the network gets no answer from here.
@@ -13,20 +15,20 @@ NO_NETWORK = {
 }
 
 
-def script(name):
+def script(name: str) -> list[str]:
     """How one of the programs of this folder is started: the first words of its command line."""
     return [sys.executable, str(SCRIPTS), name]
 
 
-def launcher(clone=CLONE):
+def launcher(clone: Path = CLONE) -> Path:
     return clone / ".course/bin/course-kernel"
 
 
-def kernel_program(clone=CLONE):
+def kernel_program(clone: Path = CLONE) -> Path:
     """What the launcher becomes."""
     return clone / ".course/kernel/bin/course-kernel"
 
 
-def is_kernel_program(process):
+def is_kernel_program(process: psutil.Process) -> bool:
     """Whether a process is the kernel by now, and neither its launcher nor what runs its cells."""
     return process.cmdline()[1:2] in (["--control_file"], ["--standby"])

@@ -1,12 +1,13 @@
 """Copies of the clone, to try things in."""
 
 import shutil
+from pathlib import Path
 
 from kernels import cells
 from kernels.clone import CLONE, kernel_program
 
 
-def copy_of_clone(folder, warm):
+def copy_of_clone(folder: Path, warm: bool) -> Path:
     """A clone elsewhere, set up as far as the launcher needs it."""
     course = folder / ".course"
     for part in ["helpers", "helpers-mpi", "kernel", "xtask"]:
@@ -22,7 +23,7 @@ def copy_of_clone(folder, warm):
     return folder
 
 
-def small_copy(folder):
+def small_copy(folder: Path) -> Path:
     """A copy whose crates have one function each, so that compiling them takes no time."""
     clone = copy_of_clone(folder, warm=False)
     shutil.rmtree(clone / "helpers")
@@ -35,7 +36,7 @@ def small_copy(folder):
         "helpers-mpi/Cargo.toml": f"{manifest('helpers-mpi')}\n[dependencies]\n{mpi}\n",
         "helpers-mpi/src/lib.rs": "pub mod prelude {\n    pub fn library() -> String "
         "{ mpi::environment::library_version().unwrap() }\n}\n",
-        "kernel/spare/warm_up.evcxr": f"{cells.LOAD}\nlet warm = answer(2);\nprintln!(\"{{warm}}\");\n",
+        "kernel/spare/warm_up.evcxr": f'{cells.LOAD}\nlet warm = answer(2);\nprintln!("{{warm}}");\n',
         "xtask/python/kernels/cells.py": f"LOAD = {cells.LOAD!r}\nFIRST_POOL = 'answer(2)'\n"
         "FIRST_AWAIT = 'answer(3)'\nFIRST_CLOSURE = 'let f = || answer(4);'\n"
         f"LOAD_MPI = {cells.LOAD_MPI!r}\nFIRST_RANKS = 'library()'\n",
@@ -46,5 +47,5 @@ def small_copy(folder):
     return clone
 
 
-def manifest(name):
+def manifest(name: str) -> str:
     return f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2024"\n'

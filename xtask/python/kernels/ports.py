@@ -11,6 +11,7 @@ import random
 import socket
 import tempfile
 from pathlib import Path
+from typing import IO
 
 from jupyter_client.connect import LocalPortCache
 
@@ -18,7 +19,7 @@ RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 LOWEST, HIGHEST = 10_000, 32_000
 LOCKS = Path(tempfile.gettempdir(), f"course-ports-{os.getuid()}")
 # Open files with locks; the system gives them up when this process ends.
-_held = []
+_held: list[IO[str]] = []
 
 
 def _outside() -> range:
@@ -51,4 +52,4 @@ def pick(host: str = "127.0.0.1") -> int:
 
 def use_these() -> None:
     """From now on, kernels that this process starts get such ports."""
-    LocalPortCache.find_available_port = lambda self, ip: pick(ip)
+    setattr(LocalPortCache, "find_available_port", lambda self, ip: pick(ip))

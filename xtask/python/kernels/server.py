@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from jupyter_client import BlockingKernelClient
+from jupyter_client.blocking.client import BlockingKernelClient
 
 from kernels import witness
 from kernels.clone import CLONE
@@ -27,11 +28,11 @@ READY = "A spare kernel is ready"
 LIMIT = 180
 
 
-def listens(url):
+def listens(url: str) -> bool:
     """Whether somebody listens there; Jupyter's server prints its address before it does."""
     place = urllib.parse.urlsplit(url)
     with contextlib.suppress(OSError):
-        socket.create_connection((place.hostname, place.port), timeout=10).close()
+        socket.create_connection((place.hostname, place.port or 80), timeout=10).close()
         return True
     return False
 
@@ -39,7 +40,7 @@ def listens(url):
 class Server:
     """A server on a port of its own, with a folder of its own for its runtime files."""
 
-    def __init__(self, *options, clone=CLONE, **environment):
+    def __init__(self, *options: str, clone: Path = CLONE, **environment: str) -> None:
         self.clone = clone
         self.private = tempfile.TemporaryDirectory(prefix="course-server-")
         self.runtime = Path(self.private.name, "runtime")
@@ -71,10 +72,10 @@ class Server:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self.url = None
+        self.url = ""
         witness.register(self)
 
-    def state(self):
+    def state(self) -> dict[str, str]:
         """What somebody needs to know who looks for the cause of a failure."""
         if self.log.closed:
             return {}
@@ -83,7 +84,7 @@ class Server:
             "processes": witness.processes_of(self.process.pid),
         }
 
-    def __enter__(self):
+    def __enter__(self) -> "Server":
         try:
             self.url = self.wait_for(r"(http://127\.0\.0\.1:\d+)/").group(1)
             deadline = time.monotonic() + LIMIT
@@ -96,15 +97,15 @@ class Server:
             raise
         return self
 
-    def start(self, test_class):
+    def start(self, test_class: type[unittest.TestCase]) -> "Server":
         """Starts it for all tests of a class."""
         test_class.addClassCleanup(self.__exit__)
         return self.__enter__()
 
-    def said(self):
+    def said(self) -> str:
         return Path(self.log.name).read_text(encoding="utf-8")
 
-    def wait_for(self, pattern, times=1):
+    def wait_for(self, pattern: str, times: int = 1) -> re.Match[str]:
         """Waits until the server has said something so many times; gives the last match."""
         deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
@@ -116,10 +117,10 @@ class Server:
             time.sleep(0.1)
         raise AssertionError(f"the server did not say {pattern!r}:\n{self.said()}")
 
-    def wait_for_spare(self, times=1):
+    def wait_for_spare(self, times: int = 1) -> None:
         self.wait_for(READY, times)
 
-    def ask(self, method, path, content=None):
+    def ask(self, method: str, path: str, content: object = None) -> Any:
         request = urllib.request.Request(
             f"{self.url}/api/{path}",
             method=method,
@@ -130,7 +131,9 @@ class Server:
             body = answer.read()
         return json.loads(body) if body else None
 
-    def open_notebook(self, name="lesson.ipynb", folder="notebooks"):
+    def open_notebook(
+        self, name: str = "lesson.ipynb", folder: str = "notebooks"
+    ) -> "ServersKernel":
         """Does what a page does that opens a notebook; gives its kernel."""
         session = self.ask(
             "POST",
@@ -144,12 +147,12 @@ class Server:
         )
         return ServersKernel(self, session["kernel"]["id"])
 
-    def end(self, signum=signal.SIGTERM):
+    def end(self, signum: int = signal.SIGTERM) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signum)
         self.process.wait(LIMIT)
 
-    def __exit__(self, kind=None, *_):
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         if kind is not None:
             witness.keep(self)
         witness.forget(self)

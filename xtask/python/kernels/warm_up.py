@@ -13,7 +13,7 @@ from kernels import cells
 from kernels.kernel import Kernel
 
 
-def end(*_):
+def end(*_: object) -> None:
     """Ends the kernel, of which nobody may know yet that it was started, and this program."""
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -14,9 +14,11 @@ import tempfile
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
+from playwright.sync_api import Page
 
 from kernels.clone import CLONE
 
@@ -89,7 +91,7 @@ def hand_out(sources: Path, exercises: Path) -> None:
 def without_test_lines(text: str) -> str:
     """Takes out what only makes an example a test, as `cargo doc` does: lines that begin with `# `."""
 
-    def clean(block: re.Match) -> str:
+    def clean(block: re.Match[str]) -> str:
         lines = block.group().splitlines()
         shown = [line for line in lines[1:] if not re.match(r"#( |$)", line)]
         return "\n".join(["```rust", *shown])
@@ -111,17 +113,17 @@ def problems_of(page: Path, pages: Path) -> list[str]:
     name = page.relative_to(pages)
     tree = soup(page)
     problems = [
-        f"{name}: a picture without a description: {image.get('src', '')[:60]}"
+        f"{name}: a picture without a description: {str(image.get('src', ''))[:60]}"
         for image in tree.find_all("img")
-        if not image.get("alt", "").strip()
+        if not str(image.get("alt") or "").strip()
     ]
     if ":::" in tree.get_text():
         problems.append(f"{name}: the words of a directive are shown")
     for tag in tree.find_all(True):
         for attribute in ["href", "src"]:
             target = tag.get(attribute)
-            if target is not None and not leads_somewhere(target, page):
-                problems.append(f"{name}: nothing is at {target[:100]}")
+            if target is not None and not leads_somewhere(str(target), page):
+                problems.append(f"{name}: nothing is at {str(target)[:100]}")
     return problems
 
 
@@ -140,13 +142,15 @@ def leads_somewhere(target: str, page: Path) -> bool:
 
 @functools.cache
 def anchors(page: Path) -> set[str]:
-    return {tag["id"] for tag in soup(page).find_all(id=True)}
+    return {str(tag["id"]) for tag in soup(page).find_all(id=True)}
 
 
 def soup(page: Path) -> BeautifulSoup:
     return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
 
 
+# By day and by night.
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # Names of the widths, and the pixels.
 WIDTHS = {"phone": 375, "tablet": 820, "desk": 1440}
 TOO_WIDE = "() => document.scrollingElement.scrollWidth - window.innerWidth"
@@ -166,10 +170,10 @@ def look(pages: Path, browser: str, pictures: Path) -> list[str]:
     pictures.mkdir(parents=True, exist_ok=True)
     with Site(pages) as url, sync_playwright() as playwright, tempfile.TemporaryDirectory() as home:
         chromium = playwright.chromium.launch(
-            executable_path=browser, args=BROWSER_OPTIONS, env=os.environ | {"HOME": home}
+            executable_path=browser, args=BROWSER_OPTIONS, env={**os.environ, "HOME": home}
         )
         for width_name, width in WIDTHS.items():
-            for scheme in ["light", "dark"]:
+            for scheme in SCHEMES:
                 tab = chromium.new_page(
                     viewport={"width": width, "height": 900}, color_scheme=scheme
                 )
@@ -186,7 +190,7 @@ def look(pages: Path, browser: str, pictures: Path) -> list[str]:
     return problems
 
 
-def look_at_pages(tab, url: str, pages: Path, how: str, pictures: Path) -> list[str]:
+def look_at_pages(tab: "Page", url: str, pages: Path, how: str, pictures: Path) -> list[str]:
     problems = []
     tab.on("pageerror", lambda error: problems.append(f"{how}: a script failed: {error}"))
     tab.on("requestfailed", lambda request: problems.append(f"{how}: not loaded: {request.url}"))
@@ -215,13 +219,13 @@ class Site:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return f"http://localhost:{self.server.server_port}"
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.server.shutdown()
         self.server.server_close()
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
 

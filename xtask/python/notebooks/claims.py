@@ -9,8 +9,10 @@ changes the words must look at the claim again.
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+from nbformat import NotebookNode
 
 from notebooks.execute import read
 from notebooks.files import report
@@ -30,7 +32,7 @@ class Missing(Exception):
     """What a claim speaks of is not there."""
 
 
-def value(text):
+def value(text: str) -> float:
     base, _, power = text.partition("×10")
     return float(base) * 10.0 ** int(power.translate(SUPERSCRIPTS)) if power else float(base)
 
@@ -38,45 +40,45 @@ def value(text):
 class Output:
     """All text that a cell shows, and the numbers in it."""
 
-    def __init__(self, cell):
+    def __init__(self, cell: NotebookNode) -> None:
         self.text = text_of(cell)
 
-    def find(self, pattern, turn=0):
+    def find(self, pattern: str, turn: int = 0) -> re.Match[str]:
         found = list(re.finditer(pattern, self.text))
         if len(found) <= turn:
             raise Missing(f"no {pattern!r} in its output: {self.text[:300]!r}")
         return found[turn]
 
-    def number(self, pattern, turn=0):
+    def number(self, pattern: str, turn: int = 0) -> float:
         return value(self.find(pattern, turn)[1])
 
-    def time(self, words, turn=0):
+    def time(self, words: str, turn: int = 0) -> float:
         """The time behind some words, in seconds."""
         found = self.find(words + TIME, turn)
         return value(found[1]) * UNITS[found[2]]
 
-    def wall(self, turn=0):
+    def wall(self, turn: int = 0) -> float:
         return self.time("Wall time: ", turn)
 
-    def cpu(self, turn=0):
+    def cpu(self, turn: int = 0) -> float:
         return self.time("total: ", turn)
 
-    def bar(self, label):
+    def bar(self, label: str) -> float:
         return self.time(re.escape(label) + " ")
 
-    def speedup(self, workers):
+    def speedup(self, workers: int) -> float:
         return self.number(rf"[:,] {workers} workers? {NUMBER}")
 
-    def line(self, label, x):
+    def line(self, label: str, x: str) -> float:
         """A point of a line: its first, its last, or its lowest or highest."""
         return self.number(rf"{re.escape(label)} goes from[^;]*?{NUMBER} at {re.escape(x)}\b")
 
-    def lowest(self, label):
+    def lowest(self, label: str) -> float:
         line = self.find(rf"{re.escape(label)} goes from {NUMBER}[^;]*")[0]
         return min(value(n) for n in re.findall(rf"{NUMBER} at ", line))
 
 
-def text_of(cell):
+def text_of(cell: NotebookNode) -> str:
     parts = []
     for output in cell.get("outputs", []):
         if output.output_type == "stream":
@@ -97,12 +99,12 @@ class Claim:
     at_most: float = float("inf")
 
 
-def says(pattern):
+def says(pattern: str) -> Callable[[Output], float]:
     """How often the output says this."""
     return lambda out: len(re.findall(pattern, out.text))
 
 
-def spread(numbers):
+def spread(numbers: Iterable[float]) -> float:
     """How many times the smallest the largest one is."""
     numbers = list(numbers)
     return max(numbers) / min(numbers)
@@ -497,7 +499,7 @@ CLAIMS = {
 }
 
 
-def problem_of(claim, cells):
+def problem_of(claim: Claim, cells: Sequence[NotebookNode]) -> str | None:
     """What is wrong with a claim, or nothing."""
     prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     if claim.words not in " ".join(prose.split()):
@@ -515,7 +517,7 @@ def problem_of(claim, cells):
     return None
 
 
-def busy(cells):
+def busy(cells: Sequence[NotebookNode]) -> Iterator[str]:
     """Says of each measurement that was disturbed how much."""
     for place, cell in enumerate(cells):
         for cores, all_cores in OTHERS.findall(text_of(cell)):
@@ -523,12 +525,12 @@ def busy(cells):
                 yield f"cell {place + 1} ran while others kept {cores} of {all_cores} cores busy"
 
 
-def problems_of(name, cells):
+def problems_of(name: str, cells: Sequence[NotebookNode]) -> list[str]:
     wrong = [problem_of(claim, cells) for claim in CLAIMS.get(name, [])]
     return [*busy(cells), *filter(None, wrong)]
 
 
-def main(names):
+def main(names: Sequence[str]) -> int:
     well = True
     for path in lessons(FOLDER):
         if names and path.stem not in names:

@@ -7,6 +7,9 @@ the crates and the kernel, the compiler, and the programs that run notebooks.
 import hashlib
 import json
 import time
+from pathlib import Path
+
+from nbformat import NotebookNode
 
 from kernels.clone import CLONE, SCRIPTS
 
@@ -23,7 +26,9 @@ PARTS = [
 RUNNERS = [SCRIPTS / "kernels", SCRIPTS / "notebooks"]
 
 
-def remember(folder, path, notebook, where, others=""):
+def remember(
+    folder: Path | None, path: Path, notebook: NotebookNode, where: str, others: str = ""
+) -> None:
     """Writes down that the notebook has run to its end, as it should. Without a folder nothing is written."""
     basis = digest_of_basis()
     if folder is None or basis is None:
@@ -36,7 +41,13 @@ def remember(folder, path, notebook, where, others=""):
     new.rename(written)
 
 
-def known(folder, path, notebook, others="", text_only=False):
+def known(
+    folder: Path | None,
+    path: Path,
+    notebook: NotebookNode,
+    others: str = "",
+    text_only: bool = False,
+) -> str | None:
     """Says where and when the notebook has run, as it is and on what there is; nothing if it has not.
 
     With `text_only`, it may have run on other crates and with other programs.
@@ -56,13 +67,15 @@ def known(folder, path, notebook, others="", text_only=False):
     return f"{last['where']}, {minutes:.0f} minutes ago, and {unchanged}"
 
 
-def digest_of_text(notebook, others):
+def digest_of_text(notebook: NotebookNode, others: str) -> str:
     """A digest of what stands in a notebook besides its outputs, and of other texts that decide."""
-    cells = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+    cells = [
+        (cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells
+    ]
     return hashlib.sha256(json.dumps([cells, others]).encode()).hexdigest()[:16]
 
 
-def digest_of_basis():
+def digest_of_basis() -> str | None:
     """A digest of all that notebooks run on; nothing if that cannot be told."""
     digest = hashlib.sha256()
     scripts = sorted(file for folder in RUNNERS for file in folder.glob("*.py"))

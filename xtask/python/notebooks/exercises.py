@@ -18,15 +18,18 @@ import copy
 import re
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from nbformat import NotebookNode
 
 from kernels.clone import CLONE
 from notebooks import executed
 from notebooks.execute import execute, read
 from notebooks.files import choose, failures, put, replace, report, take
 from notebooks.normalise import normalise, to_text
-from notebooks.wrong_answers import Malformed, wrong_answers
+from notebooks.wrong_answers import Malformed, WrongAnswer, wrong_answers
 
 FOLDER = CLONE / "notebooks/exercises"
 SOLVED = "solved"
@@ -53,7 +56,7 @@ class Exercise:
     solution: str
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     paths = choose(options.folder, options.names)
     work = solve if options.solve else tidy if options.tidy else prove
@@ -65,8 +68,10 @@ def main(arguments=None):
     return 1 if failed else 0
 
 
-def parse(arguments):
-    parser = argparse.ArgumentParser(prog="notebooks.exercises", description=__doc__.splitlines()[0])
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="notebooks.exercises", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("names", nargs="*", help="notebooks; all if none is named")
     parser.add_argument("--solve", action="store_true", help="fill the solutions in")
     parser.add_argument("--tidy", action="store_true", help="put the notebooks in form")
@@ -77,13 +82,14 @@ def parse(arguments):
     return parser.parse_args(arguments)
 
 
-def exercises_of(notebook, handed_out=True):
+def exercises_of(notebook: NotebookNode, handed_out: bool = True) -> list[Exercise]:
     """The exercises of a notebook; raises `Malformed` if it is not as it must be.
 
     In one that is not as handed out, somebody may have done them.
     """
     solutions = solutions_of(notebook)
-    exercises, title, heading = [], None, ""
+    exercises: list[Exercise] = []
+    title, heading = None, ""
     for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
             titles = TITLE.findall(cell.source)
@@ -115,25 +121,25 @@ def exercises_of(notebook, handed_out=True):
     return exercises
 
 
-def mended(heading):
+def mended(heading: str) -> str:
     """The heading as it should be written, if one can guess."""
     found = NEARLY_TITLE.match(heading)
     return f"; in place of `{heading}` write `## {found[1]} · {found[2]}`" if found else ""
 
 
-def is_nearly(one, other):
+def is_nearly(one: str, other: str) -> bool:
     """Whether two titles differ by their signs or their number at most."""
     plain = [re.sub(r"^\W*\d*\W*", "", title).casefold() for title in (one, other)]
     return plain[0] == plain[1]
 
 
-def all_solutions(notebook):
+def all_solutions(notebook: NotebookNode) -> list[re.Match[str]]:
     """The solutions with all that stands in them: matches of `SOLUTION`."""
     texts = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     return [solution for text in texts for solution in SOLUTION.finditer(text)]
 
 
-def solutions_of(notebook):
+def solutions_of(notebook: NotebookNode) -> dict[str, str]:
     """The code of each solution, by its title."""
     solutions = {}
     for solution in all_solutions(notebook):
@@ -146,11 +152,11 @@ def solutions_of(notebook):
     return solutions
 
 
-def tags(cell):
-    return cell.metadata.get("tags", [])
+def tags(cell: NotebookNode) -> list[str]:
+    return list(cell.metadata.get("tags", []))
 
 
-def readable(path):
+def readable(path: Path) -> tuple[bytes, NotebookNode]:
     """As `take`, but raises `Malformed`."""
     try:
         return take(path)
@@ -158,7 +164,7 @@ def readable(path):
         raise Malformed(f"cannot be read: {error}") from error
 
 
-def load(path):
+def load(path: Path) -> tuple[NotebookNode, list[Exercise]]:
     """A notebook as handed out and its exercises; raises `Malformed`."""
     content, notebook = readable(path)
     if any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells):
@@ -168,7 +174,7 @@ def load(path):
     return notebook, exercises_of(notebook)
 
 
-def tidied(notebook):
+def tidied(notebook: NotebookNode) -> str:
     """The text of the notebook without outputs and in the course's form, into which it is brought."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -176,7 +182,7 @@ def tidied(notebook):
     return to_text(normalise(notebook))
 
 
-def look(path, _options):
+def look(path: Path, _options: argparse.Namespace) -> bool:
     """Looks at the form of a notebook only; says what is wrong with it."""
     try:
         _, exercises = load(path)
@@ -199,7 +205,9 @@ class Attempt:
     hints: list[str] = field(default_factory=lambda: [""])
 
 
-def prove(path, options, report=report):
+def prove(
+    path: Path, options: argparse.Namespace, report: Callable[[Path, str], bool] = report
+) -> bool:
     """Runs a notebook as handed out, then all wrong answers and each solution; says how it went."""
     started = time.monotonic()
     print(f"{path.stem} …\n", end="", flush=True)
@@ -217,7 +225,7 @@ def prove(path, options, report=report):
     as_handed_out = copy.deepcopy(notebook)
     attempts = attempts_at(exercises, wrong)
     # Which attempt each cell behind the notebook is of, and the text that its hint must contain.
-    tried = []
+    tried: list[tuple[Attempt, str | None]] = []
     for attempt in attempts:
         answer = copy.deepcopy(notebook.cells[attempt.exercise.cell])
         answer.source = attempt.code
@@ -260,7 +268,7 @@ def prove(path, options, report=report):
     return True
 
 
-def attempts_at(exercises, wrong):
+def attempts_at(exercises: list[Exercise], wrong: dict[str, list[WrongAnswer]]) -> list[Attempt]:
     """All that is tried out in a notebook that was run as handed out."""
     attempts = []
     for exercise in exercises:
@@ -272,22 +280,22 @@ def attempts_at(exercises, wrong):
     return attempts
 
 
-def hints_of(verdict):
+def hints_of(verdict: str) -> str:
     """The hint in a verdict, and what more it tells."""
     lines = verdict.splitlines()
     starts = [line.removeprefix("  hint").removeprefix("  more") for line in lines]
     return "\n".join(start for start, line in zip(starts, lines, strict=True) if start != line)
 
 
-def result_of(cell):
+def result_of(cell: NotebookNode) -> str:
     """The text of a cell's result."""
     for output in cell.outputs:
         if output.output_type == "execute_result":
-            return output.data.get("text/plain", "")
+            return str(output.data.get("text/plain", ""))
     return ""
 
 
-def solve(path, _options):
+def solve(path: Path, _options: argparse.Namespace) -> bool:
     """Writes the notebook with its solutions filled in, beside the others but in a folder of its own.
 
     Whoever has done some exercises keeps what they did, here and there.
@@ -313,7 +321,7 @@ def solve(path, _options):
     return True
 
 
-def is_tidied(path, text):
+def is_tidied(path: Path, text: str) -> bool:
     """Whether the file differs from the text by its outputs at most."""
     try:
         return tidied(read(path)) == text
@@ -321,7 +329,7 @@ def is_tidied(path, text):
         return False
 
 
-def tidy(path, _options):
+def tidy(path: Path, _options: argparse.Namespace) -> bool:
     """Writes the notebook without outputs and in the course's form."""
     try:
         before, notebook = readable(path)

@@ -9,16 +9,18 @@ import re
 import sys
 from pathlib import Path
 
+from nbformat import NotebookNode
+
 from notebooks.exercises import (
     FOLDER,
     SOLUTION,
-    Malformed,
     exercises_of,
     is_tidied,
     readable,
     tidied,
 )
 from notebooks.files import choose, failures, replace, report
+from notebooks.wrong_answers import Malformed
 
 # Where the solutions begin, and what the course says of them.
 HEADING = re.compile(r"^## Solutions$", re.MULTILINE)
@@ -56,7 +58,7 @@ def hand_out(path: Path, options: argparse.Namespace) -> bool:
     return True
 
 
-def without_solutions(notebook):
+def without_solutions(notebook: NotebookNode) -> NotebookNode:
     """The notebook without its solutions; raises `Malformed` if something of them would be left."""
     own = {
         exercise.title: lines_of(exercise.solution) - lines_of(notebook.cells[exercise.cell].source)
@@ -67,8 +69,8 @@ def without_solutions(notebook):
         if cell.cell_type == "markdown":
             cell.source = SOLUTION.sub("", cell.source)
             cell.source = without_words(cell.source)
-            if HEADING.search(cell.source):
-                cell.source = cell.source[: HEADING.search(cell.source).start()]
+            if heading := HEADING.search(cell.source):
+                cell.source = cell.source[: heading.start()]
             if not cell.source.strip():
                 continue
         kept.append(cell)
@@ -77,8 +79,8 @@ def without_solutions(notebook):
         for title, lines in own.items():
             if lines and lines <= lines_of(cell.source):
                 raise Malformed(f"cell {number} holds the solution of {title!r}")
-        if cell.cell_type == "markdown" and re.search(r"\bsolutions?\b", cell.source, re.I):
-            found = re.search(r"[^\n]*\bsolutions?\b[^\n]*", cell.source, re.I)
+        found = re.search(r"[^\n]*\bsolutions?\b[^\n]*", cell.source, re.I)
+        if cell.cell_type == "markdown" and found:
             raise Malformed(f"cell {number} speaks of solutions: {found[0].strip()!r}")
     return notebook
 

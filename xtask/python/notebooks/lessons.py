@@ -12,6 +12,11 @@ words of `NO_NEED` is not looked at; a lesson may have one such cell.
 import functools
 import re
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from nbformat import NotebookNode
 
 from kernels.clone import CLONE
 from notebooks.execute import read
@@ -80,22 +85,25 @@ DEFINED = re.compile(
 )
 
 
-def lessons(folder=FOLDER):
+T = TypeVar("T")
+
+
+def lessons(folder: Path = FOLDER) -> list[Path]:
     """The paths of the lessons, in the order in which one reads them."""
     return [path for path in sorted(folder.glob("*.ipynb")) if path.stem != PHRASE_BOOK]
 
 
-def bare(code):
+def bare(code: str) -> str:
     """Code without its comments, and its strings without what is not a place for a value."""
     code = re.sub(r"//.*", "", code)
 
-    def values(text):
+    def values(text: re.Match[str]) -> str:
         return '"' + " ".join(re.findall(r"(?<!\{)\{[^{}]*\}(?!\})", text.group())) + '"'
 
     return re.sub(r"'(?:\\.|[^'\\\n])'", "'c'", STRING.sub(values, code))
 
 
-def pieces(code):
+def pieces(code: str) -> set[str]:
     """The pieces of Rust in some code, each by a name."""
     code = bare(code)
     plain = STRING.sub('""', code)
@@ -115,27 +123,27 @@ def pieces(code):
     return found
 
 
-def explained(text):
+def explained(text: str) -> tuple[set[str], set[str]]:
     """What the items of the lists in a text explain, and what any of its sentences names."""
     items = ITEM.findall(FENCE.sub("", text))
-    return set().union(*map(named, items)), named(text)
+    return set[str]().union(*map(named, items)), named(text)
 
 
-def named(text):
+def named(text: str) -> set[str]:
     """What the sentences of a text name as code, but for those of its headings and tables."""
     lines = FENCE.sub("", text).splitlines()
     return spans("\n".join(line for line in lines if not line.startswith(("|", "#"))))
 
 
-def spans(text):
+def spans(text: str) -> set[str]:
     """What stands as code in a text, but for its blocks."""
-    found = set()
+    found: set[str] = set()
     for _, span in SPAN.findall(FENCE.sub("", text)):
         found |= pieces_of_span(span)
     return found
 
 
-def pieces_of_span(span):
+def pieces_of_span(span: str) -> set[str]:
     span = span.strip()
     found = pieces(span)
     if span in SIGNS:
@@ -148,9 +156,9 @@ def pieces_of_span(span):
 
 
 @functools.cache
-def own_names():
+def own_names() -> frozenset[str]:
     """What the course's crates bring."""
-    names = set()
+    names: set[str] = set()
     for crate in ["helpers", "helpers-mpi"]:
         for path in (CLONE / crate / "src").rglob("*.rs"):
             text = path.read_text(encoding="utf-8")
@@ -159,17 +167,22 @@ def own_names():
     return frozenset(names)
 
 
-def is_own(piece):
+def is_own(piece: str) -> bool:
     words = re.findall(r"\w+", piece)
     return bool(words) and (words[-1] in own_names() or words[0] in own_names())
 
 
-def unexplained(notebooks):
+def unexplained(
+    notebooks: Iterable[tuple[T, Sequence[NotebookNode]]],
+) -> Iterator[tuple[T, list[tuple[int, list[str]]]]]:
     """For each notebook, in this order: its name, and `(cell, pieces)` for each cell that uses
     what nobody explained."""
-    items, in_sentences, defined = set(), set(), set()
+    items: set[str] = set()
+    in_sentences: set[str] = set()
+    defined: set[str] = set()
     for name, cells in notebooks:
-        problems, before = [], ""
+        problems: list[tuple[int, list[str]]] = []
+        before = ""
         for place, cell in enumerate(cells):
             if cell.cell_type == "markdown":
                 before = cell.source
@@ -197,7 +210,7 @@ def unexplained(notebooks):
         yield name, problems
 
 
-def unexplained_in_exercises(path):
+def unexplained_in_exercises(path: Path) -> Iterator[tuple[str, list[str]]]:
     """For each exercise of a notebook: its title, and the pieces that nobody explained, of those that stand in its
     cell or that its solution uses.
 
@@ -209,8 +222,9 @@ def unexplained_in_exercises(path):
         known |= named(cell.source) if cell.cell_type == "markdown" else pieces(cell.source)
     for lesson in lessons(path.parents[1]):
         if lesson.stem <= path.stem:
-            texts = (cell.source for cell in read(lesson).cells if cell.cell_type == "markdown")
-            known = known.union(*(explained(text)[0] for text in texts))
+            for cell in read(lesson).cells:
+                if cell.cell_type == "markdown":
+                    known |= explained(cell.source)[0]
     notebook = read(path)
     bodies = {found["title"]: found["body"] for found in all_solutions(notebook)}
     for exercise in exercises_of(notebook):
@@ -226,7 +240,7 @@ def unexplained_in_exercises(path):
         yield exercise.title, sorted(new)
 
 
-def too_long(cells):
+def too_long(cells: Sequence[NotebookNode]) -> Iterator[str]:
     """What is longer than a lesson or a cell may be."""
     if len(cells) > MOST_CELLS:
         yield f"has {len(cells)} cells; a lesson has at most {MOST_CELLS}"
@@ -236,7 +250,7 @@ def too_long(cells):
             yield f"cell {place + 1} has {lines} lines; a cell of code has at most {MOST_LINES}"
 
 
-def main(names):
+def main(names: Sequence[str]) -> int:
     notebooks = [(path, read(path).cells) for path in lessons()]
     well = True
     for path, problems in unexplained(notebooks):

@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import nbformat
+from nbformat import NotebookNode
 
 # The name that a stock evcxr kernel has as well, so that the notebooks open in either.
 METADATA = {
@@ -22,11 +23,12 @@ METADATA = {
 AUTHORED = ("jupyter", "slideshow", "tags")
 
 
-def normalise(notebook):
+def normalise(notebook: NotebookNode) -> NotebookNode:
     """Normalises a notebook in place. Doing it twice is the same as doing it once."""
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    used, count = set(), 0
+    used: set[str] = set()
+    count = 0
     for cell in notebook.cells:
         cell.source = "\n".join(line.rstrip() for line in cell.source.strip("\n").split("\n"))
         cell.id = unused_id(cell, used)
@@ -42,13 +44,13 @@ def normalise(notebook):
     return notebook
 
 
-def to_text(notebook):
+def to_text(notebook: NotebookNode) -> str:
     """The text of the file: sorted keys, as JupyterLab writes it."""
     split = nbformat.v4.rwbase.split_lines(nbformat.from_dict(notebook))
     return json.dumps(split, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
-def unused_id(cell, used):
+def unused_id(cell: NotebookNode, used: set[str]) -> str:
     """An id that is derived from the cell's text, so that it changes only with it."""
     text = f"{cell.cell_type}\n{cell.source}".encode()
     digest = hashlib.sha256(text).hexdigest()
@@ -60,9 +62,9 @@ def unused_id(cell, used):
     return wanted
 
 
-def merged(outputs):
+def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
     """Texts of a stream that follow each other are one: where they were cut into messages is chance."""
-    kept = []
+    kept: list[NotebookNode] = []
     for output in outputs:
         last = kept[-1] if kept else None
         is_stream = output.output_type == "stream"
@@ -73,7 +75,7 @@ def merged(outputs):
     return kept
 
 
-def normal_output(output, count):
+def normal_output(output: NotebookNode, count: int) -> NotebookNode:
     if output.output_type == "execute_result":
         output.execution_count = count
     output.pop("transient", None)

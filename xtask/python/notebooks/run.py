@@ -3,7 +3,10 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+from nbformat import NotebookNode
 
 from kernels.clone import CLONE
 from notebooks import executed
@@ -12,7 +15,7 @@ from notebooks.files import choose, failures, put, report, take
 from notebooks.normalise import normalise, to_text
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     paths = choose(options.folder, options.names)
     # Times are worth keeping only if nothing else runs.
@@ -23,7 +26,7 @@ def main(arguments=None):
     return 1 if failed else 0
 
 
-def parse(arguments):
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="cargo xtask notebooks", description=__doc__)
     parser.add_argument("names", nargs="*", help="notebooks to run; all if none is named")
     parser.add_argument("--check", action="store_true", help="write nothing")
@@ -33,7 +36,7 @@ def parse(arguments):
     return parser.parse_args(arguments)
 
 
-def run(path, options):
+def run(path: Path, options: argparse.Namespace) -> bool:
     """Runs one notebook, says how it went, and writes its outputs unless told not to."""
     started = time.monotonic()
     print(f"{path.stem} …\n", end="", flush=True)
@@ -57,15 +60,16 @@ def run(path, options):
     if not options.check and not put(path, before, to_text(normalise(notebook))):
         return False
     executed.remember(options.known, path, notebook, "by itself")
-    slowest = max(result.seconds_of, key=result.seconds_of.get, default=None)
+    took = result.seconds_of
+    slowest = max(took, key=lambda cell: took[cell], default=None)
     cells = f"{len(result.seconds_of)} cells in {time.monotonic() - started:.1f} s"
     if slowest:
-        cells += f", the slowest is cell {slowest} with {result.seconds_of[slowest]:.1f} s"
+        cells += f", the slowest is cell {slowest} with {took[slowest]:.1f} s"
     print(f"{path.stem}: ok, {cells}", flush=True)
     return True
 
 
-def untidiness(path, notebook):
+def untidiness(path: Path, notebook: NotebookNode) -> str | None:
     """What keeps the committed file from being as this program would have written it."""
     codes = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     if any(cell.execution_count is None for cell in codes):

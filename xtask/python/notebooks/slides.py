@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
+from nbformat import NotebookNode
 
 from kernels.clone import CLONE
 from notebooks.execute import read
@@ -61,9 +62,9 @@ def write(path: Path, options: argparse.Namespace) -> bool:
     return True
 
 
-def groups(notebook) -> list[list]:
+def groups(notebook: NotebookNode) -> list[list[NotebookNode]]:
     """The cells of each slide."""
-    slides: list[list] = []
+    slides: list[list[NotebookNode]] = []
     for cell in notebook.cells:
         said = cell.metadata.get("slideshow", {}).get("slide_type", "")
         if said in LEFT_OUT:
@@ -77,7 +78,7 @@ def groups(notebook) -> list[list]:
     return slides
 
 
-def page(notebook, folder: Path) -> str:
+def page(notebook: NotebookNode, folder: Path) -> str:
     """The slides of a notebook as one page."""
     slides = groups(notebook)
     notebook.cells = [cell for slide in slides for cell in slide]
@@ -87,7 +88,7 @@ def page(notebook, folder: Path) -> str:
     for script in tree.find_all("script"):
         # They would ask the network for what the slides do not need.
         script.decompose()
-    shown = tree.select("main > .jp-Cell, body > .jp-Cell")
+    shown = list(tree.select("main > .jp-Cell, body > .jp-Cell"))
     if len(shown) != len(notebook.cells):
         raise ValueError(f"{len(notebook.cells)} cells became {len(shown)}")
     for slide in slides:
@@ -98,6 +99,7 @@ def page(notebook, folder: Path) -> str:
             section.append(cell.extract())
     style, keys = tree.new_tag("style"), tree.new_tag("script")
     style.string, keys.string = STYLE, KEYS
+    assert tree.head and tree.body, "a page has both"
     tree.head.append(style)
     tree.body.append(keys)
     return str(tree)

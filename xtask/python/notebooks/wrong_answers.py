@@ -18,7 +18,9 @@ behind `more:`, if they are there, must come when the check is run once more.
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 # Fewer prove little.
 FEWEST = 5
@@ -43,7 +45,7 @@ class WrongAnswer:
     hints: list[str]
 
 
-def wrong_answers(path, titles):
+def wrong_answers(path: Path, titles: Sequence[str]) -> dict[str, list[WrongAnswer]]:
     """The wrong answers to each exercise of a notebook, by the titles of the exercises."""
     file = path.parent / "wrong" / f"{path.stem}.md"
     try:
@@ -64,13 +66,13 @@ def wrong_answers(path, titles):
     return answers
 
 
-def sections(text, heading):
+def sections(text: str, heading: re.Pattern[str]) -> Iterator[tuple[str, str]]:
     """The sections of a text: what each heading says, and what stands below it."""
     parts = heading.split(text)
     return zip(parts[1::2], parts[2::2], strict=True)
 
 
-def answer(mistake, body):
+def answer(mistake: str, body: str) -> WrongAnswer:
     """The wrong answer of a section."""
     codes, hints, more = CODE.findall(body), HINT.findall(body), MORE.findall(body)
     if len(codes) != 1:

@@ -7,6 +7,8 @@ For each line on standard input of rank 0 it measures once and prints the second
 
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 from bench.peers import tasks
 from kernels.clone import SCRIPTS
@@ -20,27 +22,27 @@ def is_wanted() -> bool:
     return bool(line) and line.strip() != END
 
 
-def round_trip(executor, calls):
+def round_trip(executor: Any, calls: int) -> int:
     for x in range(calls):
         executor.submit(tasks.add_one, x).result()
     return calls
 
 
-def map_items(executor, count, **chunk):
+def map_items(executor: Any, count: int, **chunk: int) -> int:
     results = list(executor.map(tasks.add_one, range(count), **chunk))
     assert results == list(range(1, count + 1))
     return count
 
 
-def there_and_back(executor, count):
+def there_and_back(executor: Any, count: int) -> int:
     import numpy
 
-    numbers = numpy.arange(count, dtype=numpy.float64)
+    numbers: Any = numpy.arange(count, dtype=numpy.float64)
     executor.submit(tasks.give_back, numbers).result()
     return 1
 
 
-POOL = {
+POOL: dict[str, Callable[[Any, int], int]] = {
     "round-trip": round_trip,
     "map-one": lambda executor, count: map_items(executor, count, chunksize=1),
     # As large as ours are by default.
@@ -51,7 +53,7 @@ POOL = {
 }
 
 
-def pool(measurement, size):
+def pool(measurement: str, size: int) -> None:
     from mpi4py.futures import MPIPoolExecutor
 
     # The ranks that work have not been told where this module was found.
@@ -63,14 +65,14 @@ def pool(measurement, size):
             print((time.perf_counter() - started) / count, flush=True)
 
 
-def scatter_gather(size):
+def scatter_gather(size: int) -> None:
     """An array scattered to all ranks, and gathered again, by the calls for buffers."""
     import numpy
     from mpi4py import MPI
 
     world = MPI.COMM_WORLD
     is_root = world.rank == 0
-    numbers = numpy.arange(size, dtype=numpy.float64) if is_root else None
+    numbers: Any = numpy.arange(size, dtype=numpy.float64) if is_root else None
     returned = numpy.zeros(size) if is_root else None
     part = numpy.zeros(size // world.size)
     while True:
@@ -95,7 +97,7 @@ def scatter_gather(size):
             print(seconds, flush=True)
 
 
-def main():
+def main() -> None:
     measurement, size = sys.argv[1], int(sys.argv[2])
     if measurement == "scatter-gather":
         scatter_gather(size)

@@ -7,7 +7,8 @@ made where they are needed, because workers that are spawned import this file to
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from bench.peers import tasks
 
@@ -22,33 +23,40 @@ AT_LEAST = 0.020
 # Told the line that was read.
 Measure = Callable[[str], float | str]
 
+# Starts a pool of one of the classes below.
+StartPool = Callable[[], Any]
+
 
 class Nobody:
     """The caller does it all by itself."""
 
-    def call(self, function, argument):
+    def call(self, function: Callable[..., Any], argument: Any) -> Any:
         return function(argument)
 
-    def map(self, function, items, chunk=None):
+    def map(
+        self, function: Callable[..., Any], items: Iterable[Any], chunk: int | None = None
+    ) -> list[Any]:
         return list(map(function, items))
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
 class Pool:
     """`multiprocessing.Pool`, or another with its methods."""
 
-    def __init__(self, pool, workers: int):
+    def __init__(self, pool: Any, workers: int) -> None:
         self.pool, self.workers = pool, workers
 
-    def call(self, function, argument):
+    def call(self, function: Callable[..., Any], argument: Any) -> Any:
         return self.pool.apply(function, (argument,))
 
-    def map(self, function, items, chunk=None):
-        return self.pool.map(function, items, chunk)
+    def map(
+        self, function: Callable[..., Any], items: Iterable[Any], chunk: int | None = None
+    ) -> list[Any]:
+        return list(self.pool.map(function, items, chunk))
 
-    def close(self):
+    def close(self) -> None:
         self.pool.terminate()
         self.pool.join()
 
@@ -56,16 +64,18 @@ class Pool:
 class Executor:
     """An executor with the methods of `concurrent.futures`."""
 
-    def __init__(self, executor):
+    def __init__(self, executor: Any) -> None:
         self.executor = executor
 
-    def call(self, function, argument):
+    def call(self, function: Callable[..., Any], argument: Any) -> Any:
         return self.executor.submit(function, argument).result()
 
-    def map(self, function, items, chunk=1):
+    def map(
+        self, function: Callable[..., Any], items: Iterable[Any], chunk: int | None = 1
+    ) -> list[Any]:
         return list(self.executor.map(function, items, chunksize=chunk))
 
-    def close(self):
+    def close(self) -> None:
         self.executor.shutdown()
 
 
@@ -78,10 +88,12 @@ class Joblib:
         self.delayed = joblib.delayed
         self.parallel = joblib.Parallel(n_jobs=workers).__enter__()
 
-    def map(self, function, items, chunk=None):
-        return self.parallel(self.delayed(function)(item) for item in items)
+    def map(
+        self, function: Callable[..., Any], items: Iterable[Any], chunk: int | None = None
+    ) -> list[Any]:
+        return list(self.parallel(self.delayed(function)(item) for item in items))
 
-    def close(self):
+    def close(self) -> None:
         self.parallel.__exit__(None, None, None)
 
 
@@ -107,7 +119,7 @@ def loky_executor(workers: int) -> Executor:
     return Executor(loky.ProcessPoolExecutor(max_workers=workers))
 
 
-POOLS = {
+POOLS: dict[str, Callable[[int], Any]] = {
     "none": lambda _: Nobody(),
     "fork": lambda workers: pool_of("multiprocessing", "fork", workers),
     "spawn": lambda workers: pool_of("multiprocessing", "spawn", workers),
@@ -119,10 +131,10 @@ POOLS = {
 }
 
 
-def round_trip(start_pool, calls: int) -> Measure:
+def round_trip(start_pool: StartPool, calls: int) -> Measure:
     pool = start_pool()
 
-    def measure(_):
+    def measure(_: str) -> float:
         started = time.perf_counter()
         for x in range(calls):
             pool.call(tasks.add_one, x)
@@ -131,12 +143,12 @@ def round_trip(start_pool, calls: int) -> Measure:
     return measure
 
 
-def map_items(start_pool, count: int, **chunk: int) -> Measure:
+def map_items(start_pool: StartPool, count: int, **chunk: int) -> Measure:
     pool = start_pool()
     items = list(range(count))
     expected = list(range(1, count + 1))
 
-    def measure(_):
+    def measure(_: str) -> float:
         started = time.perf_counter()
         results = pool.map(tasks.add_one, items, **chunk)
         seconds = time.perf_counter() - started
@@ -146,11 +158,11 @@ def map_items(start_pool, count: int, **chunk: int) -> Measure:
     return measure
 
 
-def start(start_pool, count: int) -> Measure:
+def start(start_pool: StartPool, count: int) -> Measure:
     items = list(range(count))
     expected = list(range(1, count + 1))
 
-    def measure(_):
+    def measure(_: str) -> float:
         started = time.perf_counter()
         pool = start_pool()
         results = pool.map(tasks.add_one, items)
@@ -162,19 +174,21 @@ def start(start_pool, count: int) -> Measure:
     return measure
 
 
-def sum_arrays(start_pool, count: int, add=tasks.array_sum) -> Measure:
+def sum_arrays(
+    start_pool: StartPool, count: int, add: Callable[..., Any] = tasks.array_sum
+) -> Measure:
     import numpy
 
     numbers = numpy.arange(count) % 1000 * 0.5
     return parallel_sum(start_pool, numbers, add, lambda: numpy.array_split(numbers, PARTS))
 
 
-def sum_loops(start_pool, count: int) -> Measure:
+def sum_loops(start_pool: StartPool, count: int) -> Measure:
     return sum_arrays(start_pool, count, tasks.loop_sum)
 
 
-def sum_lists(start_pool, count: int) -> Measure:
-    numbers = [x % 1000 * 0.5 for x in range(count)]
+def sum_lists(start_pool: StartPool, count: int) -> Measure:
+    numbers: list[float] = [x % 1000 * 0.5 for x in range(count)]
     part = count // PARTS
     return parallel_sum(
         start_pool,
@@ -184,12 +198,14 @@ def sum_lists(start_pool, count: int) -> Measure:
     )
 
 
-def parallel_sum(start_pool, numbers, add, cut) -> Measure:
+def parallel_sum(
+    start_pool: StartPool, numbers: Any, add: Callable[..., Any], cut: Callable[[], Any]
+) -> Measure:
     pool = start_pool()
     # Multiples of a half: their sum is exact in any order.
     expected = sum(numbers)
 
-    def measure(_):
+    def measure(_: str) -> float:
         started = time.perf_counter()
         total = sum(pool.map(add, cut()))
         seconds = time.perf_counter() - started
@@ -199,13 +215,13 @@ def parallel_sum(start_pool, numbers, add, cut) -> Measure:
     return measure
 
 
-def there_and_back(start_pool, count: int) -> Measure:
+def there_and_back(start_pool: StartPool, count: int) -> Measure:
     import numpy
 
     pool = start_pool()
-    numbers = numpy.arange(count, dtype=numpy.float64)
+    numbers: Any = numpy.arange(count, dtype=numpy.float64)
 
-    def measure(_):
+    def measure(_: str) -> float:
         started = time.perf_counter()
         returned = pool.call(tasks.give_back, numbers)
         seconds = time.perf_counter() - started
@@ -215,11 +231,11 @@ def there_and_back(start_pool, count: int) -> Measure:
     return measure
 
 
-def sleeps(start_pool, milliseconds: int) -> Measure:
+def sleeps(start_pool: StartPool, milliseconds: int) -> Measure:
     pool = start_pool()
     naps = [(units, milliseconds / 1000) for units in SLEEPS]
 
-    def measure(_):
+    def measure(_: str) -> float:
         started = time.perf_counter()
         results = pool.map(tasks.rest, naps)
         seconds = time.perf_counter() - started
@@ -229,12 +245,12 @@ def sleeps(start_pool, milliseconds: int) -> Measure:
     return measure
 
 
-def tiny(start_pool, count: int) -> Measure:
+def tiny(start_pool: StartPool, count: int) -> Measure:
     pool = start_pool()
     items = list(range(count))
     expected = list(range(1, count + 1))
 
-    def measure(_):
+    def measure(_: str) -> float:
         maps = 0
         started = time.perf_counter()
         while (seconds := time.perf_counter() - started) < AT_LEAST:
@@ -246,7 +262,7 @@ def tiny(start_pool, count: int) -> Measure:
     return measure
 
 
-def sums_of_one_array(start_pool, count: int) -> Measure:
+def sums_of_one_array(start_pool: StartPool, count: int) -> Measure:
     import numpy
 
     pool = start_pool()
@@ -259,7 +275,7 @@ def sums_of_one_array(start_pool, count: int) -> Measure:
     }
     times = max(1, NUMBERS // count)
 
-    def measure(who):
+    def measure(who: str) -> str:
         started = time.perf_counter()
         for _ in range(times):
             total = sums[who]()
@@ -269,7 +285,7 @@ def sums_of_one_array(start_pool, count: int) -> Measure:
     return measure
 
 
-MEASUREMENTS = {
+MEASUREMENTS: dict[str, Callable[[StartPool, int], Measure]] = {
     "round-trip": round_trip,
     "map-one": lambda start_pool, count: map_items(start_pool, count, chunk=1),
     "map-default": map_items,
@@ -284,7 +300,7 @@ MEASUREMENTS = {
 }
 
 
-def main():
+def main() -> None:
     pool, measurement, workers, size = sys.argv[1:]
     measure = MEASUREMENTS[measurement](lambda: POOLS[pool](int(workers)), int(size))
     for line in sys.stdin:

@@ -7,7 +7,8 @@ gave: see `bench/rivals.py`. The same work in Rust is `helpers/benches/work.rs`.
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from bench.peers import tasks
 
@@ -15,7 +16,7 @@ from bench.peers import tasks
 TASKS = 64
 
 # Maps a function over tasks.
-Map = Callable[[Callable, list], list]
+Map = Callable[[Callable[[Any], Any], list[Any]], list[Any]]
 
 
 def alone(_workers: int) -> Map:
@@ -37,8 +38,8 @@ def mandelbrot_of_python(do: Map, _workers: int, width: int) -> tuple[float, str
 def mandelbrot_of_numpy(do: Map, workers: int, width: int) -> tuple[float, str]:
     height = width * 2 // 3
     # As many bands as a pool makes chunks; alone, all rows are one array.
-    bands = 4 * workers if workers else 1
-    edges = [height * band // bands for band in range(bands + 1)]
+    number = 4 * workers if workers else 1
+    edges = [height * band // number for band in range(number + 1)]
     bands = [(first, last, width, height) for first, last in zip(edges, edges[1:])]
     started = time.perf_counter()
     parts = do(tasks.mandelbrot_band, bands)
@@ -46,12 +47,12 @@ def mandelbrot_of_numpy(do: Map, workers: int, width: int) -> tuple[float, str]:
     return seconds, digest(count for part in parts for count in part.tolist())
 
 
-def digest(counts) -> str:
+def digest(counts: Iterable[int]) -> str:
     """A number that changes with each count and with its place."""
     return str(sum(place * count for place, count in enumerate(counts, 1)) % 2**64)
 
 
-def pi(hits: Callable, do: Map, size: int) -> tuple[float, str]:
+def pi(hits: Callable[[Any], int], do: Map, size: int) -> tuple[float, str]:
     points = size // TASKS
     started = time.perf_counter()
     total = sum(do(hits, [(seed, points) for seed in range(TASKS)]))
@@ -59,7 +60,7 @@ def pi(hits: Callable, do: Map, size: int) -> tuple[float, str]:
     return seconds, str(4 * total / (points * TASKS))
 
 
-WORK = {
+WORK: dict[str, Callable[[Map, int, int], tuple[float, str]]] = {
     "mandelbrot-python": mandelbrot_of_python,
     "mandelbrot-numpy": mandelbrot_of_numpy,
     "pi-python": lambda do, _, size: pi(tasks.hits_of_python, do, size),
@@ -67,7 +68,7 @@ WORK = {
 }
 
 
-def main():
+def main() -> None:
     name, workers, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     work = WORK[name.removesuffix("-pool")]
     if not name.endswith("-pool"):

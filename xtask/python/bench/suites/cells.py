@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import psutil
+from nbformat import NotebookNode
 
 from bench.rivals import Failed, reason
 from bench.suite import Setting, failure_noted
@@ -116,7 +117,7 @@ class Cell:
     is_timed: bool
 
 
-def cells_of(notebook) -> list[Cell]:
+def cells_of(notebook: NotebookNode) -> list[Cell]:
     """All cells but the first, which loads the crate."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     return [
@@ -127,9 +128,7 @@ def cells_of(notebook) -> list[Cell]:
     ]
 
 
-def measure(
-    kernel: Kernel | None, source: str, entry: Entry, before: Entry | None = None
-) -> None:
+def measure(kernel: Kernel | None, source: str, entry: Entry, before: Entry | None = None) -> None:
     """Runs a cell, whose time goes to the entry, and that before its code runs to another."""
     if kernel is None or entry.problem:
         return
@@ -148,10 +147,10 @@ def measure(
 def written(kernel: Kernel) -> float:
     """When the library of the last cell was written."""
     try:
-        family = psutil.Process(kernel.manager.provisioner.pid).children(recursive=True)
+        family = psutil.Process(kernel.pid).children(recursive=True)
         loaded = [mapped.path for process in family for mapped in process.memory_maps()]
     # Not every system tells.
-    except (psutil.Error, AttributeError, OSError) as error:
+    except (psutil.Error, AssertionError, AttributeError, OSError) as error:
         raise Failed(f"the libraries of the cells are unknown: {error}") from error
     cells = {Path(path) for path in loaded if Path(path).name.startswith("libcode_")}
     return max(path.stat().st_mtime for path in cells)

@@ -102,6 +102,7 @@ def recipes(setting: Setting) -> dict[str, Recipe]:
     stock["CARGO_NET_OFFLINE"] = "true"
     if setting.quick:
         stock |= with_compiled_crates()
+    assert setting.kernel, "no kernel was named"
     return {
         "ours": Recipe(*course_kernel()),
         "stock": Recipe(stock_kernel(setting.kernel), stock),
@@ -168,9 +169,7 @@ class Steps:
             "stock": "the same",
             PYTHON: "Python's modules",
         }
-        entries = [
-            Entry(name, limit=name == PYTHON, bound=bounds[name]) for name in self.recipes
-        ]
+        entries = [Entry(name, limit=name == PYTHON, bound=bounds[name]) for name in self.recipes]
         next(entry for entry in entries if entry.name == "stock").goal = (
             None if self.goal is None else MEMORY_GOAL
         )
@@ -220,7 +219,7 @@ class Steps:
             entry.seconds.append(time_of_step)
         self.first_tab.entries[place].seconds.append(first_tab)
         self.pool_tab.entries[place].seconds.append(pool_tab)
-        used = gigabytes(kernel.manager.provisioner.pid)
+        used = gigabytes(kernel.pid)
         self.memory.entries[place].seconds.append(used)
         print(f"{name}: {sum(seconds):.1f} s to the first result, {used:.2f} GB", flush=True)
         return kernel

@@ -3,6 +3,8 @@
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from bench.peers.mpi import END
 from bench.rivals import Program
@@ -29,7 +31,7 @@ PEER = [str(SCRIPTS), "bench.peers.mpi"]
 class Ranks(Program):
     """A program on the ranks of a job. Launchers may keep the end of their input for themselves."""
 
-    def __exit__(self, *ending) -> None:
+    def __exit__(self, *ending: Any) -> None:
         with contextlib.suppress(OSError):
             self.orders.write(f"{END}\n".encode())
             self.orders.flush()
@@ -70,13 +72,15 @@ def works(setting: Setting) -> Iterator[Work]:
     items = 2_000 // share
     numbers = 1_250_000 // share
 
-    def command(words: list, name: str, **more) -> Contestant:
+    def command(words: list[str | Path], name: str, **more: Any) -> Contestant:
         return Contestant(name, lambda: Program(*words), **more)
 
-    def ours(measurement: str, size: int, workers: int = WORKERS, **more):
+    def ours(measurement: str, size: int, workers: int = WORKERS, **more: Any) -> Contestant:
         return command([program, measurement, str(workers), str(size)], "MpiPool", **more)
 
-    def theirs(measurement: str, size: int, name: str = "MPIPoolExecutor", **more):
+    def theirs(
+        measurement: str, size: int, name: str = "MPIPoolExecutor", **more: Any
+    ) -> Contestant:
         python = [sys.executable, "-m", "mpi4py.futures", *PEER]
         words = [*launch(WORKERS + 1), *python, measurement, str(size)]
         return Contestant(name, lambda: Ranks(*words), **more)
@@ -157,7 +161,7 @@ def works(setting: Setting) -> Iterator[Work]:
     python = [sys.executable, *PEER]
     size = 1_250_000
     # The size is a constant of its function, which captures nothing.
-    started = [program, "scatter-gather", str(RANKS), str(size)]
+    started: list[str | Path] = [program, "scatter-gather", str(RANKS), str(size)]
     peer = [*launch(RANKS), *python, "scatter-gather", str(size)]
     yield Work(
         f"{8 * size / 1e6:g} MB scattered to {RANKS} ranks and gathered",

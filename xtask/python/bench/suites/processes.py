@@ -1,6 +1,8 @@
 """`ProcessPool` against Python's process pools, and against what the machine can do at best."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from bench.rivals import Notebook, Program
 from bench.suite import Contestant, Setting, Work, compete
@@ -42,11 +44,11 @@ def works(setting: Setting) -> Iterator[Work]:
     numbers = 2_000_000 // share
     big = 12_500_000 // share
 
-    def ours(measurement: str, size: int, name: str = "ProcessPool", **more):
-        command = [program, measurement, str(WORKERS), str(size)]
+    def ours(measurement: str, size: int, name: str = "ProcessPool", **more: Any) -> Contestant:
+        command: list[str | Path] = [program, measurement, str(WORKERS), str(size)]
         return Contestant(name, lambda: Program(*command), **more)
 
-    def python(pool: str, measurement: str, size: int, name: str, **more):
+    def python(pool: str, measurement: str, size: int, name: str, **more: Any) -> Contestant:
         command = [*script("bench.peers.pools"), pool, measurement]
         return Contestant(name, lambda: Program(*command, str(WORKERS), str(size)), **more)
 
@@ -57,7 +59,7 @@ def works(setting: Setting) -> Iterator[Work]:
         fork: float | None = None,
         spawn: float | None = None,
         what: str = "",
-    ):
+    ) -> list[Contestant]:
         """All of Python's pools, with goals for the one that everybody knows."""
         return [
             python(

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.suite import Setting
 from bench.table import Spread, digits, grid, paired, show_seconds
@@ -25,7 +26,7 @@ ELSEWHERE = CLONE / "assets/scaling"
 class Scaling:
     """What `helpers/benches/scaling.rs` prints, with statistics."""
 
-    printed: dict
+    printed: dict[str, Any]
     # The file that it was read from, if it was measured elsewhere.
     file: str = ""
 
@@ -35,7 +36,7 @@ class Scaling:
         name = machine["processor"] or self.file
         return f"{name}, {machine['cores']} cores" if self.file else "The machine above"
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         serial = self.printed["serial"]
         rows = [
             {
@@ -80,7 +81,7 @@ def elsewhere(folder: Path) -> Iterator[Scaling]:
         yield Scaling(json.loads(file.read_text(encoding="utf-8")), file.stem)
 
 
-def markdown(table: dict) -> str:
+def markdown(table: dict[str, Any]) -> str:
     """One line for each number of workers, one column for each kind of pool."""
     names = list(dict.fromkeys(row["name"] for row in table["scaling"]))
     speedups = {(row["name"], row["workers"]): row["speedup"] for row in table["scaling"]}
@@ -97,6 +98,6 @@ def markdown(table: dict) -> str:
     )
 
 
-def show(speedup: dict) -> str:
+def show(speedup: dict[str, Any]) -> str:
     low, high = speedup["quartiles"]
     return f"{digits(speedup['median'])} ({digits(low)} to {digits(high)})"

@@ -16,7 +16,7 @@ from bench.suites.kernel import PYTHON, Recipe, gigabytes, kernel_of, recipes
 from bench.table import Entry, Table
 from kernels import cells
 from kernels.clone import CLONE
-from kernels.kernel import Kernel
+from kernels.kernel import Cells
 from kernels.server import Server
 
 TITLE = "A spare kernel"
@@ -44,7 +44,7 @@ BOUND = {
     STOCK: "compiling all crates",
     PYTHON: "imports of Python's modules",
 }
-Steps = Callable[[Kernel, Recipe], float]
+Steps = Callable[[Cells, Recipe], float]
 
 
 class Tables:
@@ -127,10 +127,10 @@ def in_a_kernel(recipe: Recipe, steps: Steps) -> tuple[float, float]:
     started = time.perf_counter()
     with kernel_of(recipe) as kernel:
         seconds = time.perf_counter() - started + steps(kernel, recipe)
-        return seconds, gigabytes(kernel.manager.provisioner.pid)
+        return seconds, gigabytes(kernel.pid)
 
 
-def first_pool(kernel: Kernel, recipe: Recipe) -> float:
+def first_pool(kernel: Cells, recipe: Recipe) -> float:
     kernel.run(recipe.load)
     seconds = kernel.seconds
     result = kernel.run(recipe.first_pool)
@@ -139,7 +139,7 @@ def first_pool(kernel: Kernel, recipe: Recipe) -> float:
     return seconds + kernel.seconds
 
 
-def first_plot(kernel: Kernel, _recipe: Recipe) -> float:
+def first_plot(kernel: Cells, _recipe: Recipe) -> float:
     seconds = 0.0
     result: dict[str, str] = {}
     for source in cells_to_first_plot():

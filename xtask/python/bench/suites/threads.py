@@ -1,6 +1,8 @@
 """`Pool` and `par_sum` against plain rayon, Python's pools and numpy."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from bench.machine import available_memory
 from bench.rivals import Program, Shared
@@ -29,11 +31,20 @@ def tables(setting: Setting) -> Iterator[Table]:
 def works(setting: Setting) -> Iterator[Work]:
     """Everything that is measured."""
 
-    def ours(measurement: str, workers: int, size: int, name: str, bound: str, **more):
-        command = [setting.programs["threads"], measurement, str(workers), str(size)]
+    def ours(
+        measurement: str, workers: int, size: int, name: str, bound: str, **more: Any
+    ) -> Contestant:
+        command: list[str | Path] = [
+            setting.programs["threads"],
+            measurement,
+            str(workers),
+            str(size),
+        ]
         return Contestant(name, lambda: Program(*command), bound=bound, **more)
 
-    def python(pool: str, measurement: str, workers: int, size: int, name: str, bound: str):
+    def python(
+        pool: str, measurement: str, workers: int, size: int, name: str, bound: str
+    ) -> Contestant:
         command = [*script("bench.peers.pools"), pool, measurement]
         return Contestant(name, lambda: Program(*command, str(workers), str(size)), bound=bound)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 from bench.rivals import Program
 from bench.suite import Contestant, Setting, Work, compete
@@ -29,7 +30,7 @@ def works(setting: Setting) -> Iterator[Work]:
         arguments = [str(setting.workers), str(size)]
 
         def ours(how: str, name: str) -> Contestant:
-            command = [setting.programs["work"], f"{work}-{how}", *arguments]
+            command: list[str | Path] = [setting.programs["work"], f"{work}-{how}", *arguments]
             return Contestant(name, lambda: Program(*command), bound=bounds["Rust"])
 
         def python(how: str, name: str) -> Contestant:
