@@ -1,7 +1,7 @@
 //! `MpiPool`, and what it is held against: one measurement, named on the command line with its
 //! workers and its size.
 //!
-//! `cargo xtask bench mpi` lets it take turns with mpi4py: `xtask/python/bench_mpi_peers.py`.
+//! `cargo xtask bench mpi` lets it take turns with mpi4py: `xtask/python/bench/peers/mpi.py`.
 //!
 //! What bounds the rows:
 //! - A round trip passes three processes: the caller, rank 0 and a rank that works. Who waits looks

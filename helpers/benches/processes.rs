@@ -2,7 +2,7 @@
 //! its workers and its size.
 //!
 //! `cargo xtask bench processes` lets it take turns with Python's pools:
-//! `xtask/python/bench_peers.py`.
+//! `xtask/python/bench/peers/pools.py`.
 //!
 //! What bounds the rows:
 //! - A round trip is two wake-ups of a sleeping process, by the system's scheduler. Whoever waits

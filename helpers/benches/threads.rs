@@ -2,7 +2,7 @@
 //! command line with its workers and its size.
 //!
 //! `cargo xtask bench threads` lets it take turns with Python's pools:
-//! `xtask/python/bench_peers.py`.
+//! `xtask/python/bench/peers/pools.py`.
 
 mod repeat;
 mod serve;

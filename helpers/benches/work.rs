@@ -1,7 +1,7 @@
 //! Two pieces of work for the processor, serial and on the workers of each kind of pool.
 //!
 //! `cargo xtask bench work` lets it take turns with the same work in Python:
-//! `xtask/python/bench_peer_work.py`.
+//! `xtask/python/bench/peers/work.py`.
 
 mod mandelbrot;
 mod repeat;

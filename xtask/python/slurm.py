@@ -15,11 +15,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import ports
+from kernels import ports
 
 # Only what hangs takes so long.
 LIMIT = 300.0
@@ -123,7 +124,7 @@ class Done:
 class Node:
     """A computer that is none."""
 
-    def __init__(self, name: str, own: Path, command: Sequence[str], **options):
+    def __init__(self, name: str, own: Path, command: Sequence[str], **options: Any) -> None:
         self.name = name
         self.process = subprocess.Popen(
             # It must not outlive a test that is killed.
@@ -214,7 +215,7 @@ class Slurm:
     def __enter__(self) -> "Slurm":
         with contextlib.ExitStack() as opened:
             log = opened.enter_context((self.folder / "log").open("w"))
-            self.options = {"env": self.environment, "stdout": log, "stderr": log}
+            self.options: dict[str, Any] = {"env": self.environment, "stdout": log, "stderr": log}
             first, *others = free_ports(1 + len(NODES))
             (self.folder / "slurm.conf").write_text(self.configuration(first, others))
             (self.folder / "state").mkdir()
@@ -227,13 +228,16 @@ class Slurm:
             for name in (LOGIN, *NODES):
                 (self.folder / name / "tmp").mkdir(parents=True)
                 self.switch_on(name)
-                opened.callback(lambda name=name: self.nodes[name].end())
+                opened.callback(self.switch_off, name)
             self.wait_for(self.is_ready, "the nodes are idle", every=0.05)
             self.open = opened.pop_all()
         return self
 
-    def __exit__(self, *ending) -> None:
+    def __exit__(self, *ending: object) -> None:
         self.open.close()
+
+    def switch_off(self, name: str) -> None:
+        self.nodes[name].end()
 
     def switch_on(self, name: str) -> None:
         daemon = ["slurmd", "-D", "-N", name] if name in NODES else ["sleep", "infinity"]
@@ -300,7 +304,7 @@ class Slurm:
 
     def submit(self, *words: str, folder: Path | None = None, **environment: str) -> str:
         """Hands a batch script in; gives the job's number."""
-        done = self.run("sbatch", "--parsable", *words, folder=folder, **environment)
+        done = self.run("sbatch", "--parsable", *words, folder=folder, limit=LIMIT, **environment)
         if done.status:
             raise RuntimeError(done.text)
         return done.text.strip()
@@ -315,7 +319,7 @@ class Slurm:
         self.wait_for(lambda: self.state(job) in ended, f"job {job} has ended")
         return self.state(job)
 
-    def wait_for(self, condition, what: str, every: float = 0.1, patience: float = LIMIT) -> None:
+    def wait_for(self, condition: Callable[[], object], what: str, every: float = 0.1, patience: float = LIMIT) -> None:
         deadline = time.monotonic() + patience
         while not condition():
             if time.monotonic() > deadline:
@@ -345,7 +349,7 @@ def is_of_open_mpi(file: Path) -> bool:
     return any(part.startswith("ompi.") for part in file.parts)
 
 
-def end(process: subprocess.Popen) -> None:
+def end(process: subprocess.Popen[Any]) -> None:
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)

@@ -48,12 +48,12 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     setup::add_packages(paths, "bench")?;
     let quick = args.iter().any(|arg| arg == "--quick");
     let benches = suites.iter().flat_map(|(_, benches)| *benches);
-    let mut script = command::python(paths);
+    let mut script = command::script(paths, "bench");
     let mpi = mpi::find(paths, Which::Usual).ok();
     if let Some(mpi) = &mpi {
         mpi.lend_to(&mut script);
     }
-    script.arg(paths.scripts().join("bench.py")).args(args);
+    script.args(args);
     for &(package, name) in benches {
         // Without a library the suite says so.
         if package == HELPERS_MPI && mpi.is_none() {

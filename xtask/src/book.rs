@@ -1,5 +1,5 @@
 //! `cargo xtask book`: the lessons as a site, beside the documentation of the crate. The work is done
-//! by `xtask/python/book.py`.
+//! by `xtask/python/notebooks/book.py`.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -36,9 +36,8 @@ pub fn build_in(paths: &Paths, out: &Path, options: &[&OsStr]) -> Result<()> {
         // What has been compiled is there already, and takes half a minute.
         .env("CARGO_BUILD_BUILD_DIR", paths.root().join("target"));
     command::run(documentation.current_dir(paths.root()))?;
-    let mut script = command::python(paths);
+    let mut script = command::script(paths, "notebooks.book");
     script
-        .arg(paths.scripts().join("book.py"))
         .arg("--api")
         .arg(target.join("doc"))
         .arg("--out")

@@ -82,6 +82,13 @@ fn quote(word: &OsStr) -> String {
     }
 }
 
+/// A program of `xtask/python`, by the name of its module.
+pub fn script(paths: &Paths, name: &str) -> Command {
+    let mut command = python(paths);
+    command.arg(paths.scripts()).arg(name);
+    command
+}
+
 /// A Python program of the virtual environment, in which Jupyter keeps to `.course/`.
 pub fn python(paths: &Paths) -> Command {
     let mut command = Command::new(paths.python());

@@ -1,5 +1,5 @@
 //! `cargo xtask grade`: runs handed-in notebooks and writes a table. The work is done by
-//! `xtask/python/grade.py`.
+//! `xtask/python/grading/grade.py`.
 
 use crate::Result;
 use crate::command;
@@ -8,10 +8,8 @@ use crate::setup;
 
 pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     setup::run(paths)?;
-    let script = paths.scripts().join("grade.py");
     command::run(
-        command::python(paths)
-            .arg(script)
+        command::script(paths, "grading.grade")
             .arg("--kernel")
             .arg(paths.launcher())
             .args(args),

@@ -1,5 +1,5 @@
 //! `cargo xtask handout`: exercises without their solutions, and the book without them. The work is
-//! done by `handout.py` and `book.py` in `xtask/python/`.
+//! done by `handout.py` and `book.py` in `xtask/python/notebooks/`.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -30,9 +30,8 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
 }
 
 fn write(paths: &Paths, names: &[&str], out: &Path) -> Result<()> {
-    let mut command = command::python(paths);
-    command.arg(paths.scripts().join("handout.py")).args(names);
-    command::run(command.arg("--out").arg(out))
+    let mut command = command::script(paths, "notebooks.handout");
+    command::run(command.args(names).arg("--out").arg(out))
 }
 
 /// The notebooks that are named, the folder, and whether the book is wanted.

@@ -1,6 +1,6 @@
 //! `cargo xtask notebooks` runs notebooks in the course's kernel, and `cargo xtask solutions` fills
-//! the solutions of exercises in. The work is done by `notebooks.py` and `exercises.py` in
-//! `xtask/python/`.
+//! the solutions of exercises in. The work is done by `run.py` and `exercises.py` in
+//! `xtask/python/notebooks/`.
 
 use crate::Result;
 use crate::command;
@@ -9,20 +9,14 @@ use crate::setup;
 
 pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     setup::run(paths)?;
-    let script = paths.scripts().join("notebooks.py");
-    command::run(
-        command::python(paths)
-            .arg(script)
-            .args(args)
-            .current_dir(paths.root()),
-    )
+    let mut command = command::script(paths, "notebooks.run");
+    command::run(command.args(args).current_dir(paths.root()))
 }
 
 /// Writes notebooks of exercises with their solutions filled in.
 pub fn solutions(paths: &Paths, args: &[String]) -> Result<()> {
     setup::run(paths)?;
-    let mut command = command::python(paths);
-    command.arg(paths.scripts().join("exercises.py"));
+    let mut command = command::script(paths, "notebooks.exercises");
     if args.iter().all(|arg| arg != "--tidy") {
         command.arg("--solve");
     }
@@ -32,8 +26,7 @@ pub fn solutions(paths: &Paths, args: &[String]) -> Result<()> {
 /// Writes slides of lessons.
 pub fn slides(paths: &Paths, args: &[String]) -> Result<()> {
     setup::run(paths)?;
-    let script = paths.scripts().join("slides.py");
-    command::run(command::python(paths).arg(script).args(args))
+    command::run(command::script(paths, "notebooks.slides").args(args))
 }
 
 /// Whether the words behind `test` are `exercises` and names of lessons, which begin with a number.
@@ -45,9 +38,8 @@ pub fn are_exercises(args: &[String]) -> bool {
 /// Proves the exercises of the lessons that are named.
 pub fn exercises(paths: &Paths, names: &[String]) -> Result<()> {
     setup::run(paths)?;
-    let script = paths.scripts().join("exercises.py");
-    let mut command = command::python(paths);
-    command::run(command.arg(script).args(names).current_dir(paths.root()))
+    let mut command = command::script(paths, "notebooks.exercises");
+    command::run(command.args(names).current_dir(paths.root()))
 }
 
 #[cfg(test)]

@@ -61,12 +61,16 @@ const CHECKS: &[(&str, Company, Check)] = &[
             .env("RUSTDOCFLAGS", "-D warnings");
         passes(command.current_dir(paths.root()))
     }),
+    ("types", Alone, |paths| {
+        let mut command = command::python(paths);
+        command.args(["-m", "mypy", "--config-file"]);
+        command.arg(paths.scripts().join("mypy.ini"));
+        let package = paths.provisioner().join("course_kernel");
+        passes(command.args([paths.scripts(), package]))
+    }),
     ("crate", Beside, |paths| cargo(paths, &["test"])),
     ("browser", Beside, browser),
     ("spare", Beside, |paths| {
-        let mypy = ["-m", "mypy", "--strict", "--cache-dir=/dev/null"];
-        let package = paths.provisioner().join("course_kernel");
-        passes(command::python(paths).args(mypy).arg(package))?;
         unittest(paths, &["tests.test_spare"])
     }),
     ("grade", Beside, |paths| {
@@ -95,8 +99,7 @@ const CHECKS: &[(&str, Company, Check)] = &[
     }),
     ("exercises", Beside, |paths| {
         unittest(paths, &["tests.test_exercises"])?;
-        let mut command = command::python(paths);
-        command.arg(paths.scripts().join("exercises.py"));
+        let mut command = command::script(paths, "notebooks.exercises");
         if env::var_os(IS_QUICK).is_some() {
             command.arg("--text-only");
         }
@@ -130,10 +133,9 @@ const CHECKS: &[(&str, Company, Check)] = &[
     }),
     ("book", Beside, book),
     ("notebooks", Alone, |paths| {
-        let script = paths.scripts().join("notebooks.py");
-        let mut command = command::python(paths);
-        command.arg(script).arg("--check");
-        passes(command.arg("--known").arg(executed(paths)))
+        let mut command = command::script(paths, "notebooks.run");
+        command.args(["--check", "--known"]);
+        passes(command.arg(executed(paths)))
     }),
     ("doctor", Alone, |paths| {
         doctor::run(paths).map(|()| Outcome::Passed)
@@ -475,8 +477,8 @@ pub fn screenshots(paths: &Paths) -> Result<()> {
 /// Does what students do; if `for_readme` only as much as its pictures need, which are then put
 /// in their place.
 fn drive_browser(paths: &Paths, browser: &Path, for_readme: bool) -> Result<()> {
-    let mut command = command::python(paths);
-    command.args(["-m", "browser", "--browser"]).arg(browser);
+    let mut command = command::script(paths, "browser");
+    command.arg("--browser").arg(browser);
     let pictures = paths.course().join("screenshots");
     command.arg("--pictures").arg(pictures);
     command.arg("--known").arg(executed(paths));
@@ -484,7 +486,7 @@ fn drive_browser(paths: &Paths, browser: &Path, for_readme: bool) -> Result<()> 
         command.arg("--readme");
     }
     command.arg("--").arg(env::current_exe()?).arg("lab");
-    command::run(command.current_dir(paths.scripts()))
+    command::run(command.current_dir(paths.root()))
 }
 
 fn download_browser(paths: &Paths) -> Option<PathBuf> {

@@ -91,8 +91,7 @@ fn on_slurm(paths: &Paths, tests: &str) -> Result<Outcome> {
         Ok(mpi) => mpi,
         Err(missing) => return Ok(skipped(missing)),
     };
-    let mut ask = command::python(paths);
-    let answer = ask.arg(paths.scripts().join("slurm.py")).output()?;
+    let answer = command::script(paths, "slurm").output()?;
     if !answer.status.success() {
         let why = String::from_utf8_lossy(&answer.stderr).into_owned();
         return Err(format!("slurm.py: {why}").into());

@@ -35,9 +35,8 @@ pub fn ensure(paths: &Paths) -> Result<()> {
         fs::remove_file(claim.folder.join(STAMP))?;
     }
     build_folder::create(paths, &claim.folder)?;
-    let mut warm_up = command::python(paths);
+    let mut warm_up = command::script(paths, "kernels.warm_up");
     warm_up
-        .arg(paths.scripts().join("warm_up.py"))
         .arg(paths.kernel_program())
         .current_dir(paths.notebooks());
     build_folder::lend_to(paths, &claim.folder, &mut warm_up);
@@ -104,7 +103,7 @@ fn stamp(paths: &Paths) -> Result<String> {
     runner::FLAGS.hash(&mut own);
     hash_file(&paths.runner_source(), &mut own)?;
     hash_file(&paths.store_source(), &mut own)?;
-    hash_file(&paths.scripts().join("cells.py"), &mut own)?;
+    hash_file(&paths.scripts().join("kernels/cells.py"), &mut own)?;
     for folder in [paths.helpers(), paths.helpers_mpi()] {
         hash_folder(&folder, &mut own)?;
         last_change(&folder)?.hash(&mut own);

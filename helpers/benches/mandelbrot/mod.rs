@@ -1,6 +1,6 @@
 //! The Mandelbrot set: work for the processor, of which some rows need much and others little.
 //!
-//! `xtask/python/bench_tasks.py` does the same steps in the same order, so that the counts are
+//! `xtask/python/bench/peers/tasks.py` does the same steps in the same order, so that the counts are
 //! equal to the last one.
 
 /// Steps after which a point counts as one that never leaves.

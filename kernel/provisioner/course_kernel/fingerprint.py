@@ -14,7 +14,7 @@ SOURCES = [
     "kernel/runner",
     "kernel/spare",
     "kernel/store",
-    "xtask/python/cells.py",
+    "xtask/python/kernels/cells.py",
     ".course/bin/course-kernel",
     ".course/kernel/bin/course-kernel",
     ".course/mpi/packages",

@@ -8,17 +8,19 @@ import shutil
 import sys
 import tempfile
 import time
+
 from pathlib import Path
+from typing import Any
+
+from kernels.clone import CLONE
 
 from . import control, exercise, helping, lessons, own, shown
 from .chromium import open_page
 from .lab import Lab
 from .server import Server
 
-CLONE = Path(__file__).resolve().parents[3]
-
 # In an order in which few kernels are needed. Each could also be done alone.
-STEPS = {
+STEPS: dict[str, tuple[Any, ...]] = {
     "menu 01": (lessons.from_the_menu, "01_multiprocessing"),
     "keyboard 02": (lessons.cell_by_cell, "02_timing"),
     "menu 03": (lessons.and_close(lessons.from_the_menu), "03_cpu_bound"),
@@ -42,7 +44,7 @@ README_PICTURES = {
 }
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="browser", description=__doc__.splitlines()[0])
     parser.add_argument("--browser", required=True, help="the program")
     parser.add_argument("--pictures", type=Path, required=True, help="a folder")
@@ -80,7 +82,7 @@ def main():
         shown.note()
 
 
-def notebooks():
+def notebooks() -> dict[Path, bytes]:
     """The notebooks in the clone, none of which this may change."""
     paths = (CLONE / "notebooks").rglob("*.ipynb")
     # JupyterLab keeps a copy of every notebook that it opens.
@@ -88,4 +90,4 @@ def notebooks():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,8 +2,9 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 # Chromium's sandbox does not work for root and in many containers; only our own page is opened.
 BROWSER_OPTIONS = [
@@ -21,11 +22,11 @@ AT_ONCE = 60_000
 
 
 @contextlib.contextmanager
-def open_page(program, home):
+def open_page(program: str, home: str) -> Iterator[Page]:
     """A page in a browser that keeps its files in the folder `home`."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program, args=BROWSER_OPTIONS, env=os.environ | {"HOME": home}
+            executable_path=program, args=BROWSER_OPTIONS, env={**os.environ, "HOME": home}
         )
         try:
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})

@@ -1,6 +1,7 @@
 """A student has two notebooks open, and interrupts a cell that takes too long."""
 
-from .notebook import LONGEST_CELL, kinds, said
+from .lab import Lab
+from .notebook import LONGEST_CELL, Cell, Notebook, kinds, said
 from .pictures import take_picture
 
 # Say that they have begun, since compiling takes a while; then they would go on for an hour. One ends when
@@ -22,7 +23,7 @@ KEPT = "Interrupted: variables of earlier cells are kept, those of this cell are
 LOST = "Interrupted: the cell did not end by itself, so the process that runs the cells was ended."
 
 
-def two_at_once(lab, busy, other):
+def two_at_once(lab: Lab, busy: str, other: str) -> str:
     """While a cell of one notebook runs, a cell of another one does."""
     notebook = lab.notebook(busy)
     notebook.load()
@@ -39,7 +40,7 @@ def two_at_once(lab, busy, other):
     return f"{other} computed 42 while a cell of {busy} ran"
 
 
-def interrupt(lab, name):
+def interrupt(lab: Lab, name: str) -> str:
     """Interrupts a loop with `I I`, which keeps variables, and then what does not end by itself."""
     notebook = lab.notebook_at_work(name)
     running = [place for place, cell in enumerate(notebook.state().cells) if is_long(cell)]
@@ -65,7 +66,7 @@ def interrupt(lab, name):
     return f"“{KEPT}”; “{told}”; the next cell gave [1, 4, 9]"
 
 
-def interrupt_cell(lab, notebook, place):
+def interrupt_cell(lab: Lab, notebook: Notebook, place: int) -> str:
     """Interrupts a long cell; gives what it says then."""
     notebook.click(place)
     lab.page.keyboard.press("i")
@@ -76,7 +77,7 @@ def interrupt_cell(lab, notebook, place):
     return "\n".join(error["traceback"])
 
 
-def run_below(notebook, code, answer):
+def run_below(notebook: Notebook, code: str, answer: str) -> None:
     """Runs a new cell at the end."""
     place = notebook.write_below(code)
     shown = said(notebook.run_active(may_fail=True).cells[place])
@@ -84,11 +85,11 @@ def run_below(notebook, code, answer):
         raise AssertionError(f"`{code}` gives {shown!r}")
 
 
-def is_long(cell):
+def is_long(cell: Cell) -> bool:
     return "".join(cell["source"]).startswith(BEGIN)
 
 
-def start_long_cell(notebook, code):
+def start_long_cell(notebook: Notebook, code: str) -> int:
     place = notebook.write_below(code)
     notebook.page.keyboard.press("Shift+Enter")
     begun = lambda state: "begun" in said(state.cells[place])

@@ -1,12 +1,13 @@
 """A student solves an exercise."""
 
-import exercises
+from notebooks import exercises
 
+from .lab import Lab
 from .notebook import said
 from .pictures import take_picture
 
 
-def solve(lab, name):
+def solve(lab: Lab, name: str) -> str:
     """Runs the first exercise's check as handed out, types the solution, and checks again."""
     notebook = lab.notebook(name)
     _, found = exercises.load(lab.clone / notebook.path)

@@ -1,5 +1,6 @@
 """A student asks what there is, and what it does."""
 
+from .lab import Lab
 from .notebook import said
 from .pictures import take_picture
 
@@ -14,14 +15,14 @@ DOCUMENTED = {
 LONGEST = 120_000
 
 
-def complete(lab, name):
+def complete(lab: Lab, name: str) -> str:
     """Types `pool.` and presses Tab: a list comes, methods first. Then the kernel still runs cells."""
     notebook = lab.notebook(name)
     notebook.load()
     place = notebook.write_below()
     completer = lab.page.locator(".jp-Completer:visible")
 
-    def ask():
+    def ask() -> None:
         notebook.write_over(place, f"{MADE}pool.")
         lab.page.keyboard.press("Tab")
         completer.wait_for(timeout=LONGEST)
@@ -43,14 +44,14 @@ def complete(lab, name):
     return f"{len(found)} names, {', '.join(METHODS)} among them; then the cell ran"
 
 
-def document(lab, name):
+def document(lab: Lab, name: str) -> str:
     """Presses Shift+Tab behind a name: its documentation comes."""
     notebook = lab.notebook(name)
     notebook.load()
     place = notebook.write_below()
     tooltip = lab.page.locator(".jp-Tooltip")
 
-    def ask(code):
+    def ask(code: str) -> None:
         notebook.write_over(place, code)
         tooltip.wait_for(state="detached")
         lab.page.keyboard.press("Shift+Tab")

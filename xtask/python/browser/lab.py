@@ -2,7 +2,9 @@
 
 import re
 import time
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+
+from playwright.sync_api import Locator, Page
 
 from .notebook import Notebook
 
@@ -23,19 +25,21 @@ class Lab:
     the folder `known`, if there is one.
     """
 
-    def __init__(self, page, url, clone, pictures, known=None):
+    def __init__(
+        self, page: Page, url: str, clone: Path, pictures: Path, known: Path | None = None
+    ) -> None:
         self.page, self.clone, self.pictures, self.known = page, clone, pictures, known
         self.folder = PurePosixPath("notebooks")
         page.goto(url)
         page.wait_for_function("() => window.jupyterapp?.shell", timeout=120_000)
         self.file("01_multiprocessing.ipynb").wait_for()
 
-    def file(self, name):
+    def file(self, name: str) -> Locator:
         """A row of the list of files."""
         text = self.page.locator(".jp-DirListing-itemText", has_text=re.compile(f"^{name}$"))
         return self.page.locator(".jp-DirListing-item", has=text)
 
-    def notebook(self, path):
+    def notebook(self, path: str) -> Notebook:
         """Brings a notebook to the front, opened with its kernel if it was not.
 
         `path` is that below `notebooks/`, without its ending.
@@ -44,20 +48,20 @@ class Lab:
         notebook.wait_until(lambda state: state.idle, LONGEST_START, "the kernel to be idle")
         return notebook
 
-    def notebook_at_work(self, path):
+    def notebook_at_work(self, path: str) -> Notebook:
         """As `notebook`, but does not wait for its kernel."""
-        path = PurePosixPath("notebooks") / f"{path}.ipynb"
+        file = PurePosixPath("notebooks") / f"{path}.ipynb"
         ids = self.page.evaluate(OPEN)
-        if str(path) not in ids:
-            self.go_to(path.parent)
-            self.file(path.name).dblclick()
-            self.page.wait_for_function(f"() => '{path}' in ({OPEN})()")
+        if str(file) not in ids:
+            self.go_to(file.parent)
+            self.file(file.name).dblclick()
+            self.page.wait_for_function(f"() => '{file}' in ({OPEN})()")
             ids = self.page.evaluate(OPEN)
-        notebook = Notebook(self.page, ids[str(path)], str(path))
+        notebook = Notebook(self.page, ids[str(file)], str(file))
         notebook.bring_to_front()
         return notebook
 
-    def go_to(self, folder):
+    def go_to(self, folder: PurePosixPath) -> None:
         """Steps through the list of files."""
         if folder == self.folder:
             return
@@ -70,23 +74,23 @@ class Lab:
             self.file(self.folder.name).wait_for()
         self.folder = folder
 
-    def choose(self, menu, entry):
+    def choose(self, menu: str, entry: str) -> None:
         """Chooses an entry of a menu."""
         self.page.get_by_role("menuitem", name=menu, exact=True).click()
         # By its label: what it is called for those who hear it ends with its keys, if it has some.
         label = re.compile(f"^{re.escape(entry)}$")
         self.page.locator(".lm-Menu-itemLabel", has_text=label).click()
 
-    def dialog_button(self, text):
+    def dialog_button(self, text: str) -> Locator:
         """A button of the dialog that has come."""
         return self.page.locator(".jp-Dialog-button", has_text=re.compile(f"^{text}$"))
 
-    def confirm(self, text):
+    def confirm(self, text: str) -> None:
         """Presses a button of a dialog, and waits until the dialog has gone."""
         self.dialog_button(text).click()
         self.page.locator(".jp-Dialog").wait_for(state="detached")
 
-    def close(self, notebook):
+    def close(self, notebook: Notebook) -> None:
         """Ends the kernel of the notebook at the front, and closes it without saving."""
         self.choose("File", "Close and Shut Down Notebook…")
         deadline = time.monotonic() + 60
@@ -99,7 +103,7 @@ class Lab:
                     self.confirm(text)
             self.page.wait_for_timeout(100)
 
-    def use_theme(self, theme):
+    def use_theme(self, theme: str) -> None:
         """Changes to `light` or `dark`, as the entry of the menu does."""
         self.page.evaluate(
             "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})",

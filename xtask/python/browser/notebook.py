@@ -1,8 +1,12 @@
 """One open notebook: its cells, and waiting for them."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
-from execute import RAISES
+from playwright.sync_api import Locator, Page
+
+from notebooks.execute import RAISES
 
 # The kinds of outputs that tell of something that went wrong.
 ERRORS = {"error", "stderr"}
@@ -39,11 +43,14 @@ FOLD = """([id, place]) => {
 # busy besides.
 LONGEST_CELL = 240
 
+# A cell as it stands in the file of a notebook.
+Cell = dict[str, Any]
+
 
 class State:
     """A notebook at one moment."""
 
-    def __init__(self, found):
+    def __init__(self, found: dict[str, Any]) -> None:
         self.status = found["status"]
         self.idle = self.status == "idle"
         self.cells = found["cells"]
@@ -52,12 +59,12 @@ class State:
         # Whether the keyboard's next key goes to this notebook, and its active cell can be seen.
         self.focused = found["focused"] and found["visible"]
 
-    def has_run(self, place):
+    def has_run(self, place: int) -> bool:
         """Whether this cell has run: one that waits or runs has no number."""
         return is_text(self.cells[place]) or bool(self.cells[place]["execution_count"])
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         """Whether all cells have run."""
         return self.idle and all(
             self.has_run(place)
@@ -69,26 +76,38 @@ class State:
 class Notebook:
     """An open notebook. All but `bring_to_front` and `state` is for the one at the front."""
 
-    def __init__(self, page, id, path):
+    def __init__(self, page: Page, id: str, path: str) -> None:
         self.page, self.id, self.path = page, id, path
         # Its part of the page.
         self.panel = page.locator(f'[id="{id}"]')
 
-    def bring_to_front(self):
+    def bring_to_front(self) -> None:
         """Clicks on its tab."""
         self.page.locator(f'.lm-TabBar-tab[data-id="{self.id}"]').click()
         self.panel.wait_for()
 
-    def state(self):
+    def look(self) -> State | None:
         """What JupyterLab knows of it; `None` before its cells are there."""
         found = self.page.evaluate(STATE, self.id)
         return State(found) if found else None
 
-    def wait_until(self, condition, seconds, what, may_fail=False):
+    def state(self) -> State:
+        """The same of one whose cells are there."""
+        state = self.look()
+        assert state, f"{self.path} has no cells yet"
+        return state
+
+    def wait_until(
+        self,
+        condition: Callable[[State], object],
+        seconds: float,
+        what: str,
+        may_fail: bool = False,
+    ) -> State:
         """Waits for a state, and gives it. A cell that fails ends the wait, unless it may."""
         deadline = time.monotonic() + seconds
         while True:
-            state = self.state()
+            state = self.look()
             if state and not may_fail:
                 check_cells(state.cells)
             if state and condition(state):
@@ -98,18 +117,18 @@ class Notebook:
                 raise AssertionError(f"waited {seconds} s for {what}; the kernel is {status}")
             self.page.wait_for_timeout(100)
 
-    def show(self, place):
+    def show(self, place: int) -> Locator:
         """Scrolls to a cell, and gives it."""
         self.page.evaluate(SHOW, [self.id, place])
         cell = self.panel.locator(f'.jp-Cell[data-windowed-list-index="{place}"]')
         cell.wait_for()
         return cell
 
-    def fold(self, place):
+    def fold(self, place: int) -> None:
         """Hides the code of a cell, as a click on the bar beside it does; what it has shown stays."""
         self.page.evaluate(FOLD, [self.id, place])
 
-    def click(self, place):
+    def click(self, place: int) -> None:
         """Makes a cell the active one, with the mouse; in command mode."""
         self.show(place).locator(".jp-InputPrompt").first.click(force=True)
         self.page.keyboard.press("Escape")
@@ -120,7 +139,7 @@ class Notebook:
             may_fail=True,
         )
 
-    def run_active(self, may_fail=False):
+    def run_active(self, may_fail: bool = False) -> State:
         """Presses Shift+Enter and waits for the cell; gives the state then.
 
         Checks that the next cell is the active one: it is on the screen and has the keyboard.
@@ -136,7 +155,7 @@ class Notebook:
             may_fail,
         )
 
-    def write_over(self, place, code):
+    def write_over(self, place: int, code: str) -> None:
         """Types a cell anew, key by key, in edit mode."""
         self.show(place).locator(".cm-content").click()
         self.page.keyboard.press("Control+A")
@@ -147,7 +166,7 @@ class Notebook:
         if written.split() != code.split():
             raise AssertionError(f"typed was\n{code}\nbut the cell is\n{written}")
 
-    def write_below(self, code=""):
+    def write_below(self, code: str = "") -> int:
         """Types a new cell at the end, or fills the last one if it is empty; gives its place."""
         cells = self.state().cells
         last = len(cells) - 1
@@ -159,7 +178,7 @@ class Notebook:
         self.write_over(last, code)
         return last
 
-    def remove(self, place):
+    def remove(self, place: int) -> None:
         """Deletes a cell with `D D`."""
         number = len(self.state().cells)
         self.click(place)
@@ -168,18 +187,18 @@ class Notebook:
         gone = lambda state: len(state.cells) < number
         self.wait_until(gone, 60, "the cell to go", may_fail=True)
 
-    def load(self):
+    def load(self) -> None:
         """Runs the first cell of code, which loads the crate."""
         first = next(i for i, cell in enumerate(self.state().cells) if not is_text(cell))
         self.click(first)
         self.run_active()
 
 
-def is_text(cell):
-    return cell["cell_type"] != "code"
+def is_text(cell: Cell) -> bool:
+    return bool(cell["cell_type"] != "code")
 
 
-def kinds(cell):
+def kinds(cell: Cell) -> list[str]:
     """Of what kinds a cell's outputs are."""
     found = set()
     for output in cell.get("outputs", []):
@@ -187,7 +206,7 @@ def kinds(cell):
     return sorted(found)
 
 
-def said(cell):
+def said(cell: Cell) -> str:
     """All text of a cell's outputs."""
     parts = []
     for output in cell.get("outputs", []):
@@ -197,11 +216,11 @@ def said(cell):
     return "\n".join(part for part in parts if part)
 
 
-def must_fail(cell):
-    return RAISES in cell["metadata"].get("tags", [])
+def must_fail(cell: Cell) -> bool:
+    return RAISES in list(cell["metadata"].get("tags", []))
 
 
-def check_cells(cells):
+def check_cells(cells: list[Cell]) -> None:
     """No cell may show an error that it was not meant to show."""
     for number, cell in enumerate(cells, 1):
         if must_fail(cell):

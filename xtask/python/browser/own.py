@@ -4,11 +4,13 @@ import contextlib
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 
-from .notebook import LONGEST_CELL, kinds, said
+from .lab import Lab
+from .notebook import LONGEST_CELL, Cell, Notebook, kinds, said
 from .pictures import check_cell, take_picture
 
 LOAD = ':dep helpers = { path = "../helpers" }\nuse helpers::prelude::*;'
@@ -38,7 +40,7 @@ CELLS = [LOAD, BAR, FIGURES, NO_NEWLINE, QUESTION, FAILS, AFTER]
 BARS = "cell => [...cell.querySelectorAll('progress')].map(bar => bar.value)"
 
 
-def run_all(lab, name):
+def run_all(lab: Lab, name: str) -> str:
     """Runs all cells of a notebook, answers a question, and meets an error."""
     with own_notebook(lab, name) as notebook:
         lab.choose("Run", "Run All Cells")
@@ -55,7 +57,7 @@ def run_all(lab, name):
 
 
 @contextlib.contextmanager
-def own_notebook(lab, name):
+def own_notebook(lab: Lab, name: str) -> Iterator[Notebook]:
     """A notebook that is there for a while, opened."""
     file = lab.clone / "notebooks" / f"{name}.ipynb"
     cells = [nbformat.v4.new_code_cell(code) for code in CELLS]
@@ -71,9 +73,10 @@ def own_notebook(lab, name):
         SEEN.unlink(missing_ok=True)
 
 
-def watch_bar(lab, notebook, place):
+def watch_bar(lab: Lab, notebook: Notebook, place: int) -> list[float]:
     """Looks at a bar until it is full; gives the values that it has shown."""
-    values, is_taken = [], False
+    values: list[float] = []
+    is_taken = False
     deadline = time.monotonic() + LONGEST_CELL
     while not values or values[-1] < STEPS:
         bars = notebook.show(place).evaluate(BARS)
@@ -96,7 +99,7 @@ def watch_bar(lab, notebook, place):
     return values
 
 
-def answer(lab, notebook, place):
+def answer(lab: Lab, notebook: Notebook, place: int) -> None:
     """Types an answer into the field that a cell shows."""
     field = notebook.show(place).locator(".jp-Stdin-input")
     field.wait_for(timeout=LONGEST_CELL * 1000)
@@ -109,7 +112,7 @@ def answer(lab, notebook, place):
     lab.page.keyboard.press("Enter")
 
 
-def wait_for_error(lab, notebook):
+def wait_for_error(lab: Lab, notebook: Notebook) -> list[Cell]:
     """Waits for the cell that fails; the one behind it must not run."""
     place, after = CELLS.index(FAILS), CELLS.index(AFTER)
     failed = lambda state: state.idle and state.has_run(place)
@@ -118,10 +121,11 @@ def wait_for_error(lab, notebook):
     prompt = notebook.show(after).locator(".jp-InputPrompt")
     prompt.get_by_text("[ ]:", exact=True).wait_for()
     take_picture(lab, "error", lambda: notebook.show(place))
-    return notebook.state().cells
+    cells: list[Cell] = notebook.state().cells
+    return cells
 
 
-def run_the_rest(notebook):
+def run_the_rest(notebook: Notebook) -> None:
     """The kernel goes on after an error, with the variables of before."""
     place = CELLS.index(AFTER)
     notebook.click(place)
@@ -130,7 +134,7 @@ def run_the_rest(notebook):
         raise AssertionError(f"after the error, `{AFTER}` gives {last}")
 
 
-def check_outputs(notebook, cells):
+def check_outputs(notebook: Notebook, cells: list[Cell]) -> None:
     """Each cell shows what it should, and no other."""
     numbers = [cell["execution_count"] for cell in cells]
     if numbers != [*range(1, len(CELLS)), None]:

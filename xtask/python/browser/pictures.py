@@ -1,6 +1,12 @@
 """Whether the pictures of a notebook are shown; and pictures of the page."""
 
 import re
+from collections.abc import Callable
+
+from playwright.sync_api import Locator, Page
+
+from .lab import Lab
+from .notebook import Cell, Notebook
 
 # The images of a cell: those of its outputs, and the drawings of a text.
 IMAGES = """cell => [...cell.querySelectorAll('.jp-OutputArea-output img, .jp-MarkdownOutput img')]
@@ -13,7 +19,7 @@ DRAWING = re.compile(r"(?<!\w)!\[")
 NO_ALT = {"", "Image"}
 
 
-def check_pictures(notebook, cells):
+def check_pictures(notebook: Notebook, cells: list[Cell]) -> int:
     """Every picture of the notebook is on the page, drawn, and described; gives their number."""
     number = 0
     for place, cell in enumerate(cells):
@@ -26,7 +32,7 @@ def check_pictures(notebook, cells):
     return number
 
 
-def pictures_of(cell):
+def pictures_of(cell: Cell) -> int:
     """How many pictures a cell has."""
     htmls = [output.get("data", {}).get("text/html", "") for output in cell.get("outputs", [])]
     in_outputs = sum("".join(html).count("<img") for html in htmls)
@@ -34,7 +40,7 @@ def pictures_of(cell):
     return in_outputs + (len(DRAWING.findall("".join(cell["source"]))) if is_text else 0)
 
 
-def check_cell(page, cell, place, expected):
+def check_cell(page: Page, cell: Locator, place: int, expected: int) -> None:
     for _ in range(600):
         images = cell.evaluate(IMAGES)
         if len(images) == expected and all(image["width"] for image in images):
@@ -46,7 +52,7 @@ def check_cell(page, cell, place, expected):
         raise AssertionError(f"cell {place + 1} has a picture without a description: {images}")
 
 
-def take_picture(lab, name, prepare):
+def take_picture(lab: Lab, name: str, prepare: Callable[[], object]) -> None:
     """Takes a picture of what is on the screen, on a dark page and on a light one.
 
     `prepare` brings it there each time: a notebook scrolls when the theme changes.

@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from server import listens
+from kernels.server import listens
 
 # The set-up may have to compile the crate first.
 LONGEST_START = 300
@@ -25,7 +26,7 @@ SETTINGS = {"@jupyterlab/docmanager-extension/plugin": {"autosave": False}}
 class Server:
     """JupyterLab, started by the command that a student types; `with` ends it."""
 
-    def __init__(self, command, private):
+    def __init__(self, command: Sequence[str], private: str) -> None:
         # A port in use: JupyterLab must take another, and print that one.
         self.taken = socket.create_server(("localhost", 0))
         port = self.taken.getsockname()[1]
@@ -47,9 +48,9 @@ class Server:
         self.process = subprocess.Popen(
             command, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True
         )
-        self.url = None
+        self.url = ""
 
-    def __enter__(self):
+    def __enter__(self) -> "Server":
         deadline = time.monotonic() + LONGEST_START
         while time.monotonic() < deadline and self.process.poll() is None:
             found = re.search(r"http://(?:localhost|127\.0\.0\.1):\d+/lab\S*token=\w+", self.said())
@@ -63,11 +64,11 @@ class Server:
         self.__exit__()
         raise AssertionError(f"JupyterLab did not start:\n{said}")
 
-    def said(self):
+    def said(self) -> str:
         self.log.flush()
         return Path(self.log.name).read_text(encoding="utf-8")
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(30)

@@ -4,8 +4,8 @@ import hashlib
 import json
 import re
 
-import exercises
-from notebooks import CLONE
+from kernels.clone import CLONE
+from notebooks import exercises
 
 from .lessons import most_telling
 
@@ -13,13 +13,13 @@ from .lessons import most_telling
 SHOWN = CLONE / "assets/pictures.json"
 
 
-def digests():
+def digests() -> dict[str, str]:
     """For each picture a digest of what it shows."""
     shown = {"lesson_01": lesson(), "exercise": exercise(), "documentation": documentation()}
     return {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in shown.items()}
 
 
-def lesson():
+def lesson() -> str:
     """The list of all lessons at the left, and the cell with the plot."""
     notebooks = CLONE / "notebooks"
     names = sorted(path.name for path in notebooks.iterdir() if not path.name.startswith("."))
@@ -28,7 +28,7 @@ def lesson():
     return "\n".join([*names, "".join(cells[most_telling(cells)]["source"])])
 
 
-def exercise():
+def exercise() -> str:
     """The first exercise: its task, its solution and its check."""
     path = exercises.FOLDER / "01_multiprocessing.ipynb"
     _, notebook = exercises.readable(path)
@@ -37,20 +37,22 @@ def exercise():
     return "\n".join([*cells, first.solution])
 
 
-def documentation():
+def documentation() -> str:
     """What is written above `Pool::map`."""
     source = (CLONE / "helpers/src/pool/threads.rs").read_text(encoding="utf-8")
     pool = source[source.index("\nimpl Pool {") :]
-    return re.search(r"((?:    ///.*\n)+)(?:    #\[.*\n)*    pub fn map", pool)[1]
+    found = re.search(r"((?:    ///.*\n)+)(?:    #\[.*\n)*    pub fn map", pool)
+    assert found, "`Pool::map` has no documentation"
+    return found[1]
 
 
-def note():
+def note() -> None:
     """Notes what the pictures show, now that they were made."""
     text = json.dumps(digests(), indent=1) + "\n"
     SHOWN.write_text(text, encoding="utf-8")
 
 
-def old():
+def old() -> list[str]:
     """The pictures that are older than what they show."""
     noted = json.loads(SHOWN.read_text(encoding="utf-8")) if SHOWN.exists() else {}
     return [name for name, digest in digests().items() if noted.get(name) != digest]

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,8 @@ IS_PACKED = re.compile(r"\.(zip|7z|rar|tar|tgz|gz|bz2|xz)$", re.IGNORECASE)
 # Folders that tools keep for themselves.
 OF_TOOLS = {".ipynb_checkpoints", "__MACOSX", ".git", "__pycache__"}
 LARGEST = 256 << 20
+# Whether a file or folder is one that grading itself has made.
+Ours = Callable[[Path], bool]
 
 
 class Unreadable(Exception):
@@ -55,7 +58,7 @@ def is_named_as_notebook(name: str) -> bool:
     return bool(IS_NOTEBOOK.search(name))
 
 
-def search(folder: Path, is_ours=lambda path: False) -> Found:
+def search(folder: Path, is_ours: Ours = lambda path: False) -> Found:
     """All notebooks in the folder and its subfolders. What is `is_ours` is not looked at."""
     found = Found()
 
@@ -93,7 +96,7 @@ def search(folder: Path, is_ours=lambda path: False) -> Found:
     return found
 
 
-def without_notebook(folder: Path, found: Found, is_ours) -> list[tuple[Path, str]]:
+def without_notebook(folder: Path, found: Found, is_ours: Ours) -> list[tuple[Path, str]]:
     """Folders right below, each somebody's, in which there is nothing to grade."""
     mentioned = [*found.notebooks, *(path for path, _ in found.skipped)]
     empty = []

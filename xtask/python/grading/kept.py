@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from grading.handed_in import shown
+from grading.handed_in import Ours, shown
 from grading.row import Result, Row
 from grading.sandbox import brought_from
-from notebooks import CLONE
+from kernels.clone import CLONE
 
 # What decides about a grade besides the notebook: the course's crates and programs, and this one.
-SOURCES = ["helpers/src", "helpers-mpi/src", "kernel", "Cargo.lock", "xtask/python/grading"]
+PROGRAMS = ["xtask/python/grading", "xtask/python/kernels"]
+SOURCES = ["helpers/src", "helpers-mpi/src", "kernel", "Cargo.lock", *PROGRAMS]
 VERSION = 1
 
 
@@ -30,7 +31,7 @@ def digest_of_course(notebook: bytes, limits: object, points: object) -> str:
     return digest.hexdigest()
 
 
-def digest_of_notebook(file: Path, is_ours) -> str:
+def digest_of_notebook(file: Path, is_ours: Ours) -> str:
     """A digest of a notebook and of what lies beside it."""
     digest = hashlib.sha256(file.read_bytes())
     for path in everything(brought_from(file.parent, is_ours)):

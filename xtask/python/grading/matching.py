@@ -12,10 +12,10 @@ from pathlib import Path
 
 import nbformat
 
-from exercises import exercises_of
 from grading.handed_in import Cell, cell_of
 from grading.rust import defined, mentioned
-from notebooks import CLONE
+from kernels.clone import CLONE
+from notebooks.exercises import exercises_of
 
 # A line that loads one of the course's crates, by its name or by its place, as the kernel reads it.
 LOADS = re.compile(r"^ *:dep +([./][^ ]*/)?(?P<crate>helpers(-mpi)?)(?![\w-]).*$", re.MULTILINE)
@@ -149,7 +149,9 @@ def is_same(cell: Cell, other: Cell) -> bool:
     return bool(cell.id and cell.id == other.id) or cell.text == other.text
 
 
-def find_answers(code: list[Cell], tasks: list[Task], is_check: dict) -> dict[int, list[int]]:
+def find_answers(
+    code: list[Cell], tasks: list[Task], is_check: dict[int, set[int]]
+) -> dict[int, list[int]]:
     """The places of the cells that answer each exercise, by its number."""
     found: dict[int, list[int]] = {}
     for number, task in enumerate(tasks):
@@ -213,7 +215,7 @@ def codes_in(cell: Cell) -> list[str]:
 def loading(source: str) -> str:
     """The first cell, which finds the crates from wherever the notebook lies."""
 
-    def here(line: re.Match) -> str:
+    def here(line: re.Match[str]) -> str:
         return f":dep {line['crate']} = {{ path = {json.dumps(str(CLONE / line['crate']))} }}"
 
     return LOADS.sub(here, source)

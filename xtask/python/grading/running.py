@@ -7,15 +7,16 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty
+from typing import Any
 
 import psutil
-
-import kernels
 from course_kernel.lifeline import VARIABLE, Lifeline
+
 from grading.matching import Plan, Step
 from grading.row import FAILED, LOOK, MISSING, PARTS, PASSED, UNTOUCHED, Row
 from grading.sandbox import size_of
+from kernels.kernel import Kernel
+from kernels.messages import Message
 
 # The variable by which the processes of a notebook are known.
 MARK = "COURSE_GRADE"
@@ -101,6 +102,7 @@ def run_cell(session: "Session", step: Step, row: Row) -> None:
 
 def run_check(session: "Session", step: Step, row: Row, plan: Plan) -> None:
     """Runs the course's check of an answer."""
+    assert step.exercise is not None, "a step without an exercise is no check"
     result = row.results[step.exercise]
     verdict = session.verdict(step.source)
     if step.is_trial:
@@ -149,7 +151,7 @@ class Session:
         # Should this program be killed, the kernel does not run on.
         self.lifeline = Lifeline()
         try:
-            self.kernel = kernels.Kernel(
+            self.kernel = Kernel(
                 [str(kernel), "kernel", "{connection_file}"],
                 env=os.environ | {MARK: self.mark, VARIABLE: "1", "TMPDIR": str(temporary)},
                 cwd=str(folder),
@@ -174,7 +176,7 @@ class Session:
             raise
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.ended.set()
         self.guard.join()
         try:
@@ -207,54 +209,48 @@ class Session:
 
         What is given by the course may take as long as the whole notebook.
         """
-        client = self.kernel.client
-        came, size, told = Came(), 0, 0.0
-        request = client.execute(source, allow_stdin=False, stop_on_error=False)
+        came, size, told, interrupt = Came(), 0, 0.0, ""
         most = self.limits.seconds if is_given else self.limits.cell_seconds
         deadline = time.monotonic() + most
 
         def stop(why: str) -> None:
-            nonlocal told
+            nonlocal told, interrupt
             told = time.monotonic()
             came.kind, came.error, came.report = "Stopped", why, why
-            client.control_channel.send(client.session.msg("interrupt_request", {}))
+            interrupt = self.kernel.interrupt()
 
-        while True:
-            self.check_bounds(source)
-            if not told and time.monotonic() > deadline:
-                stop(f"no end after {most:.0f} s: {first_line(source)}")
-            elif told and time.monotonic() > told + PATIENCE:
-                raise OutOfBounds(came.error)
-            try:
-                message = client.get_iopub_msg(timeout=0.5)
-            except Empty:
-                continue
+        def hear(message: Message, _: bool) -> None:
+            nonlocal size
             content = message["content"]
             if message["msg_type"] in OUTPUTS:
                 size += length_of(content) + SIZE_OF_MESSAGE
-            if message["msg_type"] == "status" and content["execution_state"] == "idle":
-                if message["parent_header"].get("msg_id") == request:
-                    if told:
-                        self.wait_for_obedience(came.error)
-                    return came
             if size > MOST_OUTPUT and not told:
                 stop(f"more than {MOST_OUTPUT / 2**20:g} MiB of output: {first_line(source)}")
             elif not told:
                 add(came, message["msg_type"], content)
 
-    def wait_for_obedience(self, why: str) -> None:
+        def look(_: bool) -> None:
+            self.check_bounds(source)
+            if not told and time.monotonic() > deadline:
+                stop(f"no end after {most:.0f} s: {first_line(source)}")
+            elif told and time.monotonic() > told + PATIENCE:
+                raise OutOfBounds(came.error)
+
+        self.kernel.ask(source, hear, look, stop_on_error=False)
+        if interrupt:
+            self.wait_for_obedience(interrupt, came.error)
+        return came
+
+    def wait_for_obedience(self, interrupt: str, why: str) -> None:
         """Waits until the kernel has taken notice, or it would interrupt the next cell."""
         deadline = time.monotonic() + PATIENCE
-        while True:
+
+        def look(_: bool) -> None:
             self.check_bounds(why)
-            try:
-                reply = self.kernel.client.control_channel.get_msg(timeout=0.5)
-            except Empty:
-                if time.monotonic() > deadline:
-                    raise OutOfBounds(why) from None
-                continue
-            if reply["msg_type"] == "interrupt_reply":
-                return
+            if time.monotonic() > deadline:
+                raise OutOfBounds(why)
+
+        self.kernel.reply_to(interrupt, look)
 
     def check_bounds(self, source: str) -> None:
         if self.trouble:
@@ -287,9 +283,9 @@ class Session:
     def family(self) -> list[psutil.Process]:
         """The kernel and all that it has started, as far as they have not left it."""
         try:
-            kernel = psutil.Process(self.kernel.manager.provisioner.pid)
+            kernel = psutil.Process(self.kernel.pid)
             return [kernel, *kernel.children(recursive=True)]
-        except (psutil.Error, AttributeError):
+        except (psutil.Error, AssertionError):
             return []
 
     def kill_all(self) -> None:
@@ -317,7 +313,7 @@ class Session:
             return False
 
 
-def add(came: Came, kind: str, content: dict) -> None:
+def add(came: Came, kind: str, content: dict[str, Any]) -> None:
     """Takes in a message about a cell."""
     if kind == "stream" and content["name"] == "stdout":
         came.said += content["text"]

@@ -19,9 +19,10 @@ ITEM = re.compile(
 def bare(source: str) -> str:
     """The code without comments and without what stands in texts; lines stay where they are."""
 
-    def blank(found: re.Match) -> str:
-        lines = "\n" * found.group().count("\n")
-        return lines if found.group().startswith("/") else '""' + lines
+    def blank(found: re.Match[str]) -> str:
+        text = str(found.group())
+        lines = "\n" * text.count("\n")
+        return lines if text.startswith("/") else '""' + lines
 
     return NO_CODE.sub(blank, source)
 

@@ -9,10 +9,11 @@ import shutil
 import stat
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from grading.handed_in import OF_TOOLS, is_named_as_notebook
-from notebooks import CLONE
+from grading.handed_in import OF_TOOLS, Ours, is_named_as_notebook
+from kernels.clone import CLONE
 
 NAME = "course-grade-"
 TOOLCHAIN = CLONE / "rust-toolchain.toml"
@@ -27,7 +28,7 @@ class TooMuch(Exception):
 class Sandbox:
     """A copy of what lies beside a notebook; `with` deletes it."""
 
-    def __init__(self, beside: Path | None, is_ours=lambda path: False):
+    def __init__(self, beside: Path | None, is_ours: Ours = lambda path: False) -> None:
         self.root = Path(tempfile.mkdtemp(prefix=NAME))
         # Held as long as this program lives.
         self.lock = open(self.root / "lock", "w", encoding="utf-8")
@@ -48,7 +49,7 @@ class Sandbox:
             self.__exit__()
             raise
 
-    def bring(self, source: Path, target: Path, is_ours) -> None:
+    def bring(self, source: Path, target: Path, is_ours: Ours) -> None:
         for path in brought_from(source, is_ours):
             if path.is_dir():
                 (target / path.name).mkdir()
@@ -62,7 +63,7 @@ class Sandbox:
     def __enter__(self) -> "Sandbox":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         """Deletes the folder."""
         delete(self.root)
         self.lock.close()
@@ -71,7 +72,7 @@ class Sandbox:
 def delete(folder: Path) -> None:
     """Deletes a folder, also where a cell has made it hard to delete."""
 
-    def unlocked(function, path, _error) -> None:
+    def unlocked(function: Callable[[str], object], path: str, _error: object) -> None:
         for place in (os.path.dirname(path), path):
             if os.path.isdir(place) and not os.path.islink(place):
                 os.chmod(place, stat.S_IRWXU)
@@ -101,7 +102,7 @@ def sweep() -> None:
             continue
 
 
-def brought_from(folder: Path, is_ours) -> list[Path]:
+def brought_from(folder: Path, is_ours: Ours) -> list[Path]:
     """What belongs to a notebook in this folder: files, and folders without a notebook in them."""
     brought = []
     for path in sorted(folder.iterdir()):

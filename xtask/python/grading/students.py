@@ -37,7 +37,7 @@ class Person:
     keys: set[str] = field(default_factory=set)
 
 
-def pattern_from(text: str) -> re.Pattern:
+def pattern_from(text: str) -> re.Pattern[str]:
     """A pattern of paths such as `{student}_{id}/*` as a regular expression."""
     parts = re.split(r"(\{\w+\}|\*)", text)
     names = re.findall(r"\{(\w+)\}", text)
@@ -54,7 +54,7 @@ def pattern_from(text: str) -> re.Pattern:
     return re.compile(made + r"(?:/.*)?$" if not text.endswith("*") else made + "$")
 
 
-def student_of(file: str, pattern: re.Pattern | None) -> tuple[str, dict[str, str], str]:
+def student_of(file: str, pattern: re.Pattern[str] | None) -> tuple[str, dict[str, str], str]:
     """The student, what else the path tells, and a remark if it does not tell."""
     if pattern:
         found = pattern.match(file)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from grading import kept, page, platforms
 from grading.row import Row, harmless, plain
-from notebooks import replace
+from notebooks.files import replace
 
 CSV, PAGE, KEPT, STUDENTS = "grades.csv", "grades.html", "grades.json", "grades"
 

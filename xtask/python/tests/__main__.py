@@ -8,7 +8,7 @@ import sys
 import time
 import unittest
 
-import witness
+from kernels import witness
 
 # As many failures tell of all there is; of the others it is much the same.
 TELL = 5

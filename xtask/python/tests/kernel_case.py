@@ -4,8 +4,8 @@ import atexit
 import sys
 import unittest
 
-import cells
-from session import Reply, Session
+from kernels import cells
+from kernels.session import Reply, Session
 
 # The first cells of all, before the crate is loaded.
 FIRST = ["1 + 1", 'panic!("out of milk")', "2 + 2"]

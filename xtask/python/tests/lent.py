@@ -3,8 +3,8 @@
 import atexit
 import sys
 
-from clone import course_kernel
-from session import LIMIT
+from kernels.kernel import course_kernel
+from kernels.session import LIMIT
 
 _kernel = None
 
@@ -26,13 +26,11 @@ def is_well(one):
     if not one.manager.is_alive():
         return False
     try:
-        reply = one.client.execute_interactive(
-            "1 + 1", allow_stdin=False, timeout=LIMIT, output_hook=lambda _: None
-        )
+        reply = one.ask("1 + 1", seconds=LIMIT)
     # It hangs, or has ended by now.
     except (RuntimeError, TimeoutError):
         return False
-    return reply["content"]["status"] == "ok"
+    return reply["status"] == "ok"
 
 
 def end():

@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 
 import slurm
-from clone import CLONE
+from kernels.clone import CLONE
 
 # What the course's example and these tests' own program are called among the examples.
 PRIMES, CASES = "primes", "slurm"

@@ -1,6 +1,6 @@
 """Runs two cells in a kernel: a job and a pool of MPI ranks, started as the command line says.
 
-    slurm_cells.py FILE LAUNCHER RANKS WORKERS
+    tests.slurm_cells FILE LAUNCHER RANKS WORKERS
 
 The file gets what the cells print, as JSON. The tests on a Slurm start this in an allocation.
 """
@@ -9,11 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-# Started by its name, in whatever folder.
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import cells
-from session import Session
+from kernels import cells
+from kernels.session import Session
 
 JOB = """
 let hosts = MpiRun::new(%(ranks)s)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from nbformat.v4 import new_code_cell, new_notebook
 
-import bench_cells
-import bench_report
-import bench_scaling
-from bench_rivals import Program, Shared
-from bench_suite import Contestant, Setting, Work, compete
-from bench_table import REPORT, Entry, Table, Yardstick, digits, markdown, show, show_seconds
-from clone import CLONE
+from bench import report
+from bench.rivals import Program, Shared
+from bench.suite import Contestant, Setting, Work, compete
+from bench.suites import cells as of_cells
+from bench.suites import scaling as of_scaling
+from bench.table import REPORT, Entry, Table, Yardstick, digits, markdown, show, show_seconds
+from kernels.clone import CLONE
 
 
 def python(code):
@@ -38,7 +38,7 @@ class Lessons(unittest.TestCase):
         sources = [":dep helpers", "fn share() {}\nshare(0)", "share()", "late().await"]
         notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
         notebook.cells[1].metadata.tags = ["raises-exception"]
-        cells = [(cell.source, cell.is_timed) for cell in bench_cells.cells_of(notebook)]
+        cells = [(cell.source, cell.is_timed) for cell in of_cells.cells_of(notebook)]
         self.assertEqual(cells, [(sources[1], False), (sources[2], True)])
 
 
@@ -190,9 +190,9 @@ class Page(unittest.TestCase):
         }
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "mine.json").write_text(json.dumps(printed), encoding="utf-8")
-            [scaling] = bench_scaling.elsewhere(Path(folder))
+            [scaling] = of_scaling.elsewhere(Path(folder))
         suite = {"title": "More", "text": "text", "tables": [scaling.to_json()]}
-        page = bench_report.page(
+        page = report.page(
             {"command": "c", "machine": {"a": "b|c"}, "minutes": 1.0, "suites": [suite]}, "[alt]"
         )
         self.assertIn("### Some CPU, 2 cores", page)

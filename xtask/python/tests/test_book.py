@@ -4,7 +4,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-import book
+from notebooks import book
 
 
 class Pages(unittest.TestCase):

@@ -4,10 +4,9 @@ import re
 import sys
 import unittest
 
-import cells
-import exercises
-from kernels import LONGEST
-from clone import build_folder
+from kernels import cells
+from kernels.kernel import build_folder
+from notebooks import exercises
 from tests import lent
 
 # Mistakes of beginners, and what the compiler says of them. A table in the first exercises tells what
@@ -79,10 +78,7 @@ class Cells(unittest.TestCase):
     def report(self, code):
         """The whole report of a cell that does not compile, as the notebook shows it."""
         shown = []
-        collect = lambda message: shown.extend(message["content"].get("traceback", []))
-        self.kernel.client.execute_interactive(
-            code, allow_stdin=False, output_hook=collect, timeout=LONGEST
-        )
+        self.kernel.ask(code, lambda said, _: shown.extend(said["content"].get("traceback", [])))
         self.assertTrue(shown, f"this should not have compiled:\n{code}")
         return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(shown))
 

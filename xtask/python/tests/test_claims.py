@@ -4,10 +4,10 @@ import unittest
 
 from nbformat import v4
 
-import claims
-from claims import Claim, Missing, Output
-from execute import read
-from lessons import lessons
+from notebooks import claims
+from notebooks.claims import Claim, Missing, Output
+from notebooks.execute import read
+from notebooks.lessons import lessons
 
 
 def cell(code, text):

@@ -11,11 +11,10 @@ from unittest import mock
 
 from nbformat import v4
 
-import exercises
-import wrong_answers
-from execute import Problem, Run
-from normalise import normalise, to_text
-from session import Session
+from kernels.session import Session
+from notebooks import exercises, wrong_answers
+from notebooks.execute import Problem, Run
+from notebooks.normalise import normalise, to_text
 
 CHECK = 'check!(|check| { check.hint("add").on("sum(2, 3)").equal(5, || sum(2, 3)); })'
 UNSOLVED = "fn sum(a: u32, b: u32) -> u32 {\n    0 // TODO\n}"

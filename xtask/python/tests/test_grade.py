@@ -20,12 +20,12 @@ import nbformat
 import psutil
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
-import grade
-from clone import CLONE, launcher, wait_until
-from exercises import FOLDER
+from grading import grade, matching, page, platforms, row, running, rust, sandbox, students, table
 from grading import handed_in as reading
-from grading import matching, page, platforms, row, running, rust, sandbox, students, table
 from grading.row import PASSED
+from kernels.clone import CLONE, launcher, script
+from kernels.waiting import wait_until
+from notebooks.exercises import FOLDER
 
 LOAD = ':dep helpers = { path = "../../helpers" }\nuse helpers::prelude::*;'
 DOUBLE = "fn double(n: i32) -> i32 {\n    n // TODO\n}"
@@ -744,7 +744,7 @@ class Files(unittest.TestCase):
     def grade_apart(self, *arguments, run="pass", **environment):
         """The same in a process of its own."""
         program = (
-            "import os, sys, grade\nfrom tests.test_grade import instead\n"
+            "import os, sys; from grading import grade\nfrom tests.test_grade import instead\n"
             f"grade.run = instead({run!r})\nsys.exit(grade.main())\n"
         )
         command = [sys.executable, "-c", program, self.folder, "--kernel", "none"]
@@ -998,7 +998,7 @@ class Grades(unittest.TestCase):
         (hand_in / "data/factor.txt").write_text("3\n", encoding="utf-8")
         cls.temporary = cls.folder / "temporary"
         cls.temporary.mkdir()
-        command = [sys.executable, str(CLONE / "xtask/python/grade.py"), str(hand_in)]
+        command = [*script("grading.grade"), str(hand_in)]
         command += ["--kernel", str(launcher()), "--course", str(lessons)]
         command += ["--seconds", "180", "--cell-seconds", "30", "--memory", "2.5", "--jobs", "3"]
         before = abandoned()

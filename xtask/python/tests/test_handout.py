@@ -8,18 +8,15 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-import book
-import exercises
-import handout
-import slides
-from exercises import FOLDER, exercises_of, load, solutions_of
-from execute import read
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
 from grading.handed_in import read as cells_of
 from grading.matching import lesson_from, plan
-
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from normalise import normalise, to_text
-from notebooks import CLONE
+from kernels.clone import CLONE
+from notebooks import book, exercises, handout, slides
+from notebooks.execute import read
+from notebooks.exercises import FOLDER, exercises_of, load, solutions_of
+from notebooks.normalise import normalise, to_text
 
 
 class Handout(unittest.TestCase):

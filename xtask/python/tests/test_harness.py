@@ -10,7 +10,6 @@ import io
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
@@ -21,14 +20,14 @@ import nbformat
 import psutil
 from nbformat import v4
 
-import executed
-import notebooks
-from clone import wait_until
-from execute import Run
-from normalise import normalise, to_text
+from kernels.clone import script
+from kernels.waiting import wait_until
+from notebooks import executed, files
+from notebooks import run as harness
+from notebooks.execute import Run
+from notebooks.normalise import normalise, to_text
 
-SCRIPTS = Path(__file__).resolve().parents[1]
-HARNESS = SCRIPTS / "notebooks.py"
+HARNESS = script("notebooks.run")
 
 # What a cell may take: only what hangs takes so long.
 CELL_SECONDS = "120"
@@ -57,7 +56,7 @@ NOTEBOOKS = {
 
 
 def run(folder, *arguments):
-    command = [sys.executable, HARNESS, "--folder", folder, *arguments]
+    command = [*HARNESS, "--folder", folder, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
@@ -185,9 +184,9 @@ class Files(unittest.TestCase):
             return Run()
 
         said = io.StringIO()
-        with mock.patch.object(notebooks, "execute", side_effect=execute):
+        with mock.patch.object(harness, "execute", side_effect=execute):
             with contextlib.redirect_stdout(said):
-                self.status = notebooks.main(["--folder", str(self.folder)])
+                self.status = harness.main(["--folder", str(self.folder)])
         return said.getvalue()
 
     def test_what_was_saved_meanwhile_is_kept(self):
@@ -223,7 +222,7 @@ class Files(unittest.TestCase):
         target.write_bytes(b"old")
         link = self.folder / "link"
         os.symlink("target", link)
-        notebooks.replace(link, b"new")
+        files.replace(link, b"new")
         self.assertEqual((link.is_symlink(), target.read_bytes()), (True, b"new"))
 
     def check_twice(self, between):
@@ -237,13 +236,13 @@ class Files(unittest.TestCase):
         arguments = ["--folder", str(folder), "--check", "--known", str(known)]
         said = io.StringIO()
         with (
-            mock.patch.object(notebooks, "execute", return_value=Run()) as execute,
+            mock.patch.object(harness, "execute", return_value=Run()) as execute,
             mock.patch.object(executed, "STAMP", stamp),
             contextlib.redirect_stdout(said),
         ):
-            notebooks.main(arguments)
+            harness.main(arguments)
             between(path, stamp)
-            notebooks.main(arguments)
+            harness.main(arguments)
         return execute.call_count, said.getvalue()
 
     def test_a_lesson_that_has_run_does_not_run_again(self):
@@ -317,7 +316,7 @@ class WarmUp(unittest.TestCase):
             kernel.chmod(0o755)
             for number in [signal.SIGTERM, signal.SIGHUP]:
                 warm_up = subprocess.Popen(
-                    [sys.executable, SCRIPTS / "warm_up.py", kernel], stderr=subprocess.PIPE
+                    [*script("kernels.warm_up"), kernel], stderr=subprocess.PIPE
                 )
                 with warm_up:
                     self.assertTrue(wait_until(told.exists))

@@ -7,8 +7,8 @@ import unittest
 from pathlib import Path
 from typing import Any
 
-from clone import CLONE
-from session import Reply, Session
+from kernels.clone import CLONE
+from kernels.session import Reply, Session
 from tests.kernel_case import KernelCase, shared
 
 # As much of a result as a page can bear.

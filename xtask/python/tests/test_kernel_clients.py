@@ -18,9 +18,9 @@ import psutil
 import zmq
 from nbformat import v4
 
-import cells
-from clone import CLONE
-from session import LIMIT, Session
+from kernels import cells
+from kernels.clone import CLONE
+from kernels.session import LIMIT, Session
 
 # Seconds that a kernel may take to start: a minute, their own limit, is little on a busy machine.
 START = 600

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import nbformat
 
-from clone import CLONE
-from session import Session
+from kernels.clone import CLONE
+from kernels.session import Session
 from tests.kernel_case import KernelCase
 
 # So many places are tried: half a minute's worth.

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import psutil
 
-import cells
-from clone import wait_until
-from session import Reply
+from kernels import cells
+from kernels.session import Reply
+from kernels.waiting import wait_until
 from tests.kernel_case import KernelCase
 
 # From the interrupt to the end of the cell: a second or two. What it stops would take ten minutes.

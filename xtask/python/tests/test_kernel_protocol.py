@@ -5,9 +5,9 @@ import unittest
 import jupyter_kernel_test
 from jupyter_client.manager import start_new_kernel
 
-import cells
-from clone import CLONE
-from session import LIMIT
+from kernels import cells
+from kernels.clone import CLONE
+from kernels.session import LIMIT
 
 SHOWS = 'display(&plot::bars("Naps", "s", &[("one".to_string(), 1.0)])?);'
 CLEARS = r'''print!("\x1b_course {}\x1b\\", r#"{"do":"clear","wait":false}"#);'''

@@ -4,8 +4,8 @@ import os
 import subprocess
 import unittest
 
-import cells
-from session import Session
+from kernels import cells
+from kernels.session import Session
 
 # Each is bound to a variable, whose type rust-analyzer has to find.
 EXPRESSIONS = """\

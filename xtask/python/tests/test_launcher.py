@@ -10,15 +10,11 @@ import tempfile
 import unittest
 from pathlib import Path
 
-import cells
-from clone import (
-    NO_NETWORK,
-    build_folder,
-    copy_of_clone,
-    course_kernel,
-    launcher,
-    wait_until,
-)
+from kernels import cells
+from kernels.clone import NO_NETWORK, launcher
+from kernels.copies import copy_of_clone
+from kernels.kernel import build_folder, course_kernel
+from kernels.waiting import wait_until
 
 
 def use_pool(kernel):

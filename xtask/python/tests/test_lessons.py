@@ -4,8 +4,8 @@ import unittest
 
 from nbformat import v4
 
-import lessons
-from execute import read
+from notebooks import lessons
+from notebooks.execute import read
 
 
 def markdown(text):

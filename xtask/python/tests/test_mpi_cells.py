@@ -7,9 +7,9 @@ import time
 import unittest
 from pathlib import Path
 
-import cells
-from clone import wait_until
-from session import LIMIT
+from kernels import cells
+from kernels.session import LIMIT
+from kernels.waiting import wait_until
 from tests import lent
 from tests.test_process_cells import (
     LEFTOVER_SECONDS,
@@ -199,10 +199,7 @@ class WhatIsLeft(unittest.TestCase):
             "    world.process_at_rank(1 - world.rank()).receive::<i32>().0\n"
             "})?"
         )
-        while True:
-            message = self.kernel.client.get_iopub_msg(timeout=LIMIT)
-            if "at work" in str(message["content"].get("text")):
-                break
+        self.kernel.wait_for(lambda said: "at work" in str(said["content"].get("text")), LIMIT)
         family = job(self.kernel)
         self.assertGreaterEqual(len(family), 3, "a launcher and two ranks")
         return family
@@ -211,9 +208,7 @@ class WhatIsLeft(unittest.TestCase):
         family = self.start_long_job()
         self.kernel.manager.interrupt_kernel()
         self.assertTrue(wait_until(lambda: are_gone(family), LEFTOVER_SECONDS))
-        state = None
-        while state != "idle":
-            state = self.kernel.client.get_iopub_msg(timeout=LIMIT)["content"].get("execution_state")
+        self.kernel.wait_for(lambda said: said["content"].get("execution_state") == "idle", LIMIT)
 
     def test_2_restart(self):
         family = self.start_long_job()

@@ -7,18 +7,11 @@ import time
 import unittest
 from pathlib import Path
 
-from clone import wait_until
-from session import LIMIT
+from kernels.session import LIMIT
+from kernels.waiting import wait_until
 from tests import lent
 from tests.test_mpi_cells import are_gone, job, load
-from tests.test_process_cells import (
-    LEFTOVER_SECONDS,
-    SOON,
-    Session,
-    descendants,
-    is_kernel,
-    plain,
-)
+from tests.test_process_cells import LEFTOVER_SECONDS, SOON, Session, descendants, is_kernel, plain
 
 POOL = "let ranks = MpiPool::new(2)?;"
 
@@ -187,9 +180,8 @@ class WhatIsLeft(unittest.TestCase):
         )
         seen = 0
         while seen < 2:
-            message = self.kernel.client.get_iopub_msg(timeout=LIMIT)
-            if message["msg_type"] == "stream":
-                seen += message["content"]["text"].count("at work")
+            said = self.kernel.wait_for(lambda said: said["msg_type"] == "stream", LIMIT)
+            seen += said["content"]["text"].count("at work")
         family = job(self.kernel)
         self.assertGreaterEqual(len(family), 3, "rank 0 and two that work")
         return family
@@ -198,9 +190,7 @@ class WhatIsLeft(unittest.TestCase):
         family = self.start_long_map()
         self.kernel.manager.interrupt_kernel()
         self.assertTrue(wait_until(lambda: are_gone(family), LEFTOVER_SECONDS))
-        state = None
-        while state != "idle":
-            state = self.kernel.client.get_iopub_msg(timeout=LIMIT)["content"].get("execution_state")
+        self.kernel.wait_for(lambda said: said["content"].get("execution_state") == "idle", LIMIT)
 
     def test_2_restart(self):
         family = self.start_long_map()

@@ -10,8 +10,10 @@ import unittest
 import venv
 from pathlib import Path
 
-import cells
-from clone import CLONE, NO_NETWORK, copy_of_clone, course_kernel, launcher, small_copy
+from kernels import cells
+from kernels.clone import CLONE, NO_NETWORK, launcher
+from kernels.copies import copy_of_clone, small_copy
+from kernels.kernel import course_kernel
 
 # Nobody listens there. That is what pip finds on a machine without a network.
 NO_PACKAGES = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "0"}

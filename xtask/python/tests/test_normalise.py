@@ -5,7 +5,7 @@ import unittest
 
 from nbformat import v4
 
-from normalise import normalise, to_text
+from notebooks.normalise import normalise, to_text
 
 
 def untidy_notebook():

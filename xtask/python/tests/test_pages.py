@@ -5,10 +5,10 @@ import re
 import unittest
 from unittest import mock
 
-import bench_report
+from bench import report
 from browser import shown
-from execute import read as notebook
-from notebooks import CLONE
+from kernels.clone import CLONE, SCRIPTS
+from notebooks.execute import read as notebook
 
 # Calls that are no word of the common vocabulary, with the reason.
 NOT_SHOWN = {
@@ -136,8 +136,8 @@ class Benchmarks(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.page = read("BENCHMARKS.md")
-        sources = sorted((CLONE / "xtask/python").rglob("bench*.py"))
-        cls.trees = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sources}
+        sources = sorted((SCRIPTS / "bench").rglob("*.py"))
+        cls.trees = {path.relative_to(SCRIPTS): ast.parse(path.read_text(encoding="utf-8")) for path in sources}
         cls.patterns = set().union(*map(literals, cls.trees.values()))
 
     def test_its_sections_are_those_of_the_code(self):
@@ -149,7 +149,7 @@ class Benchmarks(unittest.TestCase):
             for node in tree.body
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "TITLE"
             # A part of the section on cells.
-            if name != "bench_kernel"
+            if name.name != "kernel.py"
         }
         self.assertEqual(titles, in_code, "measure again: cargo xtask bench SUITE --write")
 
@@ -176,7 +176,7 @@ class Benchmarks(unittest.TestCase):
     def test_one_section_can_be_renewed(self):
         suite = {"name": "work", "title": "Work for the processor", "text": "New.", "tables": []}
         machine = {"date": "2026-01-01", "load before": "0.10"}
-        page = bench_report.with_section(self.page, {"suites": [suite], "machine": machine})
+        page = report.with_section(self.page, {"suites": [suite], "machine": machine})
         head = (
             "## Work for the processor\n\n*Measured in a run of its own, by `cargo xtask bench work"
         )
@@ -186,14 +186,14 @@ class Benchmarks(unittest.TestCase):
         unchanged = page.replace(page[page.index(head) : page.index("## More workers")], "")
         for part in unchanged.split("\n## "):
             self.assertIn(part, self.page)
-        again = bench_report.with_section(page, {"suites": [suite], "machine": machine})
+        again = report.with_section(page, {"suites": [suite], "machine": machine})
         self.assertEqual(again, page)
         suite["title"] = "Nothing"
         with self.assertRaisesRegex(ValueError, "no section 'Nothing'"):
-            bench_report.with_section(self.page, {"suites": [suite], "machine": machine})
+            report.with_section(self.page, {"suites": [suite], "machine": machine})
 
     def test_the_page_says_of_which_machine_it_is(self):
-        machine = bench_report.machine_of(self.page)
+        machine = report.machine_of(self.page)
         self.assertRegex(machine["processor"], r"\d+ of \d+ cores$")
         self.assertIn("Rust", machine)
 

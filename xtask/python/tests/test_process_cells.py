@@ -7,13 +7,13 @@ import sys
 import time
 import unittest
 from pathlib import Path
-from queue import Empty
 
 import psutil
 
-import cells
-from clone import is_kernel_program, wait_until
-from session import LIMIT
+from kernels import cells
+from kernels.clone import is_kernel_program
+from kernels.session import LIMIT
+from kernels.waiting import wait_until
 from tests import lent
 
 # How long a process may be there after whoever needed it is gone. Meant are two seconds; the rest
@@ -76,17 +76,13 @@ class Session:
         """Runs a cell; gives all messages of it as pairs of kind and content."""
         shown = []
 
-        def collect(message):
-            shown.append((message["msg_type"], message["content"]))
+        def collect(message, is_about_it=True):
+            if is_about_it:
+                shown.append((message["msg_type"], message["content"]))
 
-        self.kernel.client.execute_interactive(
-            code, allow_stdin=False, output_hook=collect, timeout=timeout
-        )
-        try:
-            while True:
-                collect(self.kernel.client.get_iopub_msg(timeout=0.1))
-        except Empty:
-            return shown
+        self.kernel.ask(code, collect, seconds=timeout)
+        self.kernel.linger(collect, lambda: 0.1)
+        return shown
 
     def text(self, code, **options):
         """What a cell prints, with its result and its error, without colours."""
@@ -295,20 +291,18 @@ class WhatIsLeft(unittest.TestCase):
         )
         told = ""
         while told.count("is at work\n") < 2:
-            message = self.kernel.client.get_iopub_msg(timeout=LIMIT)
-            if message["msg_type"] == "stream":
-                told += message["content"]["text"]
+            said = self.kernel.wait_for(lambda said: said["msg_type"] == "stream", LIMIT)
+            told += said["content"]["text"]
         at_work = {int(process) for process in re.findall(r"(\d+) is at work", told)}
         self.assertLessEqual(at_work, workers(self.kernel))
         return at_work
 
     def wait_until_idle(self):
-        while self.kernel.client.get_iopub_msg(timeout=LIMIT)["content"].get("execution_state") != "idle":
-            pass
+        self.kernel.wait_for(lambda said: said["content"].get("execution_state") == "idle", LIMIT)
 
     def assert_answers(self):
-        answer = self.kernel.client.execute_interactive("1 + 1", timeout=LIMIT)
-        self.assertEqual(answer["content"]["status"], "ok")
+        answer = self.kernel.ask("1 + 1", seconds=LIMIT)
+        self.assertEqual(answer["status"], "ok")
 
     def test_1_interrupt(self):
         at_work = self.start_long_map()

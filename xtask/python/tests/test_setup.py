@@ -7,7 +7,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from clone import copy_of_clone, launcher
+from kernels.clone import launcher
+from kernels.copies import copy_of_clone
 
 
 class MissingTools(unittest.TestCase):

@@ -10,8 +10,7 @@ import signal
 from pathlib import Path
 
 import slurm
-from clone import CLONE
-
+from kernels.clone import CLONE
 from tests.slurm_case import CASES, EXAMPLES, PRIMES, PROGRAMS, Debian, OnSlurm, begin
 
 

@@ -4,14 +4,9 @@
 """
 
 import json
-import sys
-from pathlib import Path
 
-import notebooks
-
+from kernels.clone import script
 from tests.slurm_case import CASES, EXAMPLES, PROGRAMS, Debian, OnSlurm, begin
-
-CELLS = Path(__file__).with_name("slurm_cells.py")
 
 
 def setUpModule() -> None:
@@ -23,8 +18,7 @@ class Lesson(OnSlurm):
     """As a notebook in an allocation, with the library that the set-up has found."""
 
     def test_lesson_on_two_nodes(self):
-        script = Path(notebooks.__file__)
-        done = self.run_in("-N2 -n5", sys.executable, str(script), "--check", "05_mpi", limit=900)
+        done = self.run_in("-N2 -n5", *script("notebooks.run"), "--check", "05_mpi", limit=900)
         self.assertEqual(done.status, 0, done.text)
 
 
@@ -41,8 +35,8 @@ class Lesson(OnSlurm):
     def cells(self, allocation: str, launcher: str, ranks: int, workers: int) -> list[str]:
         """What a job and a pool say that cells of a kernel start in an allocation."""
         told = self.folder / "cells.json"
-        words = [sys.executable, str(CELLS), str(told), launcher, str(ranks), str(workers)]
-        done = self.run_in(allocation, *words, limit=900)
+        words = [str(told), launcher, str(ranks), str(workers)]
+        done = self.run_in(allocation, *script("tests.slurm_cells"), *words, limit=900)
         self.assertEqual(done.status, 0, done.text)
         said: list[str] = json.loads(told.read_text())
         return said

@@ -28,17 +28,12 @@ from jupyter_client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
-import cells
-import ports
-from clone import (
-    CLONE,
-    copy_of_clone,
-    is_kernel_program,
-    launcher,
-    small_copy,
-    wait_until,
-)
-from server import LIMIT, READY, Server, ServersKernel
+from kernels import cells, ports
+from kernels.clone import CLONE, is_kernel_program, launcher
+from kernels.copies import copy_of_clone, small_copy
+from kernels.messages import within
+from kernels.server import LIMIT, READY, Server, ServersKernel
+from kernels.waiting import wait_until
 
 # Spares are prepared as soon as they may, so that the tests need not wait.
 AT_ONCE = [
@@ -104,10 +99,7 @@ def gone(process):
 
 def number(kernel, code):
     """The number that a cell gets."""
-    reply = kernel.client.execute_interactive(
-        code, allow_stdin=False, timeout=LIMIT, output_hook=lambda _: None
-    )
-    return reply["content"]["execution_count"]
+    return kernel.ask(code, seconds=LIMIT)["execution_count"]
 
 
 @unittest.skipUnless(sys.platform == "linux", "looks into /proc")
@@ -164,11 +156,9 @@ class Life(unittest.TestCase):
         asked = kernel.client.execute(
             'println!("begun");\nstd::thread::sleep(std::time::Duration::from_secs(600));'
         )
-        while "begun" not in kernel.client.get_iopub_msg(timeout=LIMIT)["content"].get("text", ""):
-            pass
+        kernel.wait_for(lambda said: "begun" in said["content"].get("text", ""), LIMIT)
         kernel.interrupt()
-        while kernel.client.get_shell_msg(timeout=LIMIT)["parent_header"]["msg_id"] != asked:
-            pass
+        kernel.reply_to(asked, within(LIMIT, "the end of the cell"))
         self.assertEqual(kernel.run("6 * 7"), "42")
 
     def test_5_a_restart_takes_the_next_spare(self):

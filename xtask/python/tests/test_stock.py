@@ -3,10 +3,10 @@
 import os
 import unittest
 
-import cells
-from bench_kernel import stock_kernel, with_compiled_crates
-from clone import CLONE, kernel_program
-from kernels import Kernel
+from bench.suites.kernel import stock_kernel, with_compiled_crates
+from kernels import cells
+from kernels.clone import CLONE, kernel_program
+from kernels.kernel import Kernel
 from tests.test_launcher import use_pool
 
 

@@ -1,0 +1,1 @@
+"""What is measured: each has a `TITLE`, a `TEXT`, and `tables(setting)`."""
