@@ -21,7 +21,6 @@ class Lesson(OnSlurm):
         done = self.run_in("-N2 -n5", *script("notebooks.run"), "--check", "05_mpi", limit=900)
         self.assertEqual(done.status, 0, done.text)
 
-
     def test_cells_by_srun(self):
         """From a kernel on the login node, whose allocation is elsewhere."""
         said = self.cells("-N2 -n4 --ntasks-per-node=2", "srun", 4, 3)
