@@ -27,6 +27,10 @@ pub(super) const SLEEP: Duration = Duration::from_millis(1);
 /// How long ranks may take to come back from a pool that is gone, once they have done its work.
 const TIME_TO_COME_BACK: Duration = Duration::from_secs(1);
 
+/// The same for ranks that have nothing else to do. Only those that the system has lost take so long; a
+/// machine with more ranks than cores may let one wait for seconds.
+pub(crate) const TIME_TO_HEAR: Duration = Duration::from_secs(60);
+
 /// Why the ranks are not free while another thread has the lock.
 pub(super) const TOLD: &str = "They are just being told what to do: wait until that call returns";
 
@@ -68,7 +72,7 @@ pub(super) enum Lease {
     /// A pool.
     Pool(LaunchedJob),
     /// A pool that is gone. These ranks have not come back.
-    FormerPool(LaunchedJob, Vec<c_int>),
+    FormerPool(LaunchedJob, Vec<c_int>, Duration),
 }
 
 static LEASE: Mutex<Lease> = Mutex::new(Lease::Gone);
@@ -112,11 +116,15 @@ impl Lease {
     }
 
     /// Notes that a pool makes no more calls. Its ranks come back when they have done its work.
-    pub(super) fn end_pool(&mut self) {
+    pub(super) fn end_pool(&mut self, ranks_are_idle: bool) {
         *self = match std::mem::replace(self, Lease::Gone) {
             Lease::Pool(job) => {
                 let ranks = (1..job.duties.size()).collect();
-                Lease::FormerPool(job, ranks)
+                let patience = match ranks_are_idle {
+                    true => TIME_TO_HEAR,
+                    false => TIME_TO_COME_BACK,
+                };
+                Lease::FormerPool(job, ranks, patience)
             }
             other => other,
         };
@@ -124,7 +132,7 @@ impl Lease {
 
     /// Waits for ranks to come back from a pool that is gone, but not for long.
     pub(super) fn let_come_back(&mut self) {
-        let Lease::FormerPool(job, away) = self else {
+        let Lease::FormerPool(job, away, patience) = self else {
             return;
         };
         let start = Instant::now();
@@ -136,13 +144,13 @@ impl Lease {
                     .map(|message| message.matched_receive_vec::<u8>())
                     .is_none()
             });
-            if away.is_empty() || start.elapsed() > TIME_TO_COME_BACK {
+            if away.is_empty() || start.elapsed() > *patience {
                 break;
             }
             thread::sleep(SLEEP);
         }
         if away.is_empty()
-            && let Lease::FormerPool(job, _) = std::mem::replace(self, Lease::Gone)
+            && let Lease::FormerPool(job, ..) = std::mem::replace(self, Lease::Gone)
         {
             *self = Lease::Free(job);
         }
@@ -159,7 +167,7 @@ impl Lease {
                     .to_owned()
             }
             Lease::Pool(_) => "An `MpiPool` has them: drop the pool first".to_owned(),
-            Lease::FormerPool(_, away) => format!(
+            Lease::FormerPool(_, away, _) => format!(
                 "An `MpiPool` was dropped before its ranks had done their work, and {} of them \
                  are still at work (rank {} is one): wait for all results before you drop a pool",
                 away.len(),
@@ -190,8 +198,8 @@ pub(crate) fn begin_pool() -> Result<Option<SimpleCommunicator>, MpiError> {
 }
 
 /// The pool has told its ranks that it is gone, and makes no more calls of MPI.
-pub(crate) fn end_pool() {
-    lock().end_pool();
+pub(crate) fn end_pool(ranks_are_idle: bool) {
+    lock().end_pool(ranks_are_idle);
 }
 
 /// Says something to a rank.

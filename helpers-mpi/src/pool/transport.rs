@@ -290,14 +290,18 @@ impl Transport for Ranks {
         Ok(())
     }
 
-    fn shut_down(&mut self) {
+    fn shut_down(&mut self, are_idle: bool) {
         match &mut self.way {
             Way::Job { job, .. } => drop(job.end(Duration::ZERO)),
             Way::Here(hub) => {
-                hub.close(TIME_TO_LEAVE);
+                let patience = match are_idle {
+                    true => lease::TIME_TO_HEAR,
+                    false => TIME_TO_LEAVE,
+                };
+                hub.close(patience);
                 // Who still has a handle keeps the pool's remains, and they must call MPI no more.
                 self.way = Way::GivenBack;
-                lease::end_pool();
+                lease::end_pool(are_idle);
             }
             Way::GivenBack => {}
         }

@@ -145,7 +145,7 @@ impl Transport for Processes {
         Ok(())
     }
 
-    fn shut_down(&mut self) {
+    fn shut_down(&mut self, _are_idle: bool) {
         // All at once, before any is waited for.
         self.workers.iter_mut().for_each(WorkerProcess::kill);
         for worker in &mut self.workers {

@@ -122,7 +122,7 @@ impl Scheduler {
             Ok(ledgers) => scheduler.ledgers = ledgers,
             Err(cause) => {
                 // Or ranks that belong to this program would wait for the pool for ever.
-                scheduler.transport.shut_down();
+                scheduler.transport.shut_down(true);
                 return Err(scheduler.not_started(0, cause.to_string()));
             }
         }
@@ -551,7 +551,8 @@ impl Scheduler {
     }
 
     fn end_all(&mut self, stopped: PoolError, error: PoolError, completed: &mut Completed) {
-        self.transport.shut_down();
+        let are_idle = self.ledgers.iter().all(Ledger::is_idle);
+        self.transport.shut_down(are_idle);
         for ledger in &mut self.ledgers {
             let waiting = ledger.leftovers();
             self.queue.take_back(waiting);

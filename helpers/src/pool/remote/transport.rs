@@ -71,8 +71,9 @@ pub trait Transport: Send {
     /// Starts fresh workers in the place of a domain that has ended, or will now.
     fn replace(&mut self, domain: usize) -> Result<(), PoolError>;
 
-    /// Ends all workers for good, with what they are doing.
-    fn shut_down(&mut self);
+    /// Ends all workers for good, with what they are doing. If they `are_idle`, they hear of it as soon
+    /// as they get a core.
+    fn shut_down(&mut self, are_idle: bool);
 }
 
 /// A worker's way to its pool.
