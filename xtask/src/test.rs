@@ -165,10 +165,10 @@ const QUICK: &[&str] = &[
 ];
 
 /// Checks that leave out notebooks that have run well and of which nothing has changed.
-const REMEMBER: [&str; 2] = ["exercises", "notebooks"];
+const REMEMBER: &[&str] = &["exercises", "notebooks"];
 
 /// Checks that ask for no kernel and no Python: before them, nothing is set up.
-const WITHOUT_SETUP: [&str; 4] = ["format", "clippy", "docs", "crate"];
+const WITHOUT_SETUP: &[&str] = &["format", "clippy", "docs", "crate"];
 
 /// Tells a check that it is one of the quick ones: then exercises run only if they themselves have changed.
 const IS_QUICK: &str = "COURSE_TEST_QUICK";
