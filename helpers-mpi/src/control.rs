@@ -232,6 +232,8 @@ pub(crate) struct Function {
 /// What the owner says to a rank.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum OwnerMessage {
+    /// All ranks are there.
+    Begin,
     Run(Function),
     /// What are you doing?
     Ask,
