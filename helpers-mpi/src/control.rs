@@ -222,17 +222,11 @@ pub(crate) struct Hello {
     pub(crate) channel: Channel,
 }
 
-/// A function: where its code is, and the length of that library's file, to know it by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Function {
-    pub(crate) code: CodeRef,
-    pub(crate) length: Option<u64>,
-}
-
 /// What the owner says to a rank.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum OwnerMessage {
-    Run(Function),
+    /// To call the function there.
+    Run(CodeRef),
     /// What are you doing?
     Ask,
     /// The library that the rank asked for.

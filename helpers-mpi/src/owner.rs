@@ -11,10 +11,11 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use helpers::internals::CodeRef;
 use mpi::ffi::{self, MPI_Comm};
 use nix::sys::signal::{Signal, raise};
 
-use crate::control::{self, Function, OwnerMessage, RankMessage};
+use crate::control::{self, OwnerMessage, RankMessage};
 use crate::pmpi;
 
 /// The rank's way to the owner.
@@ -28,7 +29,7 @@ struct Owner {
 }
 
 /// Starts to listen; gives the functions that the owner wants to be run.
-pub(crate) fn start(control: OwnedFd) -> io::Result<Receiver<Function>> {
+pub(crate) fn start(control: OwnedFd) -> io::Result<Receiver<CodeRef>> {
     let (run, to_run) = mpsc::channel();
     let (library, libraries) = mpsc::channel();
     let owner = Owner {
@@ -44,7 +45,7 @@ pub(crate) fn start(control: OwnedFd) -> io::Result<Receiver<Function>> {
     Ok(to_run)
 }
 
-fn listen(control: &OwnedFd, run: &Sender<Function>, library: &Sender<Option<Vec<u8>>>) {
+fn listen(control: &OwnedFd, run: &Sender<CodeRef>, library: &Sender<Option<Vec<u8>>>) {
     loop {
         let obeyed = match control::receive::<OwnerMessage>(control) {
             Ok(OwnerMessage::Run(function)) => run.send(function).map_err(io::Error::other),

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use helpers::internals::from_bytes;
+use helpers::internals::{CodeRef, from_bytes};
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
-use crate::control::{Activity, Function, OwnerMessage, RankMessage, Role};
+use crate::control::{Activity, OwnerMessage, RankMessage, Role};
 use crate::error::{MpiError, Who};
 use crate::function;
 use crate::job::{Job, Next};
@@ -130,7 +130,7 @@ impl MpiRun {
     }
 
     /// Only what is around this is compiled anew for each function: the rest knows bytes.
-    fn run_bytes(&self, function: Function) -> Result<Vec<(Who, Vec<u8>)>, MpiError> {
+    fn run_bytes(&self, function: CodeRef) -> Result<Vec<(Who, Vec<u8>)>, MpiError> {
         if self.limit == Some(Duration::ZERO) {
             return Err(MpiError::invalid_input("a time limit of 0 was asked for"));
         }

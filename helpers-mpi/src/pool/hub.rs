@@ -376,8 +376,8 @@ impl PoolLink for ToPool {
         self.send(&FromRank::Report(report.clone()), body)
     }
 
-    fn find(&mut self, function: &CodeRef, length: Option<u64>) -> io::Result<CodeRef> {
-        library::here(function, length)
+    fn find(&mut self, function: &CodeRef) -> io::Result<CodeRef> {
+        library::here(function)
     }
 
     fn loaded(&mut self, function: &CodeRef) {

@@ -86,8 +86,8 @@ pub trait PoolLink {
     /// Says something to the pool, and sees to it that it goes.
     fn report(&mut self, report: &Report, body: Body) -> io::Result<()>;
 
-    /// Where on this host the function is, whose library had that length where it comes from.
-    fn find(&mut self, function: &CodeRef, _length: Option<u64>) -> io::Result<CodeRef> {
+    /// Where on this host the function is.
+    fn find(&mut self, function: &CodeRef) -> io::Result<CodeRef> {
         Ok(function.clone())
     }
 
