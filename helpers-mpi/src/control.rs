@@ -248,7 +248,6 @@ pub(crate) struct Activity {
 pub(crate) enum RankMessage {
     Up {
         host: String,
-        process: u32,
         /// How many ranks the MPI library sees, and what it calls itself.
         size: u32,
         library: String,

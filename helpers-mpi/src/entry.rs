@@ -108,7 +108,6 @@ fn be_rank() -> io::Result<()> {
     let outputs = Outputs::redirect(&spec, rank)?;
     owner::tell(&RankMessage::Up {
         host: host(),
-        process: process::id(),
         size: world.size() as u32,
         library: library_name(),
     })?;

@@ -11,7 +11,7 @@ use super::code_ref::CodeRef;
 use super::codec::Body;
 use super::protocol::{Order, Report};
 use super::scoreboard::Scoreboard;
-use super::wire::Arrival;
+use super::wire::{Arrival, Connection};
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
 
@@ -151,6 +151,14 @@ pub struct Watched {
 }
 
 impl Watched {
+    /// A connection, to be read from and, while messages wait, to be written to.
+    pub fn connection(connection: &Connection) -> Watched {
+        Watched {
+            file: connection.socket(),
+            events: connection.events(),
+        }
+    }
+
     /// A file to be read from.
     pub fn to_read(file: Arc<OwnedFd>) -> Watched {
         let events = PollFlags::POLLIN;

@@ -7,7 +7,7 @@
 use std::any::{Any, type_name};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -114,6 +114,8 @@ impl Worker<'_> {
                 None => return Ok(()),
             },
         };
+        // What a task has printed must be on its way before its result is.
+        let _ = io::stdout().flush();
         self.link.report(&report, body)
     }
 
