@@ -222,19 +222,13 @@ pub(crate) struct Hello {
     pub(crate) channel: Channel,
 }
 
-/// A function: where its code is, and the length of that library's file, to know it by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Function {
-    pub(crate) code: CodeRef,
-    pub(crate) length: Option<u64>,
-}
-
 /// What the owner says to a rank.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum OwnerMessage {
     /// All ranks are there.
     Begin,
-    Run(Function),
+    /// To call the function there.
+    Run(CodeRef),
     /// What are you doing?
     Ask,
     /// The library that the rank asked for.
@@ -256,7 +250,6 @@ pub(crate) struct Activity {
 pub(crate) enum RankMessage {
     Up {
         host: String,
-        process: u32,
         /// How many ranks the MPI library sees, and what it calls itself.
         size: u32,
         library: String,

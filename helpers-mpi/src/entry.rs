@@ -59,17 +59,7 @@ pub fn init() {
 #[macro_export]
 macro_rules! init_in_tests {
     () => {
-        const _: () = {
-            extern "C" fn before_main() {
-                $crate::init();
-            }
-            // SAFETY: the section holds functions that the loader calls before `main`, without a
-            // usable argument, which is how this one is declared. It does not unwind.
-            #[used]
-            #[cfg_attr(not(target_os = "macos"), unsafe(link_section = ".init_array"))]
-            #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
-            static BEFORE_MAIN: extern "C" fn() = before_main;
-        };
+        $crate::__before_main!($crate::init);
     };
 }
 
@@ -108,7 +98,6 @@ fn be_rank() -> io::Result<()> {
     let outputs = Outputs::redirect(&spec, rank)?;
     owner::tell(&RankMessage::Up {
         host: host(),
-        process: process::id(),
         size: world.size() as u32,
         library: library_name(),
     })?;

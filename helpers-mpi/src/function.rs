@@ -3,11 +3,10 @@
 use std::ffi::c_void;
 use std::io;
 
-use helpers::internals::{captures_nothing, conjure, file_length, of_address, to_bytes};
+use helpers::internals::{CodeRef, captures_nothing, conjure, of_address, to_bytes};
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
-use crate::control::Function;
 use crate::library;
 
 /// The code that a rank runs: calls the function, and gives its value as bytes.
@@ -40,11 +39,9 @@ const fn assert_captures_nothing<F>() {
 }
 
 /// Where an entry is.
-pub(crate) fn find(entry: Entry) -> io::Result<Function> {
+pub(crate) fn find(entry: Entry) -> io::Result<CodeRef> {
     let code = of_address(entry as *const c_void);
-    let code = code.ok_or_else(|| io::Error::other("the system cannot tell where it is"))?;
-    let length = file_length(&code);
-    Ok(Function { code, length })
+    code.ok_or_else(|| io::Error::other("the system cannot tell where it is"))
 }
 
 /// Finds the entry in this process: in its program, or in a library that is loaded first if need
@@ -52,12 +49,12 @@ pub(crate) fn find(entry: Entry) -> io::Result<Function> {
 ///
 /// # Safety
 /// `function` must have been made by [`find`] in a process that runs the same program.
-pub(crate) unsafe fn load(function: &Function) -> io::Result<Entry> {
-    let there = library::here(&function.code, function.length)?;
+pub(crate) unsafe fn load(function: &CodeRef) -> io::Result<Entry> {
+    let there = library::here(function)?;
     // SAFETY: the library is the sender's, byte for byte: the very file, or a copy that the sender
     // sent. There lies an entry, as `find` takes nothing else.
     let entry = unsafe { helpers::internals::load::<Entry>(&there) }?;
-    if there != function.code {
+    if there != *function {
         library::forget(&there);
     }
     Ok(entry)

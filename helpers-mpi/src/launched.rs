@@ -10,7 +10,7 @@ use std::ffi::c_int;
 use std::time::{Duration, Instant};
 use std::{env, io, process, thread};
 
-use helpers::internals::from_bytes;
+use helpers::internals::{CodeRef, from_bytes};
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 use self::abort::{Watchdog, fail, stop_at_once, tell};
 use self::lease::{ANSWER, DUTY, Duty, LaunchedJob, Lease, SIZE, SLEEP, send};
-use crate::control::{Function, JOB, RankMessage};
+use crate::control::{JOB, RankMessage};
 use crate::error::{MpiError, Who};
 use crate::pmpi;
 use crate::program::SIGNALS;
@@ -179,7 +179,7 @@ pub fn ranks() -> Option<usize> {
 
 /// On rank 0 of such a job: runs the function on all ranks, and gives their values.
 pub(crate) fn run_on_all(
-    function: &Function,
+    function: &CodeRef,
     ranks: usize,
     limit: Option<Duration>,
 ) -> Result<Option<Values>, MpiError> {
@@ -223,7 +223,7 @@ pub(crate) fn run_on_all(
 
 /// Runs the function on this rank. What fails ends the whole job: other ranks may wait for this
 /// one for ever.
-fn run(function: &Function, limit: Option<Duration>, world: &SimpleCommunicator) -> RankMessage {
+fn run(function: &CodeRef, limit: Option<Duration>, world: &SimpleCommunicator) -> RankMessage {
     let watchdog = limit.map(|limit| Watchdog::start(limit, world.rank()));
     pmpi::begin();
     let report = rank::run(function, world);

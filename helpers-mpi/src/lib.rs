@@ -86,6 +86,8 @@ mod time_up;
 
 pub use entry::init;
 pub use error::MpiError;
+#[doc(hidden)]
+pub use helpers::__before_main;
 pub use launched::ranks;
 pub use mpi;
 pub use pool::{MpiPool, MpiPoolBuilder};

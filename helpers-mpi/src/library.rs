@@ -14,11 +14,12 @@ use helpers::internals::CodeRef;
 use crate::owner;
 
 /// The code in a library of this host: the very file, or a copy of it that the caller sends.
-pub(crate) fn here(code: &CodeRef, length: Option<u64>) -> io::Result<CodeRef> {
+pub(crate) fn here(code: &CodeRef) -> io::Result<CodeRef> {
     let Some(path) = path(code) else {
         return Ok(code.clone());
     };
-    let is_here = fs::metadata(path).is_ok_and(|about| length.is_none_or(|len| about.len() == len));
+    let is_here = fs::metadata(path)
+        .is_ok_and(|about| code.length.is_none_or(|length| about.len() == length));
     if is_here {
         return Ok(code.clone());
     }
@@ -32,8 +33,10 @@ pub(crate) fn here(code: &CodeRef, length: Option<u64>) -> io::Result<CodeRef> {
             copy
         }
     };
-    let offset = code.offset;
-    Ok(CodeRef { library, offset })
+    Ok(CodeRef {
+        library,
+        ..code.clone()
+    })
 }
 
 /// The copies that this process has got, by the paths of what they are copies of: each library is

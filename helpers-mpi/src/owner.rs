@@ -11,10 +11,11 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use helpers::internals::CodeRef;
 use mpi::ffi::{self, MPI_Comm};
 use nix::sys::signal::{Signal, raise};
 
-use crate::control::{self, Function, OwnerMessage, RankMessage};
+use crate::control::{self, OwnerMessage, RankMessage};
 use crate::pmpi;
 
 /// The rank's way to the owner.
@@ -32,7 +33,7 @@ struct Owner {
 pub(crate) struct Wanted {
     /// To begin, since all ranks are there.
     pub(crate) begin: Receiver<()>,
-    pub(crate) to_run: Receiver<Function>,
+    pub(crate) to_run: Receiver<CodeRef>,
 }
 
 /// Starts to listen; gives what the owner wants.
@@ -56,7 +57,7 @@ pub(crate) fn start(control: OwnedFd) -> io::Result<Wanted> {
 fn listen(
     control: &OwnedFd,
     all_are_there: &Sender<()>,
-    run: &Sender<Function>,
+    run: &Sender<CodeRef>,
     library: &Sender<Option<Vec<u8>>>,
 ) {
     loop {

@@ -5,13 +5,13 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use helpers::internals::caught;
+use helpers::internals::{CodeRef, caught};
 use mpi::Threading;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::control::{Function, RankMessage};
+use crate::control::RankMessage;
 use crate::error::MpiError;
 use crate::folder::Folder;
 use crate::function;
@@ -85,7 +85,7 @@ pub(crate) fn host() -> String {
 }
 
 /// Runs the function; gives what its owner is to know.
-pub(crate) fn run(function: &Function, world: &SimpleCommunicator) -> RankMessage {
+pub(crate) fn run(function: &CodeRef, world: &SimpleCommunicator) -> RankMessage {
     // SAFETY: the owner made it in a process of the same program: it has started this one.
     let entry = match unsafe { function::load(function) } {
         Ok(entry) => entry,

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use helpers::internals::from_bytes;
+use helpers::internals::{CodeRef, from_bytes};
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
-use crate::control::{Activity, Function, OwnerMessage, RankMessage, Role};
+use crate::control::{Activity, OwnerMessage, RankMessage, Role};
 use crate::error::{MpiError, Who};
 use crate::function;
 use crate::job::{Job, Next};
@@ -24,8 +24,8 @@ const TIME_TO_ANSWER: Duration = Duration::from_millis(300);
 const CHECK: Duration = Duration::from_secs(5);
 const CHECKS: u32 = 6;
 
-/// The states of so many ranks are told one by one.
-const MOST_STATES: usize = 16;
+/// What so many ranks are doing is told one by one.
+const MOST_TOLD: usize = 16;
 
 /// Runs a function on `ranks` MPI ranks, and gives what it returned on each, in rank order.
 ///
@@ -130,7 +130,7 @@ impl MpiRun {
     }
 
     /// Only what is around this is compiled anew for each function: the rest knows bytes.
-    fn run_bytes(&self, function: Function) -> Result<Vec<(Who, Vec<u8>)>, MpiError> {
+    fn run_bytes(&self, function: CodeRef) -> Result<Vec<(Who, Vec<u8>)>, MpiError> {
         if self.limit == Some(Duration::ZERO) {
             return Err(MpiError::invalid_input("a time limit of 0 was asked for"));
         }
@@ -157,7 +157,7 @@ struct Run<'j> {
     job: &'j Job,
     up: usize,
     values: Vec<Option<Vec<u8>>>,
-    states: Vec<Option<Activity>>,
+    activities: Vec<Option<Activity>>,
 }
 
 impl<'j> Run<'j> {
@@ -166,7 +166,7 @@ impl<'j> Run<'j> {
             job,
             up: 0,
             values: vec![None; ranks],
-            states: vec![None; ranks],
+            activities: vec![None; ranks],
         }
     }
 
@@ -219,14 +219,17 @@ impl<'j> Run<'j> {
                     if let (Some(limit), Some(deadline)) = (limit, deadline)
                         && deadline <= Instant::now()
                     {
-                        return Err(MpiError::time_limit(limit, self.states_in_words()));
+                        return Err(MpiError::time_limit(limit, self.activities_in_words()));
                     }
                     let steps = self.steps_if_all_wait();
                     let is_idle = steps.is_some() && steps == before;
                     idle_checks = if is_idle { idle_checks + 1 } else { 0 };
                     before = steps;
                     if deadline.is_none() && idle_checks == CHECKS {
-                        return Err(MpiError::deadlock(CHECK * CHECKS, self.states_in_words()));
+                        return Err(MpiError::deadlock(
+                            CHECK * CHECKS,
+                            self.activities_in_words(),
+                        ));
                     }
                     next_check = Instant::now() + CHECK;
                 }
@@ -239,7 +242,7 @@ impl<'j> Run<'j> {
         match message {
             RankMessage::Ready => self.up += 1,
             RankMessage::Value(value) => self.values[rank] = Some(value),
-            RankMessage::Activity(state) => self.states[rank] = Some(state),
+            RankMessage::Activity(activity) => self.activities[rank] = Some(activity),
             RankMessage::Panicked(message) => {
                 self.job.pass_on_output();
                 return Err(MpiError::panic(self.job.who(rank), message));
@@ -263,10 +266,10 @@ impl<'j> Run<'j> {
 
     /// Asks all ranks what they are doing.
     fn ask(&mut self) -> Result<(), MpiError> {
-        self.states.fill(None);
+        self.activities.fill(None);
         self.job.tell(None, OwnerMessage::Ask);
         let deadline = Instant::now() + TIME_TO_ANSWER;
-        while self.states.iter().any(Option::is_none) {
+        while self.activities.iter().any(Option::is_none) {
             match self.job.next_message(Some(deadline)) {
                 Next::Message(rank, message) => self.hear(rank, message)?,
                 Next::Ended | Next::Late => break,
@@ -277,27 +280,27 @@ impl<'j> Run<'j> {
 
     /// How many steps all ranks have made, if none of them does anything but wait.
     fn steps_if_all_wait(&self) -> Option<u64> {
-        let steps = self.states.iter().map(|state| match state {
-            Some(state) if state.waits => Some(state.steps),
+        let steps = self.activities.iter().map(|activity| match activity {
+            Some(activity) if activity.waits => Some(activity.steps),
             _ => None,
         });
         steps.sum()
     }
 
     /// A line for each rank, or for ranks that do the same.
-    fn states_in_words(&self) -> String {
+    fn activities_in_words(&self) -> String {
         let mut text = String::new();
-        for (rank, state) in self.states.iter().enumerate().take(MOST_STATES) {
-            let does = match state {
-                Some(state) => state.text.as_str(),
+        for (rank, activity) in self.activities.iter().enumerate().take(MOST_TOLD) {
+            let does = match activity {
+                Some(activity) => activity.text.as_str(),
                 None => "does not say what it does",
             };
             let end = if rank == 0 { "" } else { "\n" };
             // Writing to a text does not fail.
             let _ = write!(text, "{end}  {} {does}", self.job.who(rank));
         }
-        if self.ranks() > MOST_STATES {
-            let _ = write!(text, "\n  … and {} more ranks", self.ranks() - MOST_STATES);
+        if self.ranks() > MOST_TOLD {
+            let _ = write!(text, "\n  … and {} more ranks", self.ranks() - MOST_TOLD);
         }
         text
     }

@@ -8,9 +8,7 @@ pub use crate::notebook::{is_notebook, is_stock_kernel};
 pub use crate::pool::chunk::checked_workers;
 pub use crate::pool::error::WorkerKind;
 pub use crate::pool::processes::thread_settings;
-pub use crate::pool::remote::code_ref::{
-    CodeRef, captures_nothing, conjure, file_length, load, of_address,
-};
+pub use crate::pool::remote::code_ref::{CodeRef, captures_nothing, conjure, load, of_address};
 pub use crate::pool::remote::codec::{Body, Bytes, Writer, append, from_bytes, to_bytes};
 pub use crate::pool::remote::exit_words::by_signal as ended_by_signal;
 pub use crate::pool::remote::prepare::{caught, prepare};

@@ -359,7 +359,6 @@ impl Supervisor {
                 host,
                 size,
                 library,
-                ..
             } => {
                 if size as usize != self.spec.ranks {
                     let how = self.mismatch(size, &library);

@@ -8,13 +8,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use helpers::internals::to_bytes;
+use helpers::internals::{CodeRef, to_bytes};
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 use serde::{Deserialize, Serialize};
 
-use crate::control::Function;
 use crate::error::MpiError;
 use crate::rank;
 
@@ -38,7 +37,7 @@ pub(super) const TOLD: &str = "They are just being told what to do: wait until t
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Duty {
     Run {
-        function: Function,
+        function: CodeRef,
         limit: Option<Duration>,
     },
     Pool,

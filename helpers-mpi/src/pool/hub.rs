@@ -2,7 +2,7 @@
 //!
 //! Where the pool's own process is rank 0, its transport has the hub, and calls it directly.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +13,6 @@ use helpers::internals::{
 };
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
-use nix::poll::PollFlags;
 use serde::{Deserialize, Serialize};
 
 use super::doorbell::{Doorbell, LONG_SLEEP, Nap, ring};
@@ -238,11 +237,7 @@ impl Hub {
                 self.send(rank as usize, &ToRank::Order(order), body.bytes)?;
             }
             while let Some((rank, message, body)) = self.take()? {
-                pool.put(&(rank as u32, message), &body)?;
-                if let Bytes::Shared(buffer, _) = body.bytes {
-                    // The pool will say when it has read it.
-                    buffer.leave();
-                }
+                pool.give(&(rank as u32, message), body)?;
                 is_quiet = false;
             }
             pool.flush(false)?;
@@ -267,12 +262,8 @@ impl Hub {
             } else if !buffers_are_tidy() && last.elapsed() >= LONG_SLEEP {
                 tidy_buffers();
             }
-            let mut events = PollFlags::POLLIN;
-            if !pool.is_flushed() {
-                events |= PollFlags::POLLOUT;
-            }
             let socket = pool.socket();
-            if self.bell.sleep(&[(socket.as_fd(), events)], limit) {
+            if self.bell.sleep(&[(socket.as_fd(), pool.events())], limit) {
                 last = Instant::now();
             }
         }
@@ -316,8 +307,6 @@ impl ToPool {
     }
 
     fn send(&mut self, message: &FromRank, body: Body) -> io::Result<()> {
-        // What a task has printed must be on its way before its result is.
-        let _ = io::stdout().flush();
         self.messenger.send(POOL, message, body.bytes)?;
         self.ring();
         self.messenger.flush();
@@ -376,8 +365,8 @@ impl PoolLink for ToPool {
         self.send(&FromRank::Report(report.clone()), body)
     }
 
-    fn find(&mut self, function: &CodeRef, length: Option<u64>) -> io::Result<CodeRef> {
-        library::here(function, length)
+    fn find(&mut self, function: &CodeRef) -> io::Result<CodeRef> {
+        library::here(function)
     }
 
     fn loaded(&mut self, function: &CodeRef) {

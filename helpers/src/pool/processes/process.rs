@@ -10,8 +10,6 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::poll::PollFlags;
-
 use crate::environment;
 use crate::notebook::{self, evcxr};
 use crate::pool::remote::output::{self, Relay};
@@ -32,7 +30,7 @@ static NOTEBOOK_ENTRY: &str = "helpers_process_pool_worker";
 /// One worker process.
 #[derive(Debug)]
 pub(super) struct WorkerProcess {
-    pub(super) link: Connection,
+    pub(super) connection: Connection,
     outputs: [Relay; 2],
     process: Process,
     /// When the system was last asked whether it has ended.
@@ -73,7 +71,7 @@ impl WorkerProcess {
         let out = process.0.stdout.take().ok_or_else(missing)?;
         let error = process.0.stderr.take().ok_or_else(missing)?;
         Ok(WorkerProcess {
-            link: Connection::new(here, true),
+            connection: Connection::new(here, true),
             outputs: [
                 Relay::new(out, Stream::Out)?,
                 Relay::new(error, Stream::Error)?,
@@ -86,16 +84,9 @@ impl WorkerProcess {
 
     /// What is to be watched of it: its connection and its output.
     pub(super) fn watched(&self) -> impl Iterator<Item = Watched> {
-        let mut events = PollFlags::POLLIN;
-        if !self.link.is_flushed() {
-            events |= PollFlags::POLLOUT;
-        }
-        let link = Watched {
-            file: self.link.socket(),
-            events,
-        };
+        let connection = Watched::connection(&self.connection);
         let outputs = self.outputs.iter().filter_map(Relay::pipe);
-        std::iter::once(link).chain(outputs.map(Watched::to_read))
+        std::iter::once(connection).chain(outputs.map(Watched::to_read))
     }
 
     pub(super) fn pass_on_output(&mut self, all: bool) {

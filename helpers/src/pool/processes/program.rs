@@ -73,9 +73,18 @@ pub(super) fn check() -> Result<(), PoolError> {
 #[macro_export]
 macro_rules! init_process_pools_in_tests {
     () => {
+        $crate::__before_main!($crate::init_process_pools);
+    };
+}
+
+/// Has a program call a function before its `main`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __before_main {
+    ($begin:path) => {
         const _: () = {
             extern "C" fn before_main() {
-                $crate::init_process_pools();
+                $begin();
             }
             // SAFETY: the section holds functions that the loader calls before `main`, without a
             // usable argument, which is how this one is declared. It does not unwind.

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::process::WorkerProcess;
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
-use crate::pool::remote::codec::{Body, Bytes};
+use crate::pool::remote::codec::Body;
 use crate::pool::remote::protocol::{Order, Report};
 use crate::pool::remote::scoreboard::Scoreboard;
 use crate::pool::remote::shm_buffer::{self, IDLE};
@@ -50,8 +50,8 @@ impl Processes {
         Ok(Processes { settings, workers })
     }
 
-    fn link(&mut self, worker: usize) -> &mut Connection {
-        &mut self.workers[worker].link
+    fn connection(&mut self, worker: usize) -> &mut Connection {
+        &mut self.workers[worker].connection
     }
 }
 
@@ -91,28 +91,30 @@ impl Transport for Processes {
     }
 
     fn put(&mut self, worker: usize, order: &Order, body: &Body) -> io::Result<()> {
-        self.link(worker).put(order, body)
+        self.connection(worker).put(order, body)
     }
 
     fn flush(&mut self, worker: usize) -> io::Result<()> {
-        let link = self.link(worker);
-        let flushed = link.flush(false);
+        let connection = self.connection(worker);
+        let flushed = connection.flush(false);
         if flushed.is_err() {
-            link.forget_outgoing();
+            connection.forget_outgoing();
         }
         flushed
     }
 
     fn is_flushed(&self) -> bool {
-        self.workers.iter().all(|worker| worker.link.is_flushed())
+        self.workers
+            .iter()
+            .all(|worker| worker.connection.is_flushed())
     }
 
     fn receive(&mut self, worker: usize) -> io::Result<Arrival> {
-        self.link(worker).receive()
+        self.connection(worker).receive()
     }
 
     fn take(&mut self, worker: usize) -> io::Result<Option<(usize, Report, Body)>> {
-        let message = self.link(worker).take()?;
+        let message = self.connection(worker).take()?;
         Ok(message.map(|(report, body)| (worker, report, body)))
     }
 
@@ -203,13 +205,7 @@ impl PoolLink for ToPool {
     }
 
     fn report(&mut self, report: &Report, body: Body) -> io::Result<()> {
-        // What a task has printed must be on its way before its result is.
-        let _ = io::stdout().flush();
-        self.0.put(report, &body)?;
-        if let Bytes::Shared(buffer, _) = body.bytes {
-            // The pool will say when it has read it.
-            buffer.leave();
-        }
+        self.0.give(report, body)?;
         self.0.flush(true)
     }
 }

@@ -18,6 +18,23 @@ pub struct CodeRef {
     pub library: CString,
     /// How far behind the library's start.
     pub offset: u64,
+    /// The length of the library's file, so that on another host no other file of this name is taken
+    /// for it. `None` for the program itself.
+    pub length: Option<u64>,
+}
+
+impl CodeRef {
+    /// The place at an address, in a library that begins at another one.
+    fn new(address: *const c_void, library: CString, base: usize) -> CodeRef {
+        let path = Path::new(OsStr::from_bytes(library.as_bytes()));
+        let is_program = library.is_empty();
+        let about = (!is_program).then(|| fs::metadata(path).ok()).flatten();
+        CodeRef {
+            offset: (address as usize).wrapping_sub(base) as u64,
+            length: about.map(|about| about.len()),
+            library,
+        }
+    }
 }
 
 /// Whether the type of a function says everything about it.
@@ -42,14 +59,6 @@ pub const fn assert_captures_nothing<F>() {
 pub unsafe fn conjure<'a, F>() -> &'a F {
     // SAFETY: a value without size is made of nothing, so any aligned address will do.
     unsafe { &*ptr::dangling::<F>() }
-}
-
-/// The length of the library's file, for other hosts to know it by. `None` for the program itself.
-pub fn file_length(code: &CodeRef) -> Option<u64> {
-    let path = Path::new(OsStr::from_bytes(code.library.as_bytes()));
-    let is_program = code.library.is_empty();
-    let about = (!is_program).then(|| fs::metadata(path).ok()).flatten();
-    about.map(|about| about.len())
 }
 
 /// Finds code, which is of type `E`, and loads its library first if need be.
@@ -100,8 +109,7 @@ pub fn of_address(address: *const c_void) -> Option<CodeRef> {
     // SAFETY: the loader's link map stays as long as the library, which is never unloaded; its
     // name is a C string.
     let (base, library) = unsafe { ((*map).base, CStr::from_ptr((*map).name).to_owned()) };
-    let offset = (address as usize).wrapping_sub(base) as u64;
-    Some(CodeRef { library, offset })
+    Some(CodeRef::new(address, library, base))
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -131,8 +139,7 @@ pub fn of_address(address: *const c_void) -> Option<CodeRef> {
     }
     // SAFETY: the loader's name is a C string that stays as long as the library.
     let library = unsafe { CStr::from_ptr(info.dli_fname) }.to_owned();
-    let offset = (address as usize).wrapping_sub(info.dli_fbase as usize) as u64;
-    Some(CodeRef { library, offset })
+    Some(CodeRef::new(address, library, info.dli_fbase as usize))
 }
 
 #[cfg(target_os = "macos")]

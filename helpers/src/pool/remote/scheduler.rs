@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::code_ref::{self, CodeRef};
+use super::code_ref::CodeRef;
 use super::codec::Body;
 use super::ledger::{Ledger, Prefetch, Queue, Stage};
 use super::protocol::{Order, Report};
@@ -41,9 +41,8 @@ pub struct Scheduler {
     ledgers: Vec<Ledger>,
     queue: Queue,
     prefetch: Prefetch,
-    /// Tasks name functions by their index here; an initializer is the first one. Each with the
-    /// length of its library's file.
-    functions: Vec<(CodeRef, Option<u64>)>,
+    /// Tasks name functions by their index here; an initializer is the first one.
+    functions: Vec<CodeRef>,
     /// The bytes of the initializer's argument.
     initializer: Option<Body>,
     /// How many starts have failed in a row.
@@ -222,8 +221,7 @@ impl Scheduler {
 
     /// The number of a function, which is a new one.
     pub fn learn(&mut self, function: CodeRef) -> u32 {
-        let length = code_ref::file_length(&function);
-        self.functions.push((function, length));
+        self.functions.push(function);
         self.functions.len() as u32 - 1
     }
 
@@ -362,12 +360,8 @@ impl Scheduler {
         if !self.ledgers[worker].learns(number) {
             return Ok(());
         }
-        let (code, length) = self.functions[number as usize].clone();
-        let order = Order::Function {
-            number,
-            code,
-            length,
-        };
+        let code = self.functions[number as usize].clone();
+        let order = Order::Function { number, code };
         self.transport.put(worker, &order, &Body::default())
     }
 

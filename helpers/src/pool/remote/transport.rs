@@ -11,7 +11,7 @@ use super::code_ref::CodeRef;
 use super::codec::Body;
 use super::protocol::{Order, Report};
 use super::scoreboard::Scoreboard;
-use super::wire::Arrival;
+use super::wire::{Arrival, Connection};
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
 
@@ -87,8 +87,8 @@ pub trait PoolLink {
     /// Says something to the pool, and sees to it that it goes.
     fn report(&mut self, report: &Report, body: Body) -> io::Result<()>;
 
-    /// Where on this host the function is, whose library had that length where it comes from.
-    fn find(&mut self, function: &CodeRef, _length: Option<u64>) -> io::Result<CodeRef> {
+    /// Where on this host the function is.
+    fn find(&mut self, function: &CodeRef) -> io::Result<CodeRef> {
         Ok(function.clone())
     }
 
@@ -152,6 +152,14 @@ pub struct Watched {
 }
 
 impl Watched {
+    /// A connection, to be read from and, while messages wait, to be written to.
+    pub fn connection(connection: &Connection) -> Watched {
+        Watched {
+            file: connection.socket(),
+            events: connection.events(),
+        }
+    }
+
     /// A file to be read from.
     pub fn to_read(file: Arc<OwnedFd>) -> Watched {
         let events = PollFlags::POLLIN;

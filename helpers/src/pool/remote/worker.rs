@@ -7,7 +7,7 @@
 use std::any::{Any, type_name};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -83,11 +83,7 @@ impl Worker<'_> {
                 self.scoreboard = Some(Kept::new(scoreboard, shares_scoreboard));
                 (Report::Welcomed { shares_scoreboard }, Body::default())
             }
-            Order::Function {
-                number,
-                code,
-                length,
-            } => match self.learn(number, &code, length) {
+            Order::Function { number, code } => match self.learn(number, &code) {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     let why = format!("{:?} cannot be loaded: {error}", code.library);
@@ -118,6 +114,8 @@ impl Worker<'_> {
                 None => return Ok(()),
             },
         };
+        // What a task has printed must be on its way before its result is.
+        let _ = io::stdout().flush();
         self.link.report(&report, body)
     }
 
@@ -187,8 +185,8 @@ impl Worker<'_> {
     }
 
     /// Makes the function at `code` known by `number`, and loads its library if need be.
-    fn learn(&mut self, number: u32, code: &CodeRef, length: Option<u64>) -> io::Result<()> {
-        let here = self.link.find(code, length)?;
+    fn learn(&mut self, number: u32, code: &CodeRef) -> io::Result<()> {
+        let here = self.link.find(code)?;
         // SAFETY: the pool found the code in a process of the same program, or with the same
         // library of a notebook's cell loaded: this process was started from its program, and the
         // library is either the very file or has come from there byte for byte.
