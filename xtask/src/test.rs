@@ -71,19 +71,19 @@ const CHECKS: &[(&str, Company, Check)] = &[
     ("crate", Beside, |paths| cargo(paths, &["test"])),
     ("browser", Beside, browser),
     ("spare", Beside, |paths| {
-        unittest(paths, &["tests.test_spare"])
+        pytest(paths, &["tests/test_spare.py"])
     }),
     ("grade", Beside, |paths| {
-        unittest(paths, &["tests.test_grade", "tests.test_handout"])
+        pytest(paths, &["tests/test_grade.py", "tests/test_handout.py"])
     }),
     ("kernel-clients", Beside, |paths| {
-        unittest(
+        pytest(
             paths,
             &[
-                "tests.test_kernel_clients",
-                "tests.test_kernel_fuzz",
-                "tests.test_kernel_protocol",
-                "tests.test_kernel_sources",
+                "tests/test_kernel_clients.py",
+                "tests/test_kernel_fuzz.py",
+                "tests/test_kernel_protocol.py",
+                "tests/test_kernel_sources.py",
             ],
         )
     }),
@@ -95,10 +95,10 @@ const CHECKS: &[(&str, Company, Check)] = &[
     // Only that all can be measured: figures are for a machine with nothing else to do. The stock
     // kernel is tested here since it compiles where the bench's one does.
     ("bench", Beside, |paths| {
-        unittest(paths, &["tests.test_stock", "tests.test_bench"])
+        pytest(paths, &["tests/test_stock.py", "tests/test_bench.py"])
     }),
     ("exercises", Beside, |paths| {
-        unittest(paths, &["tests.test_exercises"])?;
+        pytest(paths, &["tests/test_exercises.py"])?;
         let mut command = command::script(paths, "notebooks.exercises");
         if env::var_os(IS_QUICK).is_some() {
             command.arg("--text-only");
@@ -106,30 +106,36 @@ const CHECKS: &[(&str, Company, Check)] = &[
         passes(command.arg("--known").arg(executed(paths)))
     }),
     ("kernel", Beside, |paths| {
-        unittest(paths, &["tests.test_kernel", "tests.test_kernel_editor"])
+        pytest(
+            paths,
+            &["tests/test_kernel.py", "tests/test_kernel_editor.py"],
+        )
     }),
     ("program", Beside, program),
     ("cells", Beside, |paths| {
-        unittest(paths, &["tests.test_cells", "tests.test_process_cells"])
+        pytest(
+            paths,
+            &["tests/test_cells.py", "tests/test_process_cells.py"],
+        )
     }),
     ("harness", Beside, |paths| {
-        unittest(
+        pytest(
             paths,
             &[
-                "tests.test_normalise",
-                "tests.test_browser",
-                "tests.test_lessons",
-                "tests.test_harness",
-                "tests.test_pages",
+                "tests/test_normalise.py",
+                "tests/test_browser.py",
+                "tests/test_lessons.py",
+                "tests/test_harness.py",
+                "tests/test_pages.py",
             ],
         )
     }),
     // That the stored outputs bear the prose out, which only a machine with nothing else to do gives.
     ("claims", Beside, |paths| {
-        unittest(paths, &["tests.test_claims"])
+        pytest(paths, &["tests/test_claims.py"])
     }),
     ("launcher", Beside, |paths| {
-        unittest(paths, &["tests.test_setup", "tests.test_launcher"])
+        pytest(paths, &["tests/test_setup.py", "tests/test_launcher.py"])
     }),
     ("book", Beside, book),
     ("notebooks", Alone, |paths| {
@@ -421,9 +427,10 @@ fn cargo(paths: &Paths, args: &[&str]) -> Result<Outcome> {
     passes(Command::new("cargo").args(args).current_dir(paths.root()))
 }
 
-pub fn unittest(paths: &Paths, modules: &[&str]) -> Result<Outcome> {
+/// Runs files of tests.
+pub fn pytest(paths: &Paths, files: &[&str]) -> Result<Outcome> {
     let mut command = command::python(paths);
-    command.args(["-m", "tests"]).args(modules);
+    command.args(["-m", "pytest"]).args(files);
     passes(command.current_dir(paths.scripts()))
 }
 
@@ -436,7 +443,7 @@ fn program(paths: &Paths) -> Result<Outcome> {
             .env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver"),
     )?;
     passes(&mut kernel_program::cargo(paths, "test"))?;
-    unittest(paths, &["tests.test_kernel_interrupt"])
+    pytest(paths, &["tests/test_kernel_interrupt.py"])
 }
 
 const NO_BROWSER: &str = "no Chromium is installed and none could be downloaded";
@@ -447,7 +454,7 @@ fn find_browser(paths: &Paths) -> Option<PathBuf> {
 
 /// Makes the book, follows its links, and looks at its pages.
 fn book(paths: &Paths) -> Result<Outcome> {
-    unittest(paths, &["tests.test_book"])?;
+    pytest(paths, &["tests/test_book.py"])?;
     let browser = find_browser(paths);
     book::build(paths, browser.as_deref())?;
     Ok(match browser {

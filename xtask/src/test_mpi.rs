@@ -8,7 +8,7 @@ use crate::Result;
 use crate::command;
 use crate::mpi::{self, Mpi, Which};
 use crate::paths::Paths;
-use crate::test::{Outcome, passes, unittest};
+use crate::test::{Outcome, passes, pytest};
 
 /// Tells the tests the launcher of the other library, which must be refused.
 const OTHER: &str = "HELPERS_MPI_OTHER_MPIEXEC";
@@ -78,12 +78,12 @@ fn both(paths: &Paths) -> Result<Result<(Mpi, Mpi), Outcome>> {
 
 /// Runs programs on a Slurm of the test's own.
 pub fn run_on_slurm(paths: &Paths) -> Result<Outcome> {
-    on_slurm(paths, "tests.test_slurm")
+    on_slurm(paths, "tests/test_slurm.py")
 }
 
 /// Runs lesson 05 on another one.
 pub fn run_lesson_on_slurm(paths: &Paths) -> Result<Outcome> {
-    on_slurm(paths, "tests.test_slurm_lesson")
+    on_slurm(paths, "tests/test_slurm_lesson.py")
 }
 
 fn on_slurm(paths: &Paths, tests: &str) -> Result<Outcome> {
@@ -103,7 +103,7 @@ fn on_slurm(paths: &Paths, tests: &str) -> Result<Outcome> {
     let mut build = cargo(paths, &mpi);
     passes(build.args(["build", "-p", "helpers-mpi", "--examples"]))?;
     let mut test = command::python(paths);
-    test.args(["-m", "unittest", "--verbose", tests]);
+    test.args(["-m", "pytest", tests]);
     mpi.lend_to(test.current_dir(paths.scripts()));
     passes(&mut test)
 }
@@ -113,12 +113,12 @@ pub fn run_cells(paths: &Paths) -> Result<Outcome> {
     if let Err(missing) = mpi::find(paths, Which::Usual) {
         return Ok(skipped(missing));
     }
-    unittest(
+    pytest(
         paths,
         &[
-            "tests.test_mpi_cells",
-            "tests.test_mpi_pool_cells",
-            "tests.test_no_mpi",
+            "tests/test_mpi_cells.py",
+            "tests/test_mpi_pool_cells.py",
+            "tests/test_no_mpi.py",
         ],
     )
 }

@@ -3,6 +3,9 @@
 import atexit
 import sys
 import unittest
+from collections.abc import Callable, Iterator
+
+import pytest
 
 from kernels import cells
 from kernels.session import Reply, Session
@@ -62,19 +65,20 @@ class KernelCase(unittest.TestCase):
 
     kernel: Session
 
-    def setUp(self) -> None:
+    @pytest.fixture(autouse=True)
+    def use_kernel(
+        self, request: pytest.FixtureRequest, has_failed: Callable[[], bool]
+    ) -> Iterator[None]:
         self.kernel = shared.session()
-
-    def tearDown(self) -> None:
-        # What is late is a failure of this test rather than of the next.
-        self.kernel.drain()
-
-    def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
-        before = problems(result)
-        done = super().run(result)
-        if problems(result) > before:
-            shared.look_after(self.id())
-        return done
+        yield
+        is_late = True
+        try:
+            # What is late is a failure of this test rather than of the next.
+            self.kernel.drain()
+            is_late = False
+        finally:
+            if is_late or has_failed():
+                shared.look_after(request.node.nodeid)
 
     def passes(self, code: str, answers: tuple[str, ...] = ()) -> Reply:
         """Runs a cell that must not fail."""
@@ -100,7 +104,3 @@ class KernelCase(unittest.TestCase):
         """Each word is somewhere in what a cell says about errors, or on stderr."""
         for word in words:
             self.assertIn(word, reply.told, reply)
-
-
-def problems(result: unittest.TestResult | None) -> int:
-    return len(result.failures) + len(result.errors) if result else 0

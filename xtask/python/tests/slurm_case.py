@@ -99,6 +99,8 @@ class OnSlurm(unittest.TestCase):
 class Debian:
     """With Debian's library, an older one."""
 
+    __test__ = True
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

@@ -269,7 +269,3 @@ class Quick(unittest.TestCase):
 
 def digest(file):
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else None
-
-
-if __name__ == "__main__":
-    unittest.main()

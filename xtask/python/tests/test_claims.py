@@ -104,7 +104,3 @@ class Judging(unittest.TestCase):
         cells = [stream("", line.format(0.3)), stream("", line.format(0.4))]
         [problem] = claims.busy(cells)
         self.assertIn("cell 2 ran while others kept 0.4 of 2 cores busy", problem)
-
-
-if __name__ == "__main__":
-    unittest.main()

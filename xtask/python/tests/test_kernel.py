@@ -3,7 +3,6 @@
 import json
 import re
 import tempfile
-import unittest
 from pathlib import Path
 from typing import Any
 
@@ -574,7 +573,3 @@ class Commands(KernelCase):
         reply = self.kernel.run("%%timeit\n1 + 1")
         self.assertEqual(reply.status, "error")
         self.assert_told(reply, "timeit!")
-
-
-if __name__ == "__main__":
-    unittest.main()

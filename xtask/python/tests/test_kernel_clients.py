@@ -240,7 +240,3 @@ class Ends(unittest.TestCase):
             self.assert_gone(processes)
             for process in sleep:
                 process.kill()
-
-
-if __name__ == "__main__":
-    unittest.main()

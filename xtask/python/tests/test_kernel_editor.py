@@ -1,6 +1,5 @@
 """The course's kernel: what it answers while a cell is written."""
 
-import unittest
 
 from tests.kernel_case import KernelCase
 
@@ -128,7 +127,3 @@ class History(KernelCase):
         self.kernel.run("11 + 4", silent=True)
         reply = self.kernel.history(hist_access_type="tail", n=1, raw=True, output=False)
         self.assertEqual([code for _, _, code in reply["history"]], ["11 + 3"])
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -3,7 +3,6 @@
 import os
 import random
 import time
-import unittest
 import zlib
 from pathlib import Path
 
@@ -80,7 +79,3 @@ def run_for_a_while(kernel: Session, code: str) -> None:
     if not reply.is_done:
         kernel.interrupt()
         kernel.wait(reply)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import time
-import unittest
 from collections.abc import Callable
 
 import psutil
@@ -207,7 +206,3 @@ def name_of(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.NoSuchProcess):
         return str(process.name())
     return ""
-
-
-if __name__ == "__main__":
-    unittest.main()

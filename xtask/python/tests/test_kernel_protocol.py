@@ -1,6 +1,5 @@
 """The course's kernel in the public suite for Jupyter kernels, as it is installed for Jupyter."""
 
-import unittest
 
 import jupyter_kernel_test
 from jupyter_client.manager import start_new_kernel
@@ -57,14 +56,3 @@ class Conformance(jupyter_kernel_test.KernelTests):
     def tearDownClass(cls) -> None:
         cls.kc.stop_channels()
         cls.km.shutdown_kernel(now=True)
-
-
-# The suite's own base class has no kernel to test.
-def load_tests(
-    loader: unittest.TestLoader, tests: unittest.TestSuite, pattern: str | None
-) -> unittest.TestSuite:
-    return loader.loadTestsFromTestCase(Conformance)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -105,7 +105,3 @@ class Sources(unittest.TestCase):
         for code in DOCUMENTED:
             with self.subTest(code):
                 self.assertTrue(self.reduced.documented[code])
-
-
-if __name__ == "__main__":
-    unittest.main()

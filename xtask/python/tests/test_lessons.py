@@ -180,7 +180,3 @@ class Lengths(unittest.TestCase):
         self.assertIn("46 cells", many)
         self.assertIn("cell 1 has 26 lines", long)
         self.assertEqual(list(lessons.too_long([code("1\n" * 25)] * 45)), [])
-
-
-if __name__ == "__main__":
-    unittest.main()

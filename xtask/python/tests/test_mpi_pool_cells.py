@@ -206,7 +206,3 @@ class WhatIsLeft(unittest.TestCase):
         for victim in victims:
             os.kill(victim, signal.SIGKILL)
         self.assertTrue(wait_until(lambda: are_gone(family), LEFTOVER_SECONDS))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -343,7 +343,3 @@ def is_kernel(process):
         return is_kernel_program(psutil.Process(process))
     except psutil.Error:
         return False
-
-
-if __name__ == "__main__":
-    unittest.main()

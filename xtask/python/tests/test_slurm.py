@@ -22,6 +22,8 @@ def setUpModule() -> None:
 class Cases:
     """With either library."""
 
+    __test__ = False
+
     def test_batch_script_of_the_example(self):
         shutil.copy2(PROGRAMS / PRIMES, self.folder)
         state, told = self.batch((EXAMPLES / "primes.sbatch").read_text())
@@ -89,6 +91,8 @@ class Cases:
 
 class Commands:
     """What lesson 05 has to say of clusters: each of its blocks for a shell, with either library."""
+
+    __test__ = False
 
     @classmethod
     def setUpClass(cls):
@@ -165,6 +169,8 @@ class Commands:
 class OwnLibrary(Cases, OnSlurm):
     """With the library that the set-up installs."""
 
+    __test__ = True
+
     def test_work_that_goes_on(self):
         """A run is told that its time is up; the job goes back into the queue, and does the rest."""
         results = self.folder / "primes.txt"
@@ -204,7 +210,7 @@ class DebianLibrary(Debian, Cases, OnSlurm):
 
 
 class OwnCommands(Commands, OnSlurm):
-    pass
+    __test__ = True
 
 
 class DebianCommands(Debian, Commands, OnSlurm):
