@@ -17,10 +17,12 @@ use super::shared_value::SharedValue;
 use super::task::{Finished, Sink, Task};
 use crate::notebook::interrupts::Interrupts;
 use crate::pool::batch::late;
-use crate::pool::handle::{Completer, Remote, TIME_TO_FINISH, Whole, remote_task, remote_whole};
+use crate::pool::handle::{
+    Completer, Remote, TIME_TO_FINISH, Whole, failed_task, remote_task, remote_whole,
+};
 use crate::pool::panic::panic_message;
 use crate::pool::waits::{Awaited, Place};
-use crate::pool::{JoinHandle, PoolError, Portable};
+use crate::pool::{JoinHandle, PoolError, Portable, witness};
 
 /// So many chunks for each worker are made into bytes ahead of time.
 const CHUNKS_AHEAD: usize = 2;
@@ -607,6 +609,9 @@ where
     A: Portable,
     R: Portable + Send + 'static,
 {
+    if witness::forgets_task() {
+        return failed_task(PoolError::cancelled(witness::LEFT_OUT), engine.tally());
+    }
     let mut body = Writer::for_arguments();
     let body = pack(&mut body, &argument, None).map(|()| body.finish());
     let (completer, slot, handle) = remote_task(remote(engine), engine.tally());

@@ -14,7 +14,7 @@ use crate::pool::chunk::{checked_chunk_size, default_chunk_size, list};
 use crate::pool::handle::{done_task, failed_task};
 use crate::pool::imap::Way;
 use crate::pool::waits::UnderWay;
-use crate::pool::{Imap, JoinHandle, PoolError, Portable, StarFn};
+use crate::pool::{Imap, JoinHandle, PoolError, Portable, StarFn, witness};
 
 /// A pool with a chunk size or a time limit, made by `chunk_size` and `time_limit` of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -180,9 +180,12 @@ impl<'p> View<'p> {
         items: impl IntoIterator<Item = A>,
     ) -> Result<Vec<R>, PoolError> {
         let bounds = limit.map_or(Bounds::default(), Bounds::within);
-        let items = list(items)?;
+        let items = witness::items(list(items)?);
+        let numbers = witness::numbers(&items);
         let size = self.size_for(items.len());
-        call::map(self.engine, called, size, bounds, items)
+        let results = call::map(self.engine, called, size, bounds, items)?;
+        witness::results(&numbers, &results);
+        Ok(results)
     }
 
     pub(super) fn map_async_called<A, R>(
@@ -196,6 +199,7 @@ impl<'p> View<'p> {
     {
         match list(items) {
             Ok(items) => {
+                let items = witness::items_ahead(items);
                 let size = self.size_for(items.len());
                 call::map_async(self.engine, &called, size, items)
             }
