@@ -56,7 +56,7 @@ pub struct Worked<R> {
     pub timeline: Timeline,
     /// How often a function was called in this process that [notes its calls](note_call).
     pub calls: usize,
-    /// Whether there were several tasks, and all of them gave the same number.
+    /// Whether there were several items, and all of them gave the same number, text or list.
     pub is_alike: bool,
     /// How many of the calls no worker made.
     by_others: usize,
@@ -90,13 +90,13 @@ impl Check<'_> {
     ///     let work = Work {
     ///         question: "the squares are right, but who has computed them?",
     ///         call: "`pool.map(|x| x * x, numbers)`",
-    ///         least: 3,
+    ///         least: 2,
     ///     };
     ///     check
     ///         .on("squares(&pool, vec![2, 3, 4])")
     ///         .in_pool(&pool, work, || squares(&pool, vec![2, 3, 4]), Vec::is_empty);
     /// });
-    /// assert!(verdict.to_string().contains("but who has computed them?"), "{verdict}");
+    /// assert!(verdict.to_string().contains("what does each of the workers do"), "{verdict}");
     /// ```
     pub fn in_pool<R: PartialEq>(
         &mut self,
@@ -106,10 +106,14 @@ impl Check<'_> {
         is_nothing: impl Fn(&R) -> bool,
     ) -> Option<Worked<R>> {
         let worked = self.look(pool, work, &answer)?;
+        self.judge_tasks(&worked, work);
         for (forget, which) in [(Forget::Last, "last"), (Forget::Nth(0), "first")] {
-            // A panic is a sign that something is missing, too.
             let without = catch_unwind(AssertUnwindSafe(|| witness::watch(forget, &answer).0));
-            let depends = without.map_or(true, |without| without != worked.result);
+            let depends = match without {
+                Ok(without) => without != worked.result,
+                // A panic is a sign that something is missing, too; but whether it is needed?
+                Err(_) => !worked.is_alike,
+            };
             self.hint((
                 format!(
                     "if no worker gets the {which} item, your result is the same: what does each \
@@ -138,8 +142,34 @@ impl Check<'_> {
         self.came.is_none().then_some(worked)
     }
 
+    /// What comes of the answer if its pool fails: calls that give a `Result` give an error, and tasks
+    /// that are submitted have none. Nothing if the answer panics then.
+    ///
+    /// ```
+    /// use helpers::prelude::*;
+    ///
+    /// fn squares(pool: &ProcessPool, numbers: Vec<u64>) -> Result<Vec<u64>, PoolError> {
+    ///     Ok(pool.map(|x: u64| x * x, numbers).unwrap_or_default())
+    /// }
+    ///
+    /// helpers::init_process_pools();
+    /// let verdict = check!(|check| {
+    ///     let pool = ProcessPool::new(2)?;
+    ///     let came = check.if_pool_fails(|| squares(&pool, vec![2, 3]));
+    ///     check.that(!matches!(came, Some(Ok(_))), "an error", "none, as if all were well");
+    /// });
+    /// assert!(verdict.to_string().contains("as if all were well"), "{verdict}");
+    /// ```
+    pub fn if_pool_fails<R>(&mut self, answer: impl FnOnce() -> R) -> Option<R> {
+        if self.came.is_some() {
+            return None;
+        }
+        let answer = || witness::watch(Forget::Fail, answer).0;
+        catch_unwind(AssertUnwindSafe(answer)).ok()
+    }
+
     /// Whether the result of the answer is another one if the workers do not get one of the first
-    /// `items` items; which one does not matter.
+    /// `items` items; which one does not matter. Nothing if the answer panics each time.
     ///
     /// For work of the reader's own, in which some items may count for nothing, such as a search for
     /// the largest. In [`in_pool`](Check::in_pool) each item has to count.
@@ -152,21 +182,28 @@ impl Check<'_> {
     ///     let pool = Pool::new(2)?;
     ///     let largest = || pool.map(|x| x * x, [1, 5, 2]).into_iter().max();
     ///     let depends = check.depends_on_items(3, largest);
-    ///     check.that(depends, "", "");
+    ///     check.that(depends == Some(true), "", "");
     ///     let for_show = || pool.map(|_| 25, [1, 5, 2]).into_iter().max();
     ///     let depends = check.depends_on_items(3, for_show);
-    ///     check.that(!depends, "", "");
+    ///     check.that(depends == Some(false), "", "");
     /// });
     /// assert!(verdict.is_right(), "{verdict}");
     /// ```
-    pub fn depends_on_items<R: PartialEq>(&mut self, items: usize, answer: impl Fn() -> R) -> bool {
-        let Some(result) = self.run(&answer) else {
-            return true;
-        };
-        (0..items).any(|place| {
+    pub fn depends_on_items<R: PartialEq>(
+        &mut self,
+        items: usize,
+        answer: impl Fn() -> R,
+    ) -> Option<bool> {
+        let result = self.run(&answer)?;
+        let without = |place| {
             let answer = || witness::watch(Forget::Nth(place), &answer).0;
-            catch_unwind(AssertUnwindSafe(answer)).map_or(true, |without| without != result)
-        })
+            catch_unwind(AssertUnwindSafe(answer)).ok()
+        };
+        let mut are_others = (0..items)
+            .filter_map(without)
+            .map(|without| without != result);
+        let first = are_others.next()?;
+        Some(first || are_others.any(|is_other| is_other))
     }
 
     /// As [`in_pool`](Check::in_pool), but without a look at what the result is made of: for an
@@ -178,6 +215,7 @@ impl Check<'_> {
         answer: impl FnOnce() -> R,
     ) -> Option<Worked<R>> {
         let worked = self.look(pool, work, answer)?;
+        self.judge_tasks(&worked, work);
         self.judge_sharing(&worked, work);
         self.came.is_none().then_some(worked)
     }
@@ -223,7 +261,7 @@ impl Check<'_> {
         self.came.is_none().then_some(worked)
     }
 
-    fn judge_sharing<R>(&mut self, worked: &Worked<R>, work: Work<'_>) {
+    fn judge_tasks<R>(&mut self, worked: &Worked<R>, work: Work<'_>) {
         let tasks = worked.timeline.spans().len() - 1;
         self.hint((
             "what do the other workers do meanwhile, if there are so few tasks?",
@@ -234,6 +272,9 @@ impl Check<'_> {
             &format!("{} tasks or more for the workers of `pool`", work.least),
             format!("tasks: {tasks}, with items: {}", worked.items()),
         );
+    }
+
+    fn judge_sharing<R>(&mut self, worked: &Worked<R>, work: Work<'_>) {
         self.hint((
             "each item waits until the one before it is done: who works meanwhile?",
             format!("one call for all of them: {}", work.call),

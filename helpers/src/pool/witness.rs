@@ -22,6 +22,8 @@ pub(crate) enum Forget {
     Nth(usize),
     Last,
     All,
+    /// All, and a call that can fail does.
+    Fail,
 }
 
 /// What a thread has asked of pools.
@@ -38,7 +40,7 @@ pub(crate) struct Seen {
     submitted: usize,
     /// Calls whose results are their items, number by number.
     echoes: usize,
-    /// Calls of several items whose results are all the same number.
+    /// Calls of several items whose results are all the same.
     alike: usize,
 }
 
@@ -53,7 +55,7 @@ impl Seen {
         self.calls > 0 && self.echoes == self.calls
     }
 
-    /// Whether all tasks of each call gave the same number.
+    /// Whether all items of each call gave the same.
     pub(crate) fn is_alike(&self) -> bool {
         self.calls > 0 && self.alike == self.calls
     }
@@ -132,10 +134,15 @@ fn without<T>(mut items: Vec<T>, forget: Option<Forget>) -> Vec<T> {
     match forget {
         Some(Forget::Nth(place)) if place < items.len() => drop(items.remove(place)),
         Some(Forget::Last) => drop(items.pop()),
-        Some(Forget::All) => items.clear(),
+        Some(Forget::All | Forget::Fail) => items.clear(),
         _ => {}
     }
     items
+}
+
+/// Whether a call fails that can.
+pub(crate) fn fails() -> bool {
+    note(|seen| seen.forget == Forget::Fail) == Some(true)
 }
 
 /// Which item a lazy call that begins now leaves out.
@@ -157,7 +164,7 @@ pub(crate) fn forgets_task() -> bool {
         seen.ahead();
         match seen.forget {
             Forget::Nothing => false,
-            Forget::All => true,
+            Forget::All | Forget::Fail => true,
             Forget::Nth(_) | Forget::Last => seen.submitted == 2,
         }
     });
@@ -188,7 +195,7 @@ pub(crate) fn results<R>(items: &[u64], results: &[R]) {
     });
 }
 
-/// A number or a text, or a reference to one, in 64 bits. None of any other type.
+/// A number, a text, a reference to one, or a list of numbers in 64 bits. None of any other type.
 fn number<T>(value: &T) -> Option<u64> {
     macro_rules! number {
         ($($kind:ty: $bits:expr;)*) => {
@@ -211,16 +218,29 @@ fn number<T>(value: &T) -> Option<u64> {
         i64: i64::cast_unsigned;
         f64: f64::to_bits;
     }
+    macro_rules! lists {
+        ($($kind:ty,)*) => {
+            $(
+                if let Some(list) = cast::<T, Vec<$kind>>(value) {
+                    return Some(hash(&list.iter().map(number).collect::<Vec<_>>()));
+                }
+            )*
+        };
+    }
+    lists! { u32, u64, usize, i64, f64, }
+    if let Some(list) = cast::<T, [usize; 10]>(value) {
+        return Some(hash(list));
+    }
     let text = cast::<T, &'static str>(value).copied();
     let text = text.or_else(|| cast::<T, &'static &'static str>(value).map(|text| **text));
     let text = text.or_else(|| cast::<T, &'static String>(value).map(|text| text.as_str()));
     text.or_else(|| cast::<T, String>(value).map(String::as_str))
-        .map(hash)
+        .map(hash::<str>)
 }
 
-fn hash(text: &str) -> u64 {
+fn hash<H: Hash + ?Sized>(value: &H) -> u64 {
     let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
 }
 

@@ -180,6 +180,9 @@ impl<'p> View<'p> {
         items: impl IntoIterator<Item = A>,
     ) -> Result<Vec<R>, PoolError> {
         let bounds = limit.map_or(Bounds::default(), Bounds::within);
+        if witness::fails() {
+            return Err(PoolError::cancelled(witness::LEFT_OUT));
+        }
         let items = witness::items(list(items)?);
         let numbers = witness::numbers(&items);
         let size = self.size_for(items.len());
