@@ -421,10 +421,18 @@ fn work_that_is_not_the_workers_is_seen() {
                     assert!(handle.join().is_ok_and(|two| two == 2));
                     loops(&numbers)
                 }),
-                "the same without the last item",
+                "tasks: 1, with items: 1",
             ),
             (
                 squares_by(|pool, numbers| pool.map(|_| loops(&numbers), 0..4).remove(0)),
+                "the same without the last item",
+            ),
+            (
+                squares_by(|pool, numbers| pool.map(|_| loops(&numbers), 0..4)[3].clone()),
+                "the same without the last item",
+            ),
+            (
+                squares_by(|pool, numbers| pool.map(|_| loops(&numbers), 0..4)[3].clone()),
                 "the same without the last item",
             ),
             (
