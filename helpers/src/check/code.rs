@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 /// The words of a function's body in a source text, without those of comments and texts; none if it
 /// is not there.
 ///
-/// Calls tell almost everything about an answer. That it takes a lock which nobody else wants is
-/// what they do not tell: so a check may look for the word. In a cell, `include_str!("lib.rs")` is
+/// For the order of words; which names a function uses is told by [`names_in_function`]. In a cell, `include_str!("lib.rs")` is
 /// the text that holds all functions of the notebook.
 ///
 /// ```

@@ -49,8 +49,8 @@ impl<I: Iterator, O> Source<'_, I, O> {
         let mut chunk = Vec::new();
         let taken = catch_unwind(AssertUnwindSafe(|| {
             match self.forget {
-                Forget::Nothing => chunk.extend(items.take(self.chunk_size)),
-                Forget::All | Forget::Fail => items.for_each(drop),
+                Forget::Nothing | Forget::Fail => chunk.extend(items.take(self.chunk_size)),
+                Forget::All => items.for_each(drop),
                 Forget::Nth(place) => {
                     chunk.extend(items.take(self.chunk_size));
                     if (self.taken..self.taken + chunk.len()).contains(&place) {

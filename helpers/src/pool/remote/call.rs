@@ -636,6 +636,9 @@ where
     A: Portable,
     R: Portable + Send + 'static,
 {
+    if witness::fails() {
+        return failed_task(PoolError::cancelled(witness::LEFT_OUT), engine.tally());
+    }
     let mut body = Writer::for_arguments();
     // For each item whether it goes along, or why not.
     let mut sent: Vec<Result<(), PoolError>> = Vec::with_capacity(items.len());
