@@ -7,8 +7,6 @@
 use std::any::TypeId;
 use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::marker::PhantomData;
-use std::mem;
 
 /// Why a task that was submitted has no result.
 pub(crate) const LEFT_OUT: &str = "it was left out, to see what depends on it";
@@ -246,34 +244,12 @@ fn hash<H: Hash + ?Sized>(value: &H) -> u64 {
 
 /// The value, if it is of this type, whatever its lifetimes.
 fn cast<T, U: 'static>(value: &T) -> Option<&U> {
-    if type_of::<T>() != TypeId::of::<U>() {
+    if typeid::of::<T>() != TypeId::of::<U>() {
         return None;
     }
     // SAFETY: But for lifetimes the types are the same. A `U` is a number, a text or a reference to
     // one, at which nobody looks when the value, and so what it borrows, is gone: see `number`.
     Some(unsafe { &*std::ptr::from_ref(value).cast::<U>() })
-}
-
-/// The type without its lifetimes.
-fn type_of<T>() -> TypeId {
-    trait Named {
-        fn id(&self) -> TypeId
-        where
-            Self: 'static;
-    }
-    impl<T> Named for PhantomData<T> {
-        fn id(&self) -> TypeId
-        where
-            Self: 'static,
-        {
-            TypeId::of::<T>()
-        }
-    }
-    let name = PhantomData::<T>;
-    let short: &dyn Named = &name;
-    // SAFETY: The only method looks at no value; it only names the type.
-    let long: &(dyn Named + 'static) = unsafe { mem::transmute(short) };
-    long.id()
 }
 
 #[cfg(test)]
