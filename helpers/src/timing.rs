@@ -1,5 +1,6 @@
 //! How long something took: on the clock on the wall, and on the processor.
 
+use std::cell::Cell;
 use std::fmt;
 use std::hint::black_box;
 use std::iter::Sum;
@@ -131,8 +132,45 @@ impl Stopwatch {
     }
 }
 
+thread_local! {
+    /// Added at each look at the processor's clock, and what was added so far.
+    static OTHERS: Cell<(Duration, Duration)> = const { Cell::new((Duration::ZERO, Duration::ZERO)) };
+}
+
+/// Does the work as if, in each measurement of this thread, other threads of the program used the
+/// processor for so long, in user and in system time.
+///
+/// For checks: time on the wall stays what it is, on a machine with one core as well.
+///
+/// ```
+/// use std::time::Duration;
+/// use helpers::prelude::*;
+///
+/// let second = Duration::from_secs(1);
+/// let (_, timing) = check::as_if_others_computed(second, || measure(|| ()));
+/// assert!(timing.cpu() >= 2 * second && timing.wall < second);
+/// ```
+pub fn as_if_others_computed<R>(time: Duration, work: impl FnOnce() -> R) -> R {
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            OTHERS.set(Default::default());
+        }
+    }
+    let _end = End;
+    OTHERS.set((time, Duration::ZERO));
+    work()
+}
+
+fn time_of_others() -> Duration {
+    let (time, so_far) = OTHERS.get();
+    OTHERS.set((time, so_far + time));
+    so_far
+}
+
 /// User and system time of this process so far, all threads together.
 pub fn cpu_time() -> (Duration, Duration) {
+    let others = time_of_others();
     let duration = |t: TimeVal| {
         Duration::new(
             u64::try_from(t.tv_sec()).unwrap_or(0),
@@ -141,7 +179,10 @@ pub fn cpu_time() -> (Duration, Duration) {
     };
     // getrusage fails only for an unknown `who`, which RUSAGE_SELF is not.
     match getrusage(UsageWho::RUSAGE_SELF) {
-        Ok(usage) => (duration(usage.user_time()), duration(usage.system_time())),
+        Ok(usage) => (
+            duration(usage.user_time()) + others,
+            duration(usage.system_time()) + others,
+        ),
         Err(_) => (Duration::ZERO, Duration::ZERO),
     }
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 /// The words of a function's body in a source text, without those of comments and texts; none if it
 /// is not there.
 ///
-/// Calls tell almost everything about an answer. That it takes a lock which nobody else wants is
-/// what they do not tell: so a check may look for the word. In a cell, `include_str!("lib.rs")` is
+/// For the order of words; which names a function uses is told by [`names_in_function`]. In a cell, `include_str!("lib.rs")` is
 /// the text that holds all functions of the notebook.
 ///
 /// ```
@@ -45,6 +44,65 @@ fn function<'c>(name: &str, plain: &'c str) -> &'c str {
         }
     }
     &plain[at..]
+}
+
+/// The names in a function's body and in the functions of the source text that it calls, down to the
+/// last one.
+///
+/// Comments and texts do not count. Where a name stands for another one (`use … as Lock;`,
+/// `type Counter = Mutex<u32>;`), both are there. It does not matter how the code is broken into lines,
+/// nor what its variables are called. None if the function is not there.
+///
+/// ```
+/// let code = "use std::sync::Mutex as Lock;
+///     fn all(list: &[u32]) -> u32 { /* no RwLock */ sum_of(list) }
+///     fn sum_of(list: &[u32]) -> u32 { let sum = Lock::new(0); /* … */ 0 }";
+/// let names = helpers::check::names_in_function("all", code);
+/// assert!(names.contains("Mutex") && !names.contains("RwLock"));
+/// ```
+#[must_use]
+pub fn names_in_function(name: &str, source: &str) -> BTreeSet<String> {
+    let code = plain(source);
+    let mut names = BTreeSet::new();
+    let mut seen = BTreeSet::from([name.to_owned()]);
+    let mut to_read = vec![function(name, &code)];
+    while let Some(function) = to_read.pop() {
+        names.extend(words(function));
+        for called in names_in(function) {
+            if seen.insert(called.to_owned()) {
+                to_read.push(self::function(called, &code));
+            }
+        }
+    }
+    loop {
+        let others = other_names(&code).filter(|(new, _)| names.contains(*new));
+        let meant: BTreeSet<String> = others.flat_map(|(_, meant)| words(meant)).collect();
+        if meant.is_subset(&names) {
+            return names;
+        }
+        names.extend(meant);
+    }
+}
+
+/// The names that are given to what has one already, each with what it means.
+fn other_names(plain: &str) -> impl Iterator<Item = (&str, &str)> {
+    let used = plain.match_indices(" as ").filter_map(|(at, sign)| {
+        // The last name of the path before it, and the first one behind.
+        let meant = plain[..at].rsplit(is_end).next()?;
+        let new = plain[at + sign.len()..].trim_start().split(is_end).next()?;
+        Some((new, meant))
+    });
+    let types = plain.match_indices("type ").filter_map(|(at, sign)| {
+        let (new, meant) = plain[at + sign.len()..].split_once('=')?;
+        Some((new.trim().split(is_end).next()?, meant.split(';').next()?))
+    });
+    used.chain(types)
+}
+
+fn words(code: &str) -> impl Iterator<Item = String> {
+    code.split(is_end)
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
 }
 
 /// The names that some code uses, and the functions that it calls, down to the last one of those
@@ -105,9 +163,14 @@ fn plain(source: &str) -> String {
         let length = if rest.starts_with("//") {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if rest.starts_with("'\"'") {
-            3
+            comment(rest)
+        } else if let Some(length) = raw(rest).filter(|_| !plain.ends_with(is_of_name)) {
+            length
+        } else if let Some(quoted) = ["'\"'", "'{'", "'}'", "'\\''", "'\\\"'"]
+            .into_iter()
+            .find(|quoted| rest.starts_with(quoted))
+        {
+            quoted.len()
         } else if character == '"' {
             quoted(rest)
         } else {
@@ -119,6 +182,45 @@ fn plain(source: &str) -> String {
         rest = &rest[length..];
     }
     plain
+}
+
+fn is_of_name(character: char) -> bool {
+    !is_end(character)
+}
+
+/// How long a comment is that begins here; there may be others in it.
+fn comment(text: &str) -> usize {
+    let mut depth = 0;
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text.as_bytes()[at..];
+        at += match rest {
+            [b'/', b'*', ..] => {
+                depth += 1;
+                2
+            }
+            [b'*', b'/', ..] => {
+                depth -= 1;
+                2
+            }
+            _ => 1,
+        };
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
+}
+
+/// How long the text is, if one begins here in which `\` is nothing special: `r"…"`, `r#"…"#`.
+fn raw(text: &str) -> Option<usize> {
+    let signs = text.strip_prefix('r')?;
+    let quoted = signs.trim_start_matches('#');
+    let signs = "#".repeat(signs.len() - quoted.len());
+    let begin = 1 + signs.len() + 1;
+    let inside = quoted.strip_prefix('"')?;
+    let end = inside.find(&format!("\"{signs}"));
+    Some(end.map_or(text.len(), |end| begin + end + 1 + signs.len()))
 }
 
 /// How long the text is that begins with a quote.
@@ -149,6 +251,35 @@ mod tests {
         assert!(words_of_function("coun", code).is_empty());
         assert!(words_of_function("count", "fn count() { \"").is_empty());
         assert_eq!(words_of_function("f", "fn f() { '\"' == a }"), ["a"]);
+        assert_eq!(words_of_function("f", "fn f() { '{' == a }  { b }"), ["a"]);
+        let raw = "fn f() { bar + r#\"Mutex \" } Mutex\"# + r\"\\\" + a /* /* */ Mutex */ + b }";
+        assert_eq!(words_of_function("f", raw), ["bar", "a", "b"]);
+    }
+
+    #[test]
+    fn a_name_is_found_whatever_it_is_called() {
+        let has = |name: &str, code: &str| names_in_function("f", code).contains(name);
+        for code in [
+            "fn f() { Mutex::new(0) }",
+            "fn f() {\n    std::sync\n        ::Mutex\n::new(0) }",
+            "use std::sync::Mutex as M; fn f() { M::new(0) }",
+            "fn f() { use std::sync::{Mutex as Lock, Arc}; Lock::new(0) }",
+            "type Shared = Arc<Mutex<u8>>; fn f() { let a: Shared = b; }",
+            "fn f() { g() } fn g() { h(1) } fn h(n: u8) { Mutex::new(n) }",
+            "fn f() { pool.map(g, list) } fn g(n: u8) { Mutex::new(n) }",
+            "fn f(counts: &Mutex<u8>) {}",
+        ] {
+            assert!(has("Mutex", code), "{code}");
+        }
+        for code in [
+            "fn f() { /* Mutex */ let a = \"Mutex\"; } // Mutex",
+            "fn f() { g } fn h() { Mutex }",
+            "use std::sync::Mutex; fn f() {}",
+            "use std::sync::Mutex as M; fn f() { x as u8 }",
+            "fn other() { Mutex }",
+        ] {
+            assert!(!has("Mutex", code), "{code}");
+        }
     }
 
     #[test]

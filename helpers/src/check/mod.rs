@@ -11,6 +11,7 @@ mod note;
 mod probe;
 mod stale;
 mod verdict;
+mod workers;
 
 use std::error::Error;
 use std::fmt::{self, Debug, Display};
@@ -25,11 +26,13 @@ use crate::pool::processes::{ProcessPool, SharedArray, SharedSliceMut};
 use crate::pool::remote::View;
 use crate::pool::{PoolError, panic::panic_message};
 
-pub use code::words_of_function;
+pub use crate::timing::as_if_others_computed;
+pub use code::{names_in_function, words_of_function};
 pub use hint::Hint;
 pub use judged::Judged;
 pub use probe::Probe;
 pub use verdict::Verdict;
+pub use workers::{AnyPool, Work, Worked, note_call};
 
 use note::{NOTE_BYTES, Note, short, short_hint};
 

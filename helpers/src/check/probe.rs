@@ -1,7 +1,11 @@
 //! Seeing from inside of a function whether its calls run at the same time.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{ThreadId, current};
 use std::time::{Duration, Instant};
+
+use crate::pool::Pool;
+use crate::timeline::recorder::{self, PoolTag};
 
 /// How long a call waits for others. Only one that waits in vain takes so long, and only once.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,6 +35,9 @@ pub struct Probe {
 #[derive(Debug)]
 struct State {
     items: Vec<u32>,
+    /// The pool whose worker made each of the calls.
+    pools: Vec<Option<PoolTag>>,
+    threads: Vec<ThreadId>,
     inside: usize,
     most: usize,
     /// Somebody has waited in vain.
@@ -47,6 +54,8 @@ impl State {
     const fn new() -> State {
         State {
             items: Vec::new(),
+            pools: Vec::new(),
+            threads: Vec::new(),
             inside: 0,
             most: 0,
             given_up: false,
@@ -70,6 +79,8 @@ impl Probe {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.lock();
         state.items.push(item);
+        state.threads.push(current().id());
+        state.pools.push(recorder::here().map(|(pool, _)| pool));
         state.inside += 1;
         state.most = state.most.max(state.inside);
         self.changed.notify_all();
@@ -108,6 +119,39 @@ impl Probe {
     #[must_use]
     pub fn items(&self) -> Vec<u32> {
         self.lock().items.clone()
+    }
+
+    /// The items of the calls that no worker of `pool` made, in the order in which they came.
+    ///
+    /// ```
+    /// use helpers::prelude::*;
+    ///
+    /// let probe = check::Probe::new();
+    /// let pool = Pool::new(2)?;
+    /// pool.map(|item| probe.meet(1, item), [1, 2, 3]);
+    /// assert_eq!(probe.by_others(&pool), []);
+    /// probe.meet(1, 4);
+    /// Pool::new(1)?.map(|item| probe.meet(1, item), [5]);
+    /// assert_eq!(probe.by_others(&pool), [4, 5]);
+    /// # Ok::<(), PoolError>(())
+    /// ```
+    #[must_use]
+    pub fn by_others(&self, pool: &Pool) -> Vec<u32> {
+        let state = self.lock();
+        let calls = state.items.iter().zip(&state.pools);
+        let by_others = calls.filter(|(_, by)| **by != Some(pool.tag()));
+        by_others.map(|(item, _)| *item).collect()
+    }
+
+    /// The items of the calls that were made by the thread that asks now, in the order in which they
+    /// came.
+    #[must_use]
+    pub fn by_this_thread(&self) -> Vec<u32> {
+        let me = current().id();
+        let state = self.lock();
+        let calls = state.items.iter().zip(&state.threads);
+        let mine = calls.filter(|(_, by)| **by == me);
+        mine.map(|(item, _)| *item).collect()
     }
 
     /// How many calls ran at the same time, at most.

@@ -10,6 +10,7 @@ use std::{fmt, mem};
 use super::PoolError;
 use super::tally::Tally;
 use super::waits::{self, Awaited, Begun, Place};
+use super::witness;
 use crate::notebook;
 use crate::notebook::interrupts::Interrupts;
 
@@ -445,6 +446,7 @@ impl<R> JoinHandle<R> {
     /// never end, because the awaited task waits for the one that waits, be it by way of others.
     /// One task of such a circle is told, and the others go on.
     pub fn join(self) -> Result<R, PoolError> {
+        witness::waits();
         self.shared.wait_to_join()?;
         self.take()
     }

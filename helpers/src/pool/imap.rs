@@ -9,6 +9,7 @@ use std::{fmt, vec};
 
 use super::completion::Late;
 use super::handle;
+use super::witness::{self, Forget};
 use super::{AsCompleted, JoinHandle, PoolError};
 use crate::notebook::interrupts::Interrupts;
 
@@ -36,6 +37,9 @@ struct Source<'p, I: Iterator, O> {
     taken: usize,
     /// Items that were submitted and whose results have not been handed out.
     out: usize,
+    /// An item that a check of an exercise wants to be left out, and which.
+    held: Option<I::Item>,
+    forget: Forget,
 }
 
 impl<I: Iterator, O> Source<'_, I, O> {
@@ -44,7 +48,26 @@ impl<I: Iterator, O> Source<'_, I, O> {
         let items = self.items.as_mut()?;
         let mut chunk = Vec::new();
         let taken = catch_unwind(AssertUnwindSafe(|| {
-            chunk.extend(items.take(self.chunk_size));
+            match self.forget {
+                Forget::Nothing | Forget::Fail => chunk.extend(items.take(self.chunk_size)),
+                Forget::All => items.for_each(drop),
+                Forget::Nth(place) => {
+                    chunk.extend(items.take(self.chunk_size));
+                    if (self.taken..self.taken + chunk.len()).contains(&place) {
+                        self.forget = Forget::Nothing;
+                        drop(chunk.remove(place - self.taken));
+                        let missing = usize::from(chunk.is_empty());
+                        chunk.extend(items.take(missing));
+                    }
+                }
+                // Each is held back until the next one is there.
+                Forget::Last => {
+                    let more = self.chunk_size + usize::from(self.held.is_none());
+                    chunk.extend(self.held.take());
+                    chunk.extend(items.take(more));
+                    self.held = chunk.pop();
+                }
+            }
         }));
         if let Err(panic) = taken {
             // Who interrupts a cell wants it to end at once.
@@ -180,6 +203,8 @@ impl<'p, I: Iterator, O, R> Imap<'p, I, O, R> {
                 window: AHEAD * way.workers,
                 taken: 0,
                 out: 0,
+                held: None,
+                forget: witness::lazy(),
             },
             in_flight,
             ready: Vec::new().into_iter(),

@@ -11,6 +11,7 @@
 //! | [`imap`] | lazy iterators over results |
 //! | `slots` | a list that threads take apart, and the places of its results |
 //! | `batch`, `tally` | a map that is a handle; what is submitted and not done |
+//! | `witness` | what a thread hands to pools, for checks of exercises |
 //! | [`star`] | [`StarFn`]: unpacking a tuple into a function's arguments |
 //! | [`portable`] | [`Portable`]: what can travel between processes |
 //! | [`error`] | [`PoolError`] |
@@ -35,6 +36,7 @@ pub mod star;
 pub(crate) mod tally;
 pub mod threads;
 pub(crate) mod waits;
+pub(crate) mod witness;
 
 pub use completion::{AsCompleted, Until, Waited, as_completed, wait};
 pub use error::PoolError;

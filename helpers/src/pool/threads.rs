@@ -21,7 +21,7 @@ use super::slots::Slots;
 use super::stack;
 use super::tally::Tally;
 use super::waits::{self, Awaited, Place, UnderWay};
-use super::{Imap, JoinHandle, PoolError, StarFn};
+use super::{Imap, JoinHandle, PoolError, StarFn, witness};
 use crate::notebook;
 use crate::notebook::interrupts::{self, Interrupts};
 use crate::timeline::recorder::{self, Items, PoolTag};
@@ -60,6 +60,7 @@ pub struct Pool {
     workers: usize,
     /// How many tasks were submitted: the number of the next one, for timelines.
     submitted: AtomicUsize,
+    tag: PoolTag,
     tally: Arc<Tally>,
 }
 
@@ -78,9 +79,10 @@ impl Pool {
             joins: Vec::with_capacity(workers),
             workers,
             submitted: AtomicUsize::new(0),
+            tag: PoolTag::new(workers),
             tally: Arc::default(),
         };
-        let tag = PoolTag::new(workers);
+        let tag = pool.tag;
         for index in 0..workers {
             let crew = Arc::clone(&pool.crew);
             let thread = thread::Builder::new()
@@ -203,6 +205,18 @@ impl Pool {
         R: Send + 'static,
         F: FnOnce(A) -> R + Send + 'static,
     {
+        if witness::forgets_task() {
+            return failed_task(PoolError::cancelled(witness::LEFT_OUT), &self.tally);
+        }
+        self.hand_out(f, arg)
+    }
+
+    fn hand_out<A, R, F>(&self, f: F, arg: A) -> JoinHandle<R>
+    where
+        A: Send + 'static,
+        R: Send + 'static,
+        F: FnOnce(A) -> R + Send + 'static,
+    {
         let (runner, handle) = task(&self.tally, |slot| {
             self.job(Box::new(move || slot.put(f(arg))))
         });
@@ -290,6 +304,11 @@ impl Pool {
     /// All that the pool is at.
     fn under_way(&self) -> Arc<dyn Awaited> {
         Arc::new(All(Arc::clone(&self.crew), Arc::clone(&self.tally)))
+    }
+
+    /// The pool, as recordings know it.
+    pub(crate) fn tag(&self) -> PoolTag {
+        self.tag
     }
 
     /// Whether this thread is one of the pool's workers.
@@ -390,7 +409,11 @@ impl<'p> Chunked<'p> {
         F: Fn(T) -> R + Sync,
     {
         let items = list(items).unwrap_or_else(|error| panic!("{error}"));
-        map_in_order(self.pool, self.size_for(items.len()), f, items)
+        let items = witness::items(items);
+        let numbers = witness::numbers(&items);
+        let results = map_in_order(self.pool, self.size_for(items.len()), f, items);
+        witness::results(&numbers, &results);
+        results
     }
 
     /// How many items of so many workers take at a time where all are known.
@@ -421,7 +444,7 @@ impl<'p> Chunked<'p> {
         F: Fn(I::Item) -> R + Send + Sync + 'static,
     {
         match list(items) {
-            Ok(items) => self.batch(None, f, items).1,
+            Ok(items) => self.batch(None, f, witness::items_ahead(items)).1,
             Err(error) => failed_task(error, &self.pool.tally),
         }
     }
@@ -448,7 +471,7 @@ impl<'p> Chunked<'p> {
         F: Fn(T) -> R + Send + Sync + 'static,
     {
         let pool = self.pool;
-        let submit = |call: Box<dyn FnOnce() + Send>| pool.submit(move |()| call(), ());
+        let submit = |call: Box<dyn FnOnce() + Send>| pool.hand_out(move |()| call(), ());
         let settings = (self.size_for(items.len()), deadline);
         batch::start(&submit, &pool.tally, settings, f, items)
     }
@@ -491,7 +514,7 @@ impl<'p> Chunked<'p> {
                     let is_wanted = asks.strong_count() > 0;
                     is_wanted.then(|| catch_unwind(AssertUnwindSafe(|| f(item))))
                 };
-                pool.submit(
+                pool.hand_out(
                     |chunk: Vec<T>| chunk.into_iter().map_while(call).collect(),
                     chunk,
                 )

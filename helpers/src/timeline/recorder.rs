@@ -92,6 +92,11 @@ pub(crate) fn enter(pool: PoolTag, worker: usize) {
     WORKER.set(Some((pool, worker)));
 }
 
+/// Which worker of which pool this thread is, if it is one.
+pub(crate) fn here() -> Option<(PoolTag, usize)> {
+    WORKER.get()
+}
+
 /// Notes that this worker begins a task, which ends when the guard is dropped; `None` if nothing is
 /// being recorded, or if this thread is no worker of a pool.
 #[inline]

@@ -346,3 +346,150 @@ fn a_check_without_a_capture_is_a_constant_size() {
     }
     guarded(|| assert!(check::run(body).is_right()));
 }
+
+/// The verdict on an answer that is to square numbers on the workers of a pool.
+fn squares_by<F>(answer: F) -> String
+where
+    F: Fn(&Pool, Vec<u64>) -> Vec<u64> + 'static,
+{
+    let verdict = check::run_within(Duration::from_secs(5), move |check: &mut Check<'_>| {
+        let pool = Pool::new(2)?;
+        let work = check::Work {
+            question: "who has squared them?",
+            call: "`pool.map(|x| x * x, numbers)`",
+            least: 2,
+        };
+        let squares = || answer(&pool, vec![3, 5, 7, 9]);
+        check.in_pool(&pool, work, squares, |came| came.iter().all(|&n| n == 0));
+        Ok(())
+    });
+    verdict.to_string()
+}
+
+#[test]
+fn whoever_lets_the_workers_work_is_right() {
+    guarded(|| {
+        for shown in [
+            squares_by(|pool, numbers| pool.map(|x| x * x, numbers)),
+            squares_by(|pool, numbers| pool.chunk_size(1).unwrap().map(|x| x * x, &numbers)),
+            squares_by(|pool, numbers| pool.imap(|x| x * x, numbers).collect()),
+            squares_by(|pool, numbers| pool.map_async(|x| x * x, numbers).join().unwrap()),
+            squares_by(|pool, numbers| pool.with(1).map(|one, x| one * x * x, numbers)),
+            squares_by(|pool, numbers| pool.map(|place| numbers[place] * numbers[place], 0..4)),
+            squares_by(|pool, numbers| {
+                let submit = |x| pool.submit(|x: u64| x * x, x);
+                let handles: Vec<_> = numbers.into_iter().map(submit).collect();
+                let joined = handles.into_iter().map(|handle| handle.join().unwrap());
+                joined.collect()
+            }),
+            squares_by(|pool, numbers| {
+                let mut squares = vec![0; numbers.len()];
+                let square = |(place, x)| (place, x * x);
+                for (place, square) in pool.map(square, numbers.into_iter().enumerate()) {
+                    squares[place] = square;
+                }
+                squares
+            }),
+        ] {
+            assert!(shown.starts_with("Right."), "{shown}");
+        }
+    });
+}
+
+#[test]
+fn work_that_is_not_the_workers_is_seen() {
+    fn loops(numbers: &[u64]) -> Vec<u64> {
+        numbers.iter().map(|x| x * x).collect()
+    }
+    guarded(|| {
+        for (shown, words) in [
+            (squares_by(|_, numbers| loops(&numbers)), "no task at all"),
+            (
+                squares_by(|_, numbers| Pool::new(2).unwrap().map(|x| x * x, numbers)),
+                "another pool",
+            ),
+            (
+                squares_by(|pool, numbers| {
+                    pool.map(|x| x + 1, &numbers);
+                    loops(&numbers)
+                }),
+                "the same without the last item",
+            ),
+            (
+                squares_by(|pool, numbers| {
+                    let handle = pool.submit(|x: u64| x + 1, 1);
+                    assert!(handle.join().is_ok_and(|two| two == 2));
+                    loops(&numbers)
+                }),
+                "tasks: 1, with items: 1",
+            ),
+            (
+                squares_by(|pool, numbers| pool.map(|_| loops(&numbers), 0..4).remove(0)),
+                "the same without the last item",
+            ),
+            (
+                squares_by(|pool, numbers| pool.map(|_| loops(&numbers), 0..4)[3].clone()),
+                "the same without the last item",
+            ),
+            (
+                squares_by(|pool, numbers| pool.map(|_| loops(&numbers), 0..4)[3].clone()),
+                "the same without the last item",
+            ),
+            (
+                squares_by(|pool, numbers| pool.map(|x| x, loops(&numbers))),
+                "the numbers that they get",
+            ),
+            (
+                squares_by(|pool, numbers| {
+                    let mut squares = loops(&numbers[..2]);
+                    squares.extend(pool.map(|x| x * x, &numbers[2..]));
+                    squares
+                }),
+                "a part of the result all the same",
+            ),
+            (
+                squares_by(|pool, numbers| {
+                    let square = |x| pool.map(|x: u64| x * x, [x])[0];
+                    numbers.into_iter().map(square).collect()
+                }),
+                "one item at a time",
+            ),
+            (
+                squares_by(|pool, numbers| {
+                    let square = |x| pool.submit(|x: u64| x * x, x).join().unwrap();
+                    numbers.into_iter().map(square).collect()
+                }),
+                "one item at a time",
+            ),
+            (
+                squares_by(|pool, numbers| pool.chunk_size(9).unwrap().map(|x| x * x, numbers)),
+                "tasks: 1, with items: 4",
+            ),
+        ] {
+            assert!(
+                shown.starts_with("Not yet.") && shown.contains(words),
+                "{words}: {shown}"
+            );
+        }
+    });
+}
+
+#[test]
+fn who_calls_a_function_is_noted() {
+    fn noted(x: u64) -> u64 {
+        check::note_call();
+        x * x
+    }
+    guarded(|| {
+        let by_workers = squares_by(|pool, numbers| pool.map(noted, numbers));
+        assert!(by_workers.starts_with("Right."), "{by_workers}");
+        let looked_up = squares_by(|pool, numbers| {
+            let squares: Vec<u64> = numbers.into_iter().map(noted).collect();
+            pool.map(|place: usize| squares[place], 0..4)
+        });
+        assert!(
+            looked_up.contains("calls by the function itself: 4"),
+            "{looked_up}"
+        );
+    });
+}

@@ -23,7 +23,7 @@ use crate::pool::batch::late;
 use crate::pool::chunk::{default_chunk_size, list};
 use crate::pool::handle::{Remote, TIME_TO_FINISH};
 use crate::pool::panic::panic_message;
-use crate::pool::{PoolError, Portable, StarFn};
+use crate::pool::{PoolError, Portable, StarFn, witness};
 
 /// So many chunks for each worker are made into bytes ahead of time.
 const CHUNKS_AHEAD: usize = 2;
@@ -66,7 +66,11 @@ impl View<'_> {
         items: impl IntoIterator<Item = A>,
     ) -> Result<Vec<R>, PoolError> {
         let bounds = limit.map_or(Bounds::default(), Bounds::within);
-        let items = list(items)?;
+        if witness::fails() {
+            return Err(PoolError::cancelled(witness::LEFT_OUT));
+        }
+        let items = witness::items(list(items)?);
+        let numbers = witness::numbers(&items);
         let size = self.size_for(items.len());
         let mut chunks: Vec<Vec<R>> = Vec::new();
         chunks.resize_with(items.len().div_ceil(size), Vec::new);
@@ -90,6 +94,7 @@ impl View<'_> {
         for mut chunk in chunks {
             all.append(&mut chunk);
         }
+        witness::results(&numbers, &all);
         Ok(all)
     }
 

@@ -14,7 +14,7 @@ use crate::pool::chunk::list;
 use crate::pool::handle::{Completer, Remote, Whole, done_task, remote_task, remote_whole};
 use crate::pool::imap::Way;
 use crate::pool::panic::panic_message;
-use crate::pool::{Imap, JoinHandle, PoolError, Portable, StarFn};
+use crate::pool::{Imap, JoinHandle, PoolError, Portable, StarFn, witness};
 
 impl<'p> View<'p> {
     /// See [`ProcessPool::submit`](crate::ProcessPool::submit).
@@ -79,6 +79,9 @@ impl<'p> View<'p> {
         R: Portable + Send + 'static,
     {
         let engine = self.engine;
+        if witness::forgets_task() {
+            return self.failed(PoolError::cancelled(witness::LEFT_OUT));
+        }
         let mut body = Writer::for_arguments();
         let body = pack(&mut body, &argument, None).map(|()| body.finish());
         let (completer, slot, handle) = remote_task(remote(engine), engine.tally());
@@ -104,7 +107,7 @@ impl<'p> View<'p> {
     {
         let engine = self.engine;
         let items = match list(items) {
-            Ok(items) => items,
+            Ok(items) => witness::items_ahead(items),
             Err(error) => return self.failed(error),
         };
         let rest = Arc::new(Rest(Arc::downgrade(engine)));
@@ -183,6 +186,9 @@ impl<'p> View<'p> {
         R: Portable + Send + 'static,
     {
         let engine = self.engine;
+        if witness::fails() {
+            return self.failed(PoolError::cancelled(witness::LEFT_OUT));
+        }
         let mut body = Writer::for_arguments();
         // For each item whether it goes along, or why not.
         let mut sent: Vec<Result<(), PoolError>> = Vec::with_capacity(items.len());

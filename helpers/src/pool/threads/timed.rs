@@ -9,7 +9,7 @@ use super::{Chunked, Pool};
 use crate::pool::chunk::{checked_chunk_size, checked_deadline, list};
 use crate::pool::imap::Way;
 use crate::pool::panic::panic_message;
-use crate::pool::{Imap, PoolError, StarFn};
+use crate::pool::{Imap, PoolError, StarFn, witness};
 
 impl Pool {
     /// A view of the pool whose calls end after so much time, counted from the call: what is not
@@ -83,7 +83,7 @@ impl<'p> Timed<'p> {
     {
         // A limit beyond what the clock can count is no limit.
         let deadline = Instant::now().checked_add(self.limit);
-        let (batch, handle) = self.view.batch(deadline, f, list(items)?);
+        let (batch, handle) = self.view.batch(deadline, f, witness::items(list(items)?));
         handle.join_by(deadline, || batch.late(self.limit))
     }
 
@@ -155,7 +155,7 @@ impl<'p> Timed<'p> {
                     })
                 };
                 let calls = move |chunk: Vec<T>| (first..).zip(chunk).map(call).collect();
-                pool.submit(calls, chunk)
+                pool.hand_out(calls, chunk)
             }),
             open: |result| result,
             fail: Err,
