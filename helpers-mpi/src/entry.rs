@@ -7,14 +7,14 @@ use std::{env, fs, process};
 use helpers::internals::{is_notebook, prepare};
 use mpi::traits::*;
 
-use crate::end::CANNOT_BEGIN;
-use crate::joined;
-use crate::link::{Channel, Errand, JOB, Report, Role};
+use crate::control::{Channel, JOB, JobSpec, RankMessage, Role};
+use crate::job::exit::CANNOT_BEGIN;
+use crate::launched;
+use crate::owner;
 use crate::pool;
 use crate::program::{self, RANK};
 use crate::rank::{self, host};
 use crate::time_up;
-use crate::watch;
 
 /// Makes jobs and pools of MPI ranks possible in a program, and pools of worker processes: call
 /// it first thing in `main`.
@@ -46,7 +46,7 @@ pub fn init() {
     if env::args_os().nth(1).is_some_and(|arg| arg == RANK) && env::var_os(JOB).is_some() {
         serve();
     }
-    joined::join();
+    launched::join();
 }
 
 /// Makes jobs of ranks possible in a test program, whose `main` is not yours to write.
@@ -59,17 +59,7 @@ pub fn init() {
 #[macro_export]
 macro_rules! init_in_tests {
     () => {
-        const _: () = {
-            extern "C" fn before_main() {
-                $crate::init();
-            }
-            // SAFETY: the section holds functions that the loader calls before `main`, without a
-            // usable argument, which is how this one is declared. It does not unwind.
-            #[used]
-            #[cfg_attr(not(target_os = "macos"), unsafe(link_section = ".init_array"))]
-            #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
-            static BEFORE_MAIN: extern "C" fn() = before_main;
-        };
+        $crate::__before_main!($crate::init);
     };
 }
 
@@ -95,41 +85,44 @@ fn serve() -> ! {
 
 fn be_rank() -> io::Result<()> {
     rank::is_rank();
-    let errand = env::var(JOB).ok().and_then(|text| Errand::from_text(&text));
-    let errand =
-        errand.ok_or_else(|| io::Error::other(format!("{JOB} is not set as it must be")))?;
-    let universe = rank::initialize()?;
+    let spec = env::var(JOB)
+        .ok()
+        .and_then(|text| JobSpec::from_text(&text));
+    let spec = spec.ok_or_else(|| io::Error::other(format!("{JOB} is not set as it must be")))?;
+    let (universe, folder) = rank::initialize()?;
     let world = universe.world();
     let rank = world.rank() as usize;
     // Or `top` calls it as the program's file. Where there is no such file, it does as it likes.
     let _ = fs::write("/proc/self/comm", format!("helpers-rank {rank}"));
-    let to_run = watch::start(errand.connect(rank, Channel::Control)?)?;
-    let outputs = Outputs::redirect(&errand, rank)?;
-    watch::report(&Report::Up {
+    let wanted = owner::start(spec.connect(rank, Channel::Control)?)?;
+    let outputs = Outputs::redirect(&spec, rank)?;
+    owner::tell(&RankMessage::Up {
         host: host(),
-        process: process::id(),
         size: world.size() as u32,
         library: library_name(),
     })?;
-    watch::tell_of_exit();
-    match errand.role {
+    owner::tell_of_exit();
+    // Open MPI 4 may crash if it gets a message through TCP while it is being initialised.
+    wanted.begin.recv().map_err(io::Error::other)?;
+    drop(folder);
+    match spec.role {
         Role::Run => {
             // The error will tell of a panic, so it is not reported here.
             prepare();
             // Without an owner the thread that listens ends this process.
-            let function = to_run.recv().map_err(io::Error::other)?;
-            watch::report(&rank::run(&function, &world))?;
+            let function = wanted.to_run.recv().map_err(io::Error::other)?;
+            owner::tell(&rank::run(&function, &world))?;
         }
         Role::Pool => {
             let caller = match rank {
-                0 => Some(errand.connect(rank, Channel::Pool)?),
+                0 => Some(spec.connect(rank, Channel::Pool)?),
                 _ => None,
             };
             pool::serve(world, caller)?;
         }
     }
     outputs.give_back();
-    watch::report(&Report::Done)?;
+    owner::tell(&RankMessage::Done)?;
     drop(universe);
     Ok(())
 }
@@ -155,13 +148,13 @@ struct Outputs {
 
 impl Outputs {
     /// Has the owner get what this process prints from now on.
-    fn redirect(errand: &Errand, rank: usize) -> io::Result<Outputs> {
+    fn redirect(spec: &JobSpec, rank: usize) -> io::Result<Outputs> {
         let outputs = Outputs {
             output: io::stdout().as_fd().try_clone_to_owned()?,
             errors: io::stderr().as_fd().try_clone_to_owned()?,
         };
-        nix::unistd::dup2_stdout(errand.connect(rank, Channel::Output)?)?;
-        nix::unistd::dup2_stderr(errand.connect(rank, Channel::Errors)?)?;
+        nix::unistd::dup2_stdout(spec.connect(rank, Channel::Output)?)?;
+        nix::unistd::dup2_stderr(spec.connect(rank, Channel::Errors)?)?;
         Ok(outputs)
     }
 

@@ -21,6 +21,7 @@ const PREFIX: &str = "helpers-mpi-";
 /// The owner holds a lock on this file of its folder, for whoever looks for what is left behind. A
 /// number of a process would not do: each container counts its own.
 const LOCK: &str = "lock";
+const NEW_LOCK: &str = "lock.new";
 
 /// A folder without that file may be one that is just being made.
 const TIME_TO_LOCK: Duration = Duration::from_secs(60);
@@ -98,9 +99,12 @@ impl Folder {
             .find(|path| !path.exists())
             .unwrap_or_default();
         DirBuilder::new().mode(0o700).create(&path)?;
-        let lock = File::create_new(path.join(LOCK))?;
+        let file = path.join(NEW_LOCK);
+        let lock = File::create_new(&file)?;
         // A file system without locks keeps what is left behind.
         let _ = lock.lock();
+        // Only now: whoever sees the file must find it locked.
+        fs::rename(file, path.join(LOCK))?;
         Ok(Folder {
             path,
             _lock: lock,
@@ -166,15 +170,19 @@ fn sweep(place: &Path) {
 fn is_orphan(folder: &Path) -> bool {
     match File::open(folder.join(LOCK)) {
         Ok(lock) => !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
-        Err(_) => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = fs::metadata(folder).and_then(|about| about.modified());
             made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > TIME_TO_LOCK))
         }
+        // As where this process has too many files open: that says nothing of the folder.
+        Err(_) => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     fn place() -> PathBuf {
@@ -182,6 +190,24 @@ mod tests {
         let place = env::temp_dir().join(format!("folder-test-{}-{number}", process::id()));
         fs::create_dir(&place).unwrap();
         place
+    }
+
+    #[test]
+    fn nobody_sweeps_a_folder_that_is_just_being_made() {
+        let place = place();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        // Each of them sweeps first.
+                        let folder = Folder::in_one_of(std::slice::from_ref(&place), 0).unwrap();
+                        thread::yield_now();
+                        assert!(folder.path().join(LOCK).exists());
+                    }
+                });
+            }
+        });
+        fs::remove_dir(place).unwrap();
     }
 
     #[test]

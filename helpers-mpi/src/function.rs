@@ -3,12 +3,11 @@
 use std::ffi::c_void;
 use std::io;
 
-use helpers::internals::{captures_nothing, conjure, file_length, of_address, to_bytes};
+use helpers::internals::{CodeRef, captures_nothing, conjure, of_address, to_bytes};
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
 use crate::library;
-use crate::link::Function;
 
 /// The code that a rank runs: calls the function, and gives its value as bytes.
 pub(crate) type Entry = fn(&SimpleCommunicator) -> Result<Vec<u8>, String>;
@@ -24,7 +23,7 @@ where
         // SAFETY: it captures nothing, and the caller of `entry` had one.
         let f = unsafe { conjure::<F>() };
         let value = f(world);
-        crate::calls::has_returned();
+        crate::pmpi::has_returned();
         to_bytes(&value)
     }
 }
@@ -40,11 +39,9 @@ const fn assert_captures_nothing<F>() {
 }
 
 /// Where an entry is.
-pub(crate) fn find(entry: Entry) -> io::Result<Function> {
-    let place = of_address(entry as *const c_void);
-    let place = place.ok_or_else(|| io::Error::other("the system cannot tell where it is"))?;
-    let length = file_length(&place);
-    Ok(Function { place, length })
+pub(crate) fn find(entry: Entry) -> io::Result<CodeRef> {
+    let code = of_address(entry as *const c_void);
+    code.ok_or_else(|| io::Error::other("the system cannot tell where it is"))
 }
 
 /// Finds the entry in this process: in its program, or in a library that is loaded first if need
@@ -52,12 +49,12 @@ pub(crate) fn find(entry: Entry) -> io::Result<Function> {
 ///
 /// # Safety
 /// `function` must have been made by [`find`] in a process that runs the same program.
-pub(crate) unsafe fn load(function: &Function) -> io::Result<Entry> {
-    let there = library::here(&function.place, function.length)?;
+pub(crate) unsafe fn load(function: &CodeRef) -> io::Result<Entry> {
+    let there = library::here(function)?;
     // SAFETY: the library is the sender's, byte for byte: the very file, or a copy that the sender
     // sent. There lies an entry, as `find` takes nothing else.
     let entry = unsafe { helpers::internals::load::<Entry>(&there) }?;
-    if there != function.place {
+    if there != *function {
         library::forget(&there);
     }
     Ok(entry)

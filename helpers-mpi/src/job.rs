@@ -1,6 +1,20 @@
 //! A job: the launcher's process, its ranks, and their connections, seen from the owner.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | this one | [`Job`]: what its owner asks of it |
+//! | `supervisor` | the thread that starts the launcher, hears the ranks and notices the end |
+//! | `shared` | what both see |
+//! | `launcher` | the program that starts ranks: `mpiexec` and its like |
+//! | `output` | what ranks print |
+//! | `hangups`, `exit` | in which order ranks hang up; how a job ended, as it and its launcher tell it |
 
-pub(crate) mod shared;
+pub(crate) mod exit;
+mod hangups;
+mod launcher;
+mod output;
+mod shared;
+mod supervisor;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -8,16 +22,16 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use helpers::internals::Interrupts;
+use helpers::internals::{Interrupts, Waker};
 
-use self::shared::{Shared, State, pipe};
-use crate::attendant::Attendant;
-use crate::end::End;
+use self::exit::JobExit;
+use self::launcher::Launcher;
+use self::output::{OutputMux, Showing};
+use self::shared::{Shared, State};
+use self::supervisor::Supervisor;
+use crate::control::{JobSpec, Listener, OwnerMessage, RankMessage, Role};
 use crate::error::{MpiError, Who};
 use crate::folder::Folder;
-use crate::launcher::Launcher;
-use crate::link::{Errand, Listener, Order, Report, Role};
-use crate::output::{OutputMux, Showing};
 use crate::program;
 use crate::settings::Settings;
 
@@ -29,8 +43,6 @@ const NO_CPUS: &str = "step creation temporarily disabled";
 pub(crate) struct Job {
     shared: Arc<Shared>,
     thread: Option<thread::JoinHandle<()>>,
-    /// Readable when there is news.
-    bell: Arc<OwnedFd>,
     folder: Arc<Folder>,
 }
 
@@ -48,20 +60,18 @@ impl Job {
             Listener::far()
         }
         .map_err(|error| MpiError::start(format!("no rank could connect: {error}")))?;
-        let errand = Errand {
+        let spec = JobSpec {
             role,
             address,
             token: format!("{:032x}", helpers::rand::random::<u128>()),
             ranks: settings.ranks,
         };
-        let variables = program::variables(&errand, settings);
+        let variables = program::variables(&spec, settings);
         let mut command = launcher
             .command(settings, &variables, folder.path())
             .map_err(MpiError::start)?;
         program.append_to(&mut command);
 
-        let (woken, wake) = pipe()?;
-        let (bell, ring) = pipe()?;
         let showing = match role {
             Role::Run => Showing::ByRank,
             Role::Pool => Showing::AsTheyCome,
@@ -73,24 +83,23 @@ impl Job {
             }),
             changed: Condvar::new(),
             outputs: Mutex::new(OutputMux::new(settings.ranks, showing)),
-            wake,
-            ring,
+            for_supervisor: Waker::new().map_err(MpiError::start)?,
+            for_owner: Waker::new().map_err(MpiError::start)?,
         });
         let (started, is_started) = mpsc::channel();
-        let attendant = Attendant::new(launcher, listener, errand, Arc::clone(&shared), woken);
+        let supervisor = Supervisor::new(launcher, listener, spec, Arc::clone(&shared));
         let kept = Arc::clone(&folder);
         let thread = thread::Builder::new()
             .name("mpi job".to_owned())
             .spawn(move || {
                 // The launcher ends with the thread that started it, so it is this one.
-                attendant.attend(command, &started);
+                supervisor.run(command, &started);
                 drop(kept);
             })
             .map_err(MpiError::start)?;
         let job = Job {
             shared,
             thread: Some(thread),
-            bell: Arc::new(bell.into()),
             folder,
         };
         match is_started.recv() {
@@ -107,15 +116,12 @@ impl Job {
 
     /// Becomes readable when a rank has said something or the job has ended; [`Job::heard`] makes
     /// it wait for the next news.
-    pub(crate) fn bell(&self) -> Arc<OwnedFd> {
-        Arc::clone(&self.bell)
+    pub(crate) fn news(&self) -> Arc<OwnedFd> {
+        Arc::clone(self.shared.for_owner.file())
     }
 
     pub(crate) fn heard(&self) {
-        let mut sink = [0; 256];
-        while matches!(nix::unistd::read(&*self.bell, &mut sink), Ok(count) if count == sink.len())
-        {
-        }
+        self.shared.for_owner.clear();
     }
 
     /// Rank 0's own connection to a pool, once it is there.
@@ -124,31 +130,31 @@ impl Job {
     }
 
     /// Says something to one rank, or to all that are up.
-    pub(crate) fn order(&self, rank: Option<usize>, order: Order) {
-        self.shared.lock().orders.push_back((rank, order));
-        self.shared.wake();
+    pub(crate) fn tell(&self, rank: Option<usize>, message: OwnerMessage) {
+        self.shared.lock().to_ranks.push_back((rank, message));
+        self.shared.for_supervisor.wake();
     }
 
     /// The next thing that a rank has said, if one says something until then.
     ///
     /// # Panics
     /// If the caller's cell is interrupted.
-    pub(crate) fn next_report(&self, until: Option<Instant>) -> Next {
+    pub(crate) fn next_message(&self, until: Option<Instant>) -> Next {
         let interrupts = Interrupts::here();
-        let next = self.wait_for_report(until, interrupts);
+        let next = self.wait_for_message(until, interrupts);
         // Before its end: an interrupt ends a job as well.
         interrupts.check();
         next
     }
 
-    fn wait_for_report(&self, until: Option<Instant>, interrupts: Interrupts) -> Next {
+    fn wait_for_message(&self, until: Option<Instant>, interrupts: Interrupts) -> Next {
         let mut state = self.shared.lock();
         loop {
             if interrupts.came() {
                 return Next::Late;
             }
-            if let Some((rank, report)) = state.reports.pop_front() {
-                return Next::Report(rank, report);
+            if let Some((rank, message)) = state.from_ranks.pop_front() {
+                return Next::Message(rank, message);
             }
             if state.end.is_some() {
                 return Next::Ended;
@@ -202,11 +208,11 @@ impl Job {
     }
 
     /// Waits for the job's own end, for `patience` at most, then ends it, and tells how it ended.
-    pub(crate) fn end(&self, patience: Duration) -> End {
+    pub(crate) fn end(&self, patience: Duration) -> JobExit {
         let mut state = self.shared.lock();
         let deadline = Instant::now() + patience;
         state.deadline = Some(state.deadline.map_or(deadline, |d| d.min(deadline)));
-        self.shared.wake();
+        self.shared.for_supervisor.wake();
         while !state.is_over {
             let waited = self.shared.changed.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -221,7 +227,7 @@ impl Drop for Job {
             let mut state = self.shared.lock();
             state.deadline = Some(Instant::now());
         }
-        self.shared.wake();
+        self.shared.for_supervisor.wake();
         if let Some(thread) = self.thread.take() {
             // It reports what goes wrong through the state.
             let _ = thread.join();
@@ -229,10 +235,10 @@ impl Drop for Job {
     }
 }
 
-/// What [`Job::next_report`] waited for.
+/// What [`Job::next_message`] waited for.
 #[derive(Debug)]
 pub(crate) enum Next {
-    Report(usize, Report),
+    Message(usize, RankMessage),
     Ended,
     /// The time is over.
     Late,

@@ -51,11 +51,20 @@
 //! When a job's time is nearly over, [`time_is_up`] says so: `examples/resume.rs` stops in order
 //! then, and its next run goes on. All this is tested on a Slurm of the test's own.
 
+// | module | holds |
+// | --- | --- |
+// | `run`, `pool` | what users call: one function on every rank, and pools of ranks |
+// | `settings`, `allocation` | how many ranks and where; what a batch system has granted |
+// | `job` | a job that this process starts and owns: its launcher, its ranks, its end |
+// | `program`, `folder` | the program that its ranks run, and its folder |
+// | `control` | what owner and ranks say to each other, and by which connection |
+// | `entry`, `rank`, `owner` | a rank: where it begins, what it does, and how it talks to its owner |
+// | `function`, `library` | a function on its way, and its library on a host that lacks it |
+// | `pmpi` | which MPI call a rank is in |
+// | `launched` | a job that the user has started, of which this program is a rank |
+// | `time_up` | the signal before a batch system's time limit |
 mod allocation;
-mod attendant;
-mod calls;
-mod closing;
-mod end;
+mod control;
 mod entry;
 mod error;
 #[doc(hidden)]
@@ -63,11 +72,10 @@ pub mod exports;
 mod folder;
 mod function;
 mod job;
-mod joined;
-mod launcher;
+mod launched;
 mod library;
-mod link;
-mod output;
+mod owner;
+mod pmpi;
 pub mod pool;
 pub mod prelude;
 mod program;
@@ -75,11 +83,12 @@ mod rank;
 mod run;
 mod settings;
 mod time_up;
-mod watch;
 
 pub use entry::init;
 pub use error::MpiError;
-pub use joined::ranks;
+#[doc(hidden)]
+pub use helpers::__before_main;
+pub use launched::ranks;
 pub use mpi;
 pub use pool::{MpiPool, MpiPoolBuilder};
 pub use run::{MpiRun, mpi_run};

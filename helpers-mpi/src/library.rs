@@ -11,14 +11,15 @@ use std::{env, process};
 
 use helpers::internals::CodeRef;
 
-use crate::watch;
+use crate::owner;
 
 /// The code in a library of this host: the very file, or a copy of it that the caller sends.
-pub(crate) fn here(code: &CodeRef, length: Option<u64>) -> io::Result<CodeRef> {
+pub(crate) fn here(code: &CodeRef) -> io::Result<CodeRef> {
     let Some(path) = path(code) else {
         return Ok(code.clone());
     };
-    let is_here = fs::metadata(path).is_ok_and(|about| length.is_none_or(|len| about.len() == len));
+    let is_here = fs::metadata(path)
+        .is_ok_and(|about| code.length.is_none_or(|length| about.len() == length));
     if is_here {
         return Ok(code.clone());
     }
@@ -32,8 +33,10 @@ pub(crate) fn here(code: &CodeRef, length: Option<u64>) -> io::Result<CodeRef> {
             copy
         }
     };
-    let offset = code.offset;
-    Ok(CodeRef { library, offset })
+    Ok(CodeRef {
+        library,
+        ..code.clone()
+    })
 }
 
 /// The copies that this process has got, by the paths of what they are copies of: each library is
@@ -50,7 +53,7 @@ pub(crate) fn forget(copy: &CodeRef) {
 
 /// A file of this rank's own that holds a library which this host lacks; the owner sends it.
 fn fetch(path: &Path) -> io::Result<PathBuf> {
-    let bytes = watch::library(path)?;
+    let bytes = owner::library(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let copy = env::temp_dir().join(format!("helpers-mpi-{}-{name}", process::id()));
     fs::write(&copy, bytes)?;

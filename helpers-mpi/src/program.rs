@@ -11,8 +11,8 @@ use helpers::internals::{
     thread_settings,
 };
 
+use crate::control::{JOB, JobSpec};
 use crate::error::MpiError;
-use crate::link::{Errand, JOB};
 use crate::rank;
 use crate::settings::Settings;
 
@@ -113,8 +113,8 @@ fn notebook_order() -> io::Result<OsString> {
 }
 
 /// The variables that make a process a rank of this job.
-pub(crate) fn variables(errand: &Errand, settings: &Settings) -> Vec<(OsString, OsString)> {
-    let mut variables = vec![(JOB.into(), errand.to_text().into())];
+pub(crate) fn variables(spec: &JobSpec, settings: &Settings) -> Vec<(OsString, OsString)> {
+    let mut variables = vec![(JOB.into(), spec.to_text().into())];
     if settings.is_local() {
         variables.extend(thread_settings(settings.ranks));
     }

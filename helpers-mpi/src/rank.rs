@@ -5,17 +5,16 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use helpers::internals::caught;
+use helpers::internals::{CodeRef, caught};
 use mpi::Threading;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::*;
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::control::RankMessage;
 use crate::error::MpiError;
 use crate::folder::Folder;
 use crate::function;
-use crate::link::{Function, Report};
 
 /// The signal by which ranks of a pool wake each other.
 ///
@@ -42,22 +41,19 @@ pub(crate) fn check_is_none() -> Result<(), MpiError> {
 }
 
 /// Initialises MPI, which tells this process its rank.
-pub(crate) fn initialize() -> io::Result<Universe> {
+///
+/// Each rank opens the files of all others meanwhile. So the folder of these files, where there is one,
+/// is to be dropped as soon as all ranks are that far, and not before.
+pub(crate) fn initialize() -> io::Result<(Universe, Option<Folder>)> {
     // Pools wake a rank that sleeps by it, and it must not end the rank. Threads inherit this.
     let mut signals = SigSet::empty();
     signals.add(RING);
     signals.thread_block()?;
-    let tidies_up = must_tidy_up();
-    let folder = tidies_up.then(keep_files_together).flatten();
+    let folder = must_tidy_up().then(keep_files_together).flatten();
     let initialized = mpi::initialize_with_threading(Threading::Serialized);
     let (universe, _) =
         initialized.ok_or_else(|| io::Error::other("MPI is initialised already"))?;
-    if tidies_up {
-        // Each rank opens the files of all others when it initialises MPI.
-        universe.world().barrier();
-        drop(folder);
-    }
-    Ok(universe)
+    Ok((universe, folder))
 }
 
 /// The places of files by which Open MPI's ranks of one host exchange messages, in version 5 and 4.
@@ -88,16 +84,16 @@ pub(crate) fn host() -> String {
     mpi::environment::processor_name().unwrap_or_else(|_| "?".to_owned())
 }
 
-/// Runs the function; gives what there is to report.
-pub(crate) fn run(function: &Function, world: &SimpleCommunicator) -> Report {
+/// Runs the function; gives what its owner is to know.
+pub(crate) fn run(function: &CodeRef, world: &SimpleCommunicator) -> RankMessage {
     // SAFETY: the owner made it in a process of the same program: it has started this one.
     let entry = match unsafe { function::load(function) } {
         Ok(entry) => entry,
-        Err(error) => return Report::Failed(error.to_string()),
+        Err(error) => return RankMessage::Failed(error.to_string()),
     };
     match panic::catch_unwind(AssertUnwindSafe(|| entry(world))) {
-        Ok(Ok(value)) => Report::Value(value),
-        Ok(Err(cause)) => Report::NotSent(cause),
-        Err(payload) => Report::Panicked(caught(&*payload)),
+        Ok(Ok(value)) => RankMessage::Value(value),
+        Ok(Err(cause)) => RankMessage::NotSent(cause),
+        Err(payload) => RankMessage::Panicked(caught(&*payload)),
     }
 }

@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use helpers::internals::from_bytes;
+use helpers::internals::{CodeRef, from_bytes};
 use helpers::pool::Portable;
 use mpi::topology::SimpleCommunicator;
 
+use crate::control::{Activity, OwnerMessage, RankMessage, Role};
 use crate::error::{MpiError, Who};
 use crate::function;
 use crate::job::{Job, Next};
-use crate::joined;
-use crate::link::{Function, Order, Report, Role, State};
+use crate::launched;
 use crate::settings::{Settings, settings_methods};
 
 /// How long ranks may take to end once they have given their values.
@@ -24,8 +24,8 @@ const TIME_TO_ANSWER: Duration = Duration::from_millis(300);
 const CHECK: Duration = Duration::from_secs(5);
 const CHECKS: u32 = 6;
 
-/// The states of so many ranks are told one by one.
-const MOST_STATES: usize = 16;
+/// What so many ranks are doing is told one by one.
+const MOST_TOLD: usize = 16;
 
 /// Runs a function on `ranks` MPI ranks, and gives what it returned on each, in rank order.
 ///
@@ -130,17 +130,17 @@ impl MpiRun {
     }
 
     /// Only what is around this is compiled anew for each function: the rest knows bytes.
-    fn run_bytes(&self, function: Function) -> Result<Vec<(Who, Vec<u8>)>, MpiError> {
+    fn run_bytes(&self, function: CodeRef) -> Result<Vec<(Who, Vec<u8>)>, MpiError> {
         if self.limit == Some(Duration::ZERO) {
             return Err(MpiError::invalid_input("a time limit of 0 was asked for"));
         }
-        if let Some(values) = joined::run_on_all(&function, self.settings.ranks, self.limit)? {
+        if let Some(values) = launched::run_on_all(&function, self.settings.ranks, self.limit)? {
             return Ok(values);
         }
         let job = Job::start(&self.settings, Role::Run)?;
         let mut run = Run::new(&job, self.settings.ranks);
         run.wait_until_up(self.settings.time_to_start())?;
-        job.order(None, Order::Run(function));
+        job.tell(None, OwnerMessage::Run(function));
         run.wait_for_values(self.limit)?;
         let values = run.values.into_iter().enumerate();
         let values = values
@@ -157,7 +157,7 @@ struct Run<'j> {
     job: &'j Job,
     up: usize,
     values: Vec<Option<Vec<u8>>>,
-    states: Vec<Option<State>>,
+    activities: Vec<Option<Activity>>,
 }
 
 impl<'j> Run<'j> {
@@ -166,7 +166,7 @@ impl<'j> Run<'j> {
             job,
             up: 0,
             values: vec![None; ranks],
-            states: vec![None; ranks],
+            activities: vec![None; ranks],
         }
     }
 
@@ -177,8 +177,8 @@ impl<'j> Run<'j> {
     fn wait_until_up(&mut self, patience: Duration) -> Result<(), MpiError> {
         let deadline = Instant::now() + patience;
         while self.up < self.ranks() {
-            match self.job.next_report(Some(deadline)) {
-                Next::Report(rank, report) => self.hear(rank, report)?,
+            match self.job.next_message(Some(deadline)) {
+                Next::Message(rank, message) => self.hear(rank, message)?,
                 Next::Ended => {
                     let end = self.job.end(Duration::ZERO);
                     return Err(match end.rank {
@@ -207,8 +207,8 @@ impl<'j> Run<'j> {
         let mut idle_checks = 0;
         while self.values.iter().any(Option::is_none) {
             let until = deadline.map_or(next_check, |deadline| deadline.min(next_check));
-            match self.job.next_report(Some(until)) {
-                Next::Report(rank, report) => self.hear(rank, report)?,
+            match self.job.next_message(Some(until)) {
+                Next::Message(rank, message) => self.hear(rank, message)?,
                 Next::Ended => {
                     let end = self.job.end(Duration::ZERO);
                     let who = end.rank.map(|rank| self.job.who(rank));
@@ -219,14 +219,17 @@ impl<'j> Run<'j> {
                     if let (Some(limit), Some(deadline)) = (limit, deadline)
                         && deadline <= Instant::now()
                     {
-                        return Err(MpiError::time_limit(limit, self.states_in_words()));
+                        return Err(MpiError::time_limit(limit, self.activities_in_words()));
                     }
                     let steps = self.steps_if_all_wait();
                     let is_idle = steps.is_some() && steps == before;
                     idle_checks = if is_idle { idle_checks + 1 } else { 0 };
                     before = steps;
                     if deadline.is_none() && idle_checks == CHECKS {
-                        return Err(MpiError::deadlock(CHECK * CHECKS, self.states_in_words()));
+                        return Err(MpiError::deadlock(
+                            CHECK * CHECKS,
+                            self.activities_in_words(),
+                        ));
                     }
                     next_check = Instant::now() + CHECK;
                 }
@@ -235,40 +238,40 @@ impl<'j> Run<'j> {
         Ok(())
     }
 
-    fn hear(&mut self, rank: usize, report: Report) -> Result<(), MpiError> {
-        match report {
-            Report::Ready => self.up += 1,
-            Report::Value(value) => self.values[rank] = Some(value),
-            Report::State(state) => self.states[rank] = Some(state),
-            Report::Panicked(message) => {
+    fn hear(&mut self, rank: usize, message: RankMessage) -> Result<(), MpiError> {
+        match message {
+            RankMessage::Ready => self.up += 1,
+            RankMessage::Value(value) => self.values[rank] = Some(value),
+            RankMessage::Activity(activity) => self.activities[rank] = Some(activity),
+            RankMessage::Panicked(message) => {
                 self.job.pass_on_output();
                 return Err(MpiError::panic(self.job.who(rank), message));
             }
-            Report::NotSent(cause) => {
+            RankMessage::NotSent(cause) => {
                 return Err(MpiError::not_sent(self.job.who(rank), cause));
             }
-            Report::Failed(why) => {
+            RankMessage::Failed(why) => {
                 let how = format!("it cannot run the function: {why}");
                 return Err(MpiError::rank_lost(Some(self.job.who(rank)), how));
             }
             // The job itself hears these.
-            Report::Up { .. }
-            | Report::NoLibrary(_)
-            | Report::Aborts(_)
-            | Report::Exits { .. }
-            | Report::Done => {}
+            RankMessage::Up { .. }
+            | RankMessage::NoLibrary(_)
+            | RankMessage::Aborts(_)
+            | RankMessage::Exits { .. }
+            | RankMessage::Done => {}
         }
         Ok(())
     }
 
     /// Asks all ranks what they are doing.
     fn ask(&mut self) -> Result<(), MpiError> {
-        self.states.fill(None);
-        self.job.order(None, Order::Tell);
+        self.activities.fill(None);
+        self.job.tell(None, OwnerMessage::Ask);
         let deadline = Instant::now() + TIME_TO_ANSWER;
-        while self.states.iter().any(Option::is_none) {
-            match self.job.next_report(Some(deadline)) {
-                Next::Report(rank, report) => self.hear(rank, report)?,
+        while self.activities.iter().any(Option::is_none) {
+            match self.job.next_message(Some(deadline)) {
+                Next::Message(rank, message) => self.hear(rank, message)?,
                 Next::Ended | Next::Late => break,
             }
         }
@@ -277,27 +280,27 @@ impl<'j> Run<'j> {
 
     /// How many steps all ranks have made, if none of them does anything but wait.
     fn steps_if_all_wait(&self) -> Option<u64> {
-        let steps = self.states.iter().map(|state| match state {
-            Some(state) if state.waits => Some(state.steps),
+        let steps = self.activities.iter().map(|activity| match activity {
+            Some(activity) if activity.waits => Some(activity.steps),
             _ => None,
         });
         steps.sum()
     }
 
     /// A line for each rank, or for ranks that do the same.
-    fn states_in_words(&self) -> String {
+    fn activities_in_words(&self) -> String {
         let mut text = String::new();
-        for (rank, state) in self.states.iter().enumerate().take(MOST_STATES) {
-            let does = match state {
-                Some(state) => state.text.as_str(),
+        for (rank, activity) in self.activities.iter().enumerate().take(MOST_TOLD) {
+            let does = match activity {
+                Some(activity) => activity.text.as_str(),
                 None => "does not say what it does",
             };
             let end = if rank == 0 { "" } else { "\n" };
             // Writing to a text does not fail.
             let _ = write!(text, "{end}  {} {does}", self.job.who(rank));
         }
-        if self.ranks() > MOST_STATES {
-            let _ = write!(text, "\n  … and {} more ranks", self.ranks() - MOST_STATES);
+        if self.ranks() > MOST_TOLD {
+            let _ = write!(text, "\n  … and {} more ranks", self.ranks() - MOST_TOLD);
         }
         text
     }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::allocation::{self, Allocation};
+use crate::control::Role;
 use crate::error::MpiError;
-use crate::link::Role;
 
 const TIME_TO_START: Duration = Duration::from_secs(60);
 /// Two slow cores start four of them in a second.

@@ -8,26 +8,27 @@ pub use crate::notebook::{is_notebook, is_stock_kernel};
 pub use crate::pool::chunk::checked_workers;
 pub use crate::pool::error::WorkerKind;
 pub use crate::pool::processes::thread_settings;
-pub use crate::pool::remote::chunk_run::caught;
-pub use crate::pool::remote::code_ref::{
-    CodeRef, captures_nothing, conjure, file_length, initializer_entry, load, of_address, of_entry,
-};
+pub use crate::pool::remote::code_ref::{CodeRef, captures_nothing, conjure, load, of_address};
 pub use crate::pool::remote::codec::{Body, Bytes, Writer, append, from_bytes, to_bytes};
 pub use crate::pool::remote::exit_words::by_signal as ended_by_signal;
+pub use crate::pool::remote::prepare::{caught, prepare};
 pub use crate::pool::remote::protocol::{Order, Report};
 pub use crate::pool::remote::scheduler::Scheduler;
 pub use crate::pool::remote::scoreboard::Scoreboard;
 pub use crate::pool::remote::shm_buffer::{
     ShmBuffer, is_tidy as buffers_are_tidy, tidy as tidy_buffers,
 };
-pub use crate::pool::remote::transport::{Ended, LIVENESS, LOOKING, Profile, Transport, Watched};
-pub use crate::pool::remote::view::PoolCore;
+pub use crate::pool::remote::transport::{
+    Ended, LIVENESS, LOOKING, PoolLink, Profile, Transport, Watched,
+};
+pub use crate::pool::remote::view::{PoolCore, initializer};
+pub use crate::pool::remote::waker::Waker;
 pub use crate::pool::remote::wire::{Arrival, Connection};
-pub use crate::pool::remote::worker::{PoolLink, prepare, work};
+pub use crate::pool::remote::worker::work;
 
 /// What workers print, on its way to who reads it.
 pub mod output {
-    pub use crate::pool::remote::output::LineBuffer;
+    pub use crate::pool::remote::output::{LineBuffer, read_available, set_nonblocking};
     pub use crate::pool::remote::printer::{Stream, catch_up, is_full, print};
 }
 
@@ -43,10 +44,5 @@ pub mod error {
     /// The job of a pool of so many workers could not be started.
     pub fn job(workers: usize, cause: String) -> PoolError {
         PoolError::job(workers, cause)
-    }
-
-    /// An argument or a result that could not be sent.
-    pub fn not_sent(item: Option<usize>, cause: String) -> PoolError {
-        PoolError::not_sent(item, cause)
     }
 }

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::command::output_of;
 use crate::mpi::{self, Which};
 use crate::paths::Paths;
-use crate::{kernel_program, tools, warm};
+use crate::{kernel_program, setup, tools, warm};
 
 const SET_UP: &str = "cargo xtask setup";
 
@@ -39,6 +39,9 @@ pub fn run(paths: &Paths) -> Result<()> {
             Err(text) => ("absent", text),
         };
         println!("{what:width$}  {sign:7}  {text}");
+    }
+    if setup::is_running(paths) {
+        println!("\nA set-up of this clone is under way: what is missing may come yet.");
     }
     let missing = findings
         .iter()

@@ -221,7 +221,8 @@ fn sweep(kernels: &Path) -> Result<()> {
             .extension()
             .is_some_and(|extension| extension == "lock");
         if is_lock {
-            let owned = File::open(&path).is_ok_and(|lock| lock.try_lock().is_err());
+            // What cannot be opened, as with too many open files, may be owned.
+            let owned = File::open(&path).map_or(true, |lock| lock.try_lock().is_err());
             if !owned {
                 left_if_it_must(remove_at_once(&path));
             }

@@ -38,6 +38,9 @@ pub fn run(paths: &Paths) -> Result<()> {
     warm::ensure(paths)
 }
 
+/// Held by a set-up, in the course's folder.
+const LOCK: &str = "setup.lock";
+
 /// Brings only what is compiled for notebooks up to date, for a server that prepares a spare
 /// kernel.
 pub fn refresh(paths: &Paths) -> Result<()> {
@@ -54,9 +57,15 @@ pub fn add_packages(paths: &Paths, user: &str) -> Result<()> {
     install_packages(paths, &requirements, &format!("{user}-packages"))
 }
 
+/// Whether a set-up of this clone is under way.
+pub fn is_running(paths: &Paths) -> bool {
+    let lock = File::open(paths.course().join(LOCK));
+    lock.is_ok_and(|lock| lock.try_lock().is_err())
+}
+
 /// Two set-ups at once would undo each other's work; the lock ends with this process.
 fn wait_for_other_setups(paths: &Paths) -> Result<File> {
-    let lock = File::create(paths.course().join("setup.lock"))?;
+    let lock = File::create(paths.course().join(LOCK))?;
     if lock.try_lock().is_err() {
         println!("Waiting for another set-up of this clone …");
         lock.lock()?;

@@ -170,8 +170,11 @@ const QUICK: &[&str] = &[
     "exercises",
 ];
 
+/// Checks that leave out notebooks that have run well and of which nothing has changed.
+const REMEMBER: &[&str] = &["exercises", "notebooks"];
+
 /// Checks that ask for no kernel and no Python: before them, nothing is set up.
-const WITHOUT_SETUP: [&str; 4] = ["format", "clippy", "docs", "crate"];
+const WITHOUT_SETUP: &[&str] = &["format", "clippy", "docs", "crate"];
 
 /// Tells a check that it is one of the quick ones: then exercises run only if they themselves have changed.
 const IS_QUICK: &str = "COURSE_TEST_QUICK";
@@ -181,9 +184,9 @@ const IS_QUICK: &str = "COURSE_TEST_QUICK";
 struct Options {
     /// The checks, in the order in which they run.
     names: Vec<&'static str>,
-    /// How often to run them.
-    rounds: usize,
-    /// Whether a notebook that ran well the last time, and in which nothing has changed, need not run again.
+    /// How often to run all of them anew. If nobody asks for that they run once, and a notebook that
+    /// has run well need not run again until it or what it runs on has changed.
+    rounds: Option<usize>,
     is_quick: bool,
 }
 
@@ -212,24 +215,25 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
         test_mpi::prepare(paths)?;
     }
     let mut failed = Vec::new();
-    for round in 1..=options.rounds {
-        if options.rounds > 1 {
-            println!("\n=== round {round} of {} ===", options.rounds);
-        }
-        if !options.is_quick {
-            build_folder::remove(&executed(paths))?;
-        }
+    let Some(rounds) = options.rounds else {
+        return verdict(&run_once(paths, &options, 1)?);
+    };
+    for round in 1..=rounds {
+        println!("\n=== round {round} of {rounds} ===");
+        build_folder::remove(&executed(paths))?;
         failed.extend(run_once(paths, &options, round)?);
     }
-    if options.rounds > 1 {
-        println!("\n{} rounds", options.rounds);
-        for &name in &options.names {
-            let times = failed.iter().filter(|&&one| one == name).count();
-            if times > 0 {
-                println!("`{name}` failed in {times} of {} rounds", options.rounds);
-            }
+    println!("\n{rounds} rounds");
+    for &name in &options.names {
+        let times = failed.iter().filter(|&&one| one == name).count();
+        if times > 0 {
+            println!("`{name}` failed in {times} of {rounds} rounds");
         }
     }
+    verdict(&failed)
+}
+
+fn verdict(failed: &[&str]) -> Result<()> {
     if failed.is_empty() {
         Ok(())
     } else {
@@ -240,16 +244,15 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
 impl Options {
     fn parse(args: &[String]) -> Result<Options> {
         let mut wanted = Vec::new();
-        let (mut is_quick, mut rounds) = (false, 1);
+        let (mut is_quick, mut rounds) = (false, None);
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--quick" => is_quick = true,
                 "--repeat" => {
                     let number = args.next().and_then(|text| text.parse().ok());
-                    rounds = number
-                        .filter(|&rounds| rounds > 0)
-                        .ok_or("`--repeat` needs a number of rounds, such as 5")?;
+                    let number = number.filter(|&rounds| rounds > 0);
+                    rounds = Some(number.ok_or("`--repeat` needs a number of rounds, such as 5")?);
                 }
                 name => wanted.push(find(name)?.0),
             }
@@ -296,9 +299,11 @@ fn run_once(paths: &Paths, options: &Options, round: usize) -> Result<Vec<&'stat
         });
     }
     let folder = folder(paths);
+    let some_have_run = executed(paths).exists();
     let done = side_by_side::run(jobs, at_once(), &folder, &mut io::stdout())?;
-    let entries = summarize(&folder, names, &done, started.elapsed());
-    // What a quick run costs depends on what has changed.
+    let mut entries = summarize(&folder, names, &done, started.elapsed());
+    // Else what they cost depends on what has changed.
+    entries.retain(|entry| !(some_have_run && REMEMBER.contains(&&*entry.name)));
     if !options.is_quick {
         for line in history::add(&folder.join("history.json"), &entries)? {
             println!("{line}");
@@ -521,7 +526,8 @@ mod tests {
         assert_eq!(parse("crate format").unwrap().names, ["format", "crate"]);
         let quick = parse("--quick browser --repeat 5").unwrap();
         assert_eq!(quick.names.len(), QUICK.len() + 1);
-        assert_eq!(quick.rounds, 5);
+        assert_eq!(quick.rounds, Some(5));
+        assert_eq!(parse("").unwrap().rounds, None);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) struct Messenger {
 // SAFETY: communicators and requests are handles that any thread may use, one at a time, as MPI
 // was initialised for calls that come from any thread but one by one (`MPI_THREAD_SERIALIZED`).
 // The pool makes its calls under a lock, and as long as it makes any, nobody else does: see
-// `joined::begin_pool`.
+// `launched::lease::begin_pool`.
 unsafe impl Send for Messenger {}
 
 impl fmt::Debug for Messenger {

@@ -4,37 +4,28 @@
 //! | --- | --- |
 //! | this one | [`MpiPool`]: the calls that users make |
 //! | `transport` | the ranks, and how messages reach them: through rank 0, or by being it |
-//! | `hub`, `relay` | rank 0: passes messages on |
-//! | `worker` | a rank that works |
-//! | `messenger`, `message` | messages between ranks, and what they say |
+//! | `hub` | what a rank does: rank 0 passes messages on, the others work |
+//! | `messenger` | messages between ranks |
 //! | `doorbell` | how ranks of one host wake each other |
 //!
 //! All else is the engine that worker processes have as well: see [`helpers::pool`].
 
 mod doorbell;
 mod hub;
-mod message;
 mod messenger;
-mod relay;
 mod transport;
-mod worker;
 
 use std::fmt;
-use std::io;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use helpers::internals::{
-    Body, CodeRef, PoolCore, Scheduler, Writer, checked_workers, error, initializer_entry, of_entry,
+    Body, CodeRef, PoolCore, Scheduler, Writer, checked_workers, error, initializer,
 };
 use helpers::pool::remote::{RemoteImap, Timed, View, With};
 use helpers::pool::{Portable, StarFn};
 use helpers::{JoinHandle, PoolError};
-use mpi::topology::SimpleCommunicator;
-use mpi::traits::*;
 
-use self::hub::Hub;
-use self::messenger::Messenger;
+pub(crate) use self::hub::serve;
 use self::transport::Ranks;
 use crate::settings::{Settings, settings_methods};
 
@@ -307,14 +298,7 @@ impl MpiPoolBuilder {
         V: Send + Sync + 'static,
         F: Fn(A) -> V,
     {
-        let function = of_entry(initializer_entry::<F, A, V>());
-        let mut writer = Writer::default();
-        self.initializer = writer
-            .write(&arg)
-            .map(|()| function.map(|function| (function, writer.finish())))
-            .map_err(|cause| {
-                error::not_sent(None, format!("of starting a rank cannot be sent: {cause}"))
-            });
+        self.initializer = initializer::<F, A, V>(Writer::default(), &arg, "a rank");
         self
     }
 
@@ -331,21 +315,9 @@ impl MpiPoolBuilder {
             .check()
             .map_err(|error| error::invalid_input(error.to_string()))?;
         let initializer = self.initializer?;
-        let core = PoolCore::start(workers, |bell| {
-            Scheduler::new(Box::new(Ranks::start(settings)?), initializer, bell)
+        let core = PoolCore::start(workers, |waker| {
+            Scheduler::new(Box::new(Ranks::start(settings)?), initializer, waker)
         })?;
         Ok(MpiPool { core })
-    }
-}
-
-/// The part of a rank in a pool, until the pool is gone: rank 0 passes on what comes through its
-/// connection to the pool, the others work. `world` is used by nobody else.
-pub(crate) fn serve(world: SimpleCommunicator, pool: Option<OwnedFd>) -> io::Result<()> {
-    let is_worker = world.rank() > 0;
-    let messenger = Messenger::new(world);
-    match pool {
-        _ if is_worker => worker::run(messenger),
-        Some(pool) => relay::route(Hub::new(messenger)?, pool),
-        None => Err(io::Error::other("rank 0 without a pool")),
     }
 }

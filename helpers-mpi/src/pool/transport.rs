@@ -15,14 +15,12 @@ use helpers::internals::{
     Arrival, Body, Bytes, Connection, Ended, LIVENESS, LOOKING, Order, Profile, Report, Scoreboard,
     Transport, Watched, WorkerKind, error,
 };
-use nix::poll::PollFlags;
 
-use super::hub::Hub;
-use super::message::{FromRank, ToRank, Whereabouts, machine};
+use super::hub::{FromRank, Hub, ToRank, Whereabouts, machine};
 use super::messenger::Messenger;
+use crate::control::Role;
 use crate::job::Job;
-use crate::joined::hold;
-use crate::link::Role;
+use crate::launched::lease;
 use crate::settings::Settings;
 
 /// How long who waits for a result looks for it, and how long he sleeps then, where nothing can
@@ -36,7 +34,7 @@ const TIME_TO_LEAVE: Duration = Duration::from_secs(2);
 pub(super) struct Ranks {
     /// Of the job: one rank more than there are workers.
     settings: Settings,
-    way: Way,
+    route: Route,
     /// Where the workers are, as far as they have said.
     places: Vec<Option<Whereabouts>>,
     /// The name of this machine.
@@ -44,9 +42,12 @@ pub(super) struct Ranks {
 }
 
 /// How the pool talks to its ranks.
-enum Way {
+enum Route {
     /// Through rank 0 of a job of its own, once there is a connection to it.
-    Job { job: Job, link: Option<Connection> },
+    Job {
+        job: Job,
+        connection: Option<Connection>,
+    },
     /// By being rank 0 of a job that somebody else has started.
     Here(Hub),
     /// It was that, and has given the other ranks back.
@@ -57,7 +58,7 @@ impl Ranks {
     /// Starts the job; its ranks are not ready yet.
     pub(super) fn start(settings: Settings) -> Result<Ranks, PoolError> {
         let workers = settings.ranks - 1;
-        if let Some(others) = hold::others().filter(|&others| others != workers) {
+        if let Some(others) = lease::others().filter(|&others| others != workers) {
             return Err(error::invalid_input(format!(
                 "{workers} workers were asked for, but this program was started on {} ranks, of \
                  which {others} can be workers: start it with `mpiexec -n {}`, or ask for as many \
@@ -66,17 +67,17 @@ impl Ranks {
                 workers + 1
             )));
         }
-        let here = hold::begin_pool().map_err(|error| error::invalid_input(error.to_string()))?;
-        let way = match here {
+        let here = lease::begin_pool().map_err(|error| error::invalid_input(error.to_string()))?;
+        let route = match here {
             Some(world) => {
                 let hub = Hub::new(Messenger::new(world));
-                Way::Here(hub.map_err(|cause| error::job(workers, cause.to_string()))?)
+                Route::Here(hub.map_err(|cause| error::job(workers, cause.to_string()))?)
             }
             None => start_job(&settings)?,
         };
         Ok(Ranks {
             settings,
-            way,
+            route,
             places: vec![None; workers],
             machine: machine(),
         })
@@ -89,17 +90,20 @@ impl Ranks {
     }
 
     fn job(&self) -> Option<&Job> {
-        match &self.way {
-            Way::Job { job, .. } => Some(job),
-            Way::Here(_) | Way::GivenBack => None,
+        match &self.route {
+            Route::Job { job, .. } => Some(job),
+            Route::Here(_) | Route::GivenBack => None,
         }
     }
 }
 
-fn start_job(settings: &Settings) -> Result<Way, PoolError> {
+fn start_job(settings: &Settings) -> Result<Route, PoolError> {
     let job = Job::start(settings, Role::Pool);
     let job = job.map_err(|cause| error::job(settings.ranks - 1, cause.to_string()))?;
-    Ok(Way::Job { job, link: None })
+    Ok(Route::Job {
+        job,
+        connection: None,
+    })
 }
 
 impl Transport for Ranks {
@@ -157,49 +161,51 @@ impl Transport for Ranks {
             other => (other.clone(), body),
         };
         let rank = worker + 1;
-        match &mut self.way {
-            Way::Job { link, .. } => {
-                let link = link.as_mut();
-                let link = link.ok_or_else(|| io::Error::other("no rank 0 yet"))?;
-                link.put(&(rank as u32, order), body)
+        match &mut self.route {
+            Route::Job { connection, .. } => {
+                let connection = connection.as_mut();
+                let connection = connection.ok_or_else(|| io::Error::other("no rank 0 yet"))?;
+                connection.put(&(rank as u32, order), body)
             }
-            Way::Here(hub) => {
+            Route::Here(hub) => {
                 // The task keeps its own, in case it must be sent again.
                 let bytes = body.bytes.as_slice().map_err(io::Error::other)?;
                 hub.send(rank, &ToRank::Order(order), Bytes::Inline(bytes.to_vec()))
             }
-            Way::GivenBack => Err(io::Error::other("no ranks any more")),
+            Route::GivenBack => Err(io::Error::other("no ranks any more")),
         }
     }
 
     fn flush(&mut self, _job: usize) -> io::Result<()> {
-        match &mut self.way {
-            Way::Job { link, .. } => link.as_mut().map_or(Ok(()), |link| link.flush(false)),
-            Way::Here(hub) => {
+        match &mut self.route {
+            Route::Job { connection, .. } => connection
+                .as_mut()
+                .map_or(Ok(()), |connection| connection.flush(false)),
+            Route::Here(hub) => {
                 hub.progress();
                 Ok(())
             }
-            Way::GivenBack => Ok(()),
+            Route::GivenBack => Ok(()),
         }
     }
 
     fn is_flushed(&self) -> bool {
-        match &self.way {
-            Way::Job { link, .. } => link.as_ref().is_none_or(Connection::is_flushed),
-            Way::Here(hub) => hub.is_flushed(),
-            Way::GivenBack => true,
+        match &self.route {
+            Route::Job { connection, .. } => connection.as_ref().is_none_or(Connection::is_flushed),
+            Route::Here(hub) => hub.is_flushed(),
+            Route::GivenBack => true,
         }
     }
 
     fn receive(&mut self, _job: usize) -> io::Result<Arrival> {
-        let Way::Job { job, link } = &mut self.way else {
+        let Route::Job { job, connection } = &mut self.route else {
             return Ok(Arrival::Nothing);
         };
         job.heard();
-        let connection = match link {
+        let connection = match connection {
             Some(connection) => connection,
             None => match job.pool_connection() {
-                Some(socket) => link.insert(Connection::new(socket, true)),
+                Some(socket) => connection.insert(Connection::new(socket, true)),
                 None => return Ok(Arrival::Nothing),
             },
         };
@@ -208,16 +214,16 @@ impl Transport for Ranks {
 
     fn take(&mut self, _job: usize) -> io::Result<Option<(usize, Report, Body)>> {
         loop {
-            let taken = match &mut self.way {
-                Way::Job { link, .. } => match link {
-                    Some(link) => link.take::<(u32, FromRank)>()?,
+            let taken = match &mut self.route {
+                Route::Job { connection, .. } => match connection {
+                    Some(connection) => connection.take::<(u32, FromRank)>()?,
                     None => None,
                 },
-                Way::Here(hub) => {
+                Route::Here(hub) => {
                     let taken = hub.take()?;
                     taken.map(|(rank, message, body)| ((rank as u32, message), body))
                 }
-                Way::GivenBack => None,
+                Route::GivenBack => None,
             };
             let Some(((rank, message), body)) = taken else {
                 return Ok(None);
@@ -243,18 +249,11 @@ impl Transport for Ranks {
     }
 
     fn watched(&self) -> Vec<Watched> {
-        let Way::Job { job, link } = &self.way else {
+        let Route::Job { job, connection } = &self.route else {
             return Vec::new();
         };
-        let mut watched = vec![Watched::to_read(job.bell())];
-        if let Some(link) = link {
-            let mut events = PollFlags::POLLIN;
-            if !link.is_flushed() {
-                events |= PollFlags::POLLOUT;
-            }
-            let file = link.socket();
-            watched.push(Watched { file, events });
-        }
+        let mut watched = vec![Watched::to_read(job.news())];
+        watched.extend(connection.as_ref().map(Watched::connection));
         watched
     }
 
@@ -282,25 +281,29 @@ impl Transport for Ranks {
     }
 
     fn replace(&mut self, _job: usize) -> Result<(), PoolError> {
-        let Way::Job { .. } = self.way else {
+        let Route::Job { .. } = self.route else {
             let cause = "this program is a rank of the job that has ended".to_owned();
             return Err(error::job(self.places.len(), cause));
         };
-        self.way = start_job(&self.settings)?;
+        self.route = start_job(&self.settings)?;
         self.places.fill(None);
         Ok(())
     }
 
-    fn shut_down(&mut self) {
-        match &mut self.way {
-            Way::Job { job, .. } => drop(job.end(Duration::ZERO)),
-            Way::Here(hub) => {
-                hub.close(TIME_TO_LEAVE);
+    fn shut_down(&mut self, are_idle: bool) {
+        match &mut self.route {
+            Route::Job { job, .. } => drop(job.end(Duration::ZERO)),
+            Route::Here(hub) => {
+                let patience = match are_idle {
+                    true => lease::TIME_TO_HEAR,
+                    false => TIME_TO_LEAVE,
+                };
+                hub.close(patience);
                 // Who still has a handle keeps the pool's remains, and they must call MPI no more.
-                self.way = Way::GivenBack;
-                hold::end_pool();
+                self.route = Route::GivenBack;
+                lease::end_pool(are_idle);
             }
-            Way::GivenBack => {}
+            Route::GivenBack => {}
         }
     }
 }

@@ -9,6 +9,6 @@ mod cluster;
 mod common;
 mod faults;
 mod hosts;
-mod joined;
+mod launched;
 mod lifetime;
 mod output;

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 use std::{env, fs, process, thread};
 
-use helpers::Pool;
+use helpers::{Pool, PoolError};
 use helpers_mpi::prelude::*;
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -64,21 +64,26 @@ fn run(words: &[String]) -> Outcome {
     Ok(())
 }
 
+/// A pool of so many workers, started as the other words say.
+fn pool_of(workers: usize, launcher: &[String]) -> Result<MpiPool, PoolError> {
+    let pool = MpiPool::builder(workers);
+    match launcher {
+        [] => pool.build(),
+        [launcher, args @ ..] => pool.launcher(launcher).launcher_args(args).build(),
+    }
+}
+
 /// `pool WORKERS [LAUNCHER ARGUMENT…]`
 fn pool(words: &[String]) -> Outcome {
-    let mut pool = MpiPool::builder(number(words)?);
-    if let Some(launcher) = words.get(1) {
-        pool = pool.launcher(launcher).launcher_args(&words[2..]);
-    }
-    let pool = pool.build()?;
+    let pool = pool_of(number(words)?, &words[1..])?;
     let sum: u64 = pool.map(|x: u64| x * x, 1..=100)?.iter().sum();
     println!("{} workers say {sum}", pool.workers());
     Ok(())
 }
 
-/// `two WORKERS RANKS [LAUNCHER ARGUMENT…]`: a job, while a pool is alive.
+/// `two WORKERS RANKS [LAUNCHER ARGUMENT…]`: a job, while a pool is alive; both by that launcher.
 fn two(words: &[String]) -> Outcome {
-    let pool = MpiPool::new(number(words)?)?;
+    let pool = pool_of(number(words)?, &words[2..])?;
     let job = job(&words[1..])?;
     println!("ran on {}", hosts(&job)?);
     println!("the pool says {:?}", pool.map(|x: u64| x * x, [1, 2, 3])?);

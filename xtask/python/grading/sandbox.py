@@ -30,9 +30,11 @@ class Sandbox:
 
     def __init__(self, beside: Path | None, is_ours: Ours = lambda path: False) -> None:
         self.root = Path(tempfile.mkdtemp(prefix=NAME))
-        # Held as long as this program lives.
-        self.lock = open(self.root / "lock", "w", encoding="utf-8")
+        # Held as long as this program lives. Whoever sees the file must find it locked.
+        new = self.root / "lock.new"
+        self.lock = open(new, "w", encoding="utf-8")
         fcntl.flock(self.lock, fcntl.LOCK_EX)
+        new.rename(self.root / "lock")
         # As deep as the exercises lie in the clone, so that `../..` leads to nobody else.
         self.folder = self.root / "notebooks/exercises"
         self.temporary = self.root / "tmp"

@@ -22,6 +22,8 @@ PARTS = [
     CLONE / ".course/venv/packages",
     CLONE / ".course/venv/provisioner",
 ]
+# One of those below.
+DIGEST = "[0-9a-f]" * 16
 # What runs them.
 RUNNERS = [SCRIPTS / "kernels", SCRIPTS / "notebooks"]
 
@@ -39,6 +41,9 @@ def remember(
     new = written.with_suffix(".new")
     new.write_text(json.dumps(run), encoding="utf-8")
     new.rename(written)
+    for earlier in set(folder.glob(f"{path.stem}-{DIGEST}-{DIGEST}.json")) - {written}:
+        # A check beside this one may have done the same.
+        earlier.unlink(missing_ok=True)
 
 
 def known(

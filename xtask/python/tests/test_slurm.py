@@ -48,13 +48,15 @@ class Cases:
         self.assertIn("ran on n1 n1 n2 n2", told)
 
     def test_two_jobs_in_an_allocation(self):
-        told = self.case("-N2 -n5", "two", "4", "5")
-        self.assertIn("ran on n1", told)
-        self.assertIn("the pool says [1, 4, 9]", told)
+        for launcher in [], ["srun"]:
+            told = self.case("-N2 -n5", "two", "4", "5", *launcher)
+            self.assertIn("ran on n1", told)
+            self.assertIn("the pool says [1, 4, 9]", told)
 
     def test_launcher_srun(self):
         told = self.case("-N2 -n4 --ntasks-per-node=2", "run", "4", "srun")
         self.assertIn("ran on n1 n1 n2 n2", told)
+        self.assertIn("4 workers say 338350", self.case("-N2 -n5", "pool", "4", "srun"))
 
     def test_one_task_with_many_cpus(self):
         """As JupyterHub and Open OnDemand have it: from the node itself, and from elsewhere."""

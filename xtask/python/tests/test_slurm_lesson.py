@@ -3,6 +3,7 @@
 `cargo xtask test slurm-lesson` builds the programs and starts this.
 """
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,25 @@ class Lesson(OnSlurm):
     def test_lesson_on_two_nodes(self):
         done = self.run_in("-N2 -n5", *script("notebooks.run"), "--check", "05_mpi", limit=900)
         self.assertEqual(done.status, 0, done.text)
+
+    def test_cells_by_srun(self):
+        """From a kernel on the login node, whose allocation is elsewhere."""
+        said = self.cells("-N2 -n4 --ntasks-per-node=2", "srun", 4, 3)
+        self.assertEqual(said, ["n1 n1 n2 n2", "3 workers say 338350"])
+
+    def test_cells_in_one_task_with_many_cpus(self):
+        """As JupyterHub and Open OnDemand start a kernel: on the node itself."""
+        said = self.cells("-n1 -c4", "mpiexec", 2, 4)
+        self.assertEqual(said, ["n1 n1", "4 workers say 338350"])
+
+    def cells(self, allocation: str, launcher: str, ranks: int, workers: int) -> list[str]:
+        """What a job and a pool say that cells of a kernel start in an allocation."""
+        told = self.folder / "cells.json"
+        words = [str(told), launcher, str(ranks), str(workers)]
+        done = self.run_in(allocation, *script("tests.slurm_cells"), *words, limit=900)
+        self.assertEqual(done.status, 0, done.text)
+        said: list[str] = json.loads(told.read_text())
+        return said
 
 
 class DebianLesson(Debian, Lesson):

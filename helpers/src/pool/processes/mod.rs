@@ -31,10 +31,11 @@ use std::time::Duration;
 
 use self::transport::{Processes, Settings};
 use super::chunk::checked_workers;
+use super::remote::code_ref::CodeRef;
 use super::remote::codec::{Body, Writer};
 use super::remote::scheduler::Scheduler;
-use super::remote::view::PoolCore;
-use super::remote::{RemoteImap, Timed, View, With, code_ref};
+use super::remote::view::{PoolCore, initializer};
+use super::remote::{RemoteImap, Timed, View, With};
 use super::{JoinHandle, PoolError, Portable, StarFn};
 
 #[doc(hidden)]
@@ -338,7 +339,7 @@ pub struct Builder {
     workers: usize,
     environment: Vec<(OsString, OsString)>,
     tasks_per_worker: Option<usize>,
-    initializer: Result<Option<(code_ref::CodeRef, Body)>, PoolError>,
+    initializer: Result<Option<(CodeRef, Body)>, PoolError>,
 }
 
 impl Builder {
@@ -352,17 +353,7 @@ impl Builder {
         V: Send + Sync + 'static,
         F: Fn(A) -> V,
     {
-        let function = code_ref::of_entry(code_ref::initializer_entry::<F, A, V>());
-        let mut writer = Writer::for_everybody();
-        self.initializer = writer
-            .write(&arg)
-            .map(|()| function.map(|function| (function, writer.finish())))
-            .map_err(|cause| {
-                PoolError::not_sent(
-                    None,
-                    format!("of starting a worker cannot be sent: {cause}"),
-                )
-            });
+        self.initializer = initializer::<F, A, V>(Writer::for_everybody(), &arg, "a worker");
         self
     }
 

@@ -10,9 +10,6 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::poll::PollFlags;
-
-use super::worker::{NOTEBOOK_ENTRY, WORKER_NAME, WORKER_OF, notebook_entry};
 use crate::environment;
 use crate::notebook::{self, evcxr};
 use crate::pool::remote::output::{self, Relay};
@@ -21,10 +18,19 @@ use crate::pool::remote::transport::{LIVENESS, Watched};
 use crate::pool::remote::wire::Connection;
 use crate::pool::remote::{code_ref, exit_words};
 
+/// What workers call themselves.
+pub(super) const WORKER_NAME: &str = "helpers-worker";
+
+/// Names the process whose worker this one is, for programs.
+pub(super) const WORKER_OF: &str = "HELPERS_WORKER_OF";
+
+/// The function that a notebook's worker is told to run; see `worker`.
+static NOTEBOOK_ENTRY: &str = "helpers_process_pool_worker";
+
 /// One worker process.
 #[derive(Debug)]
 pub(super) struct WorkerProcess {
-    pub(super) link: Connection,
+    pub(super) connection: Connection,
     outputs: [Relay; 2],
     process: Process,
     /// When the system was last asked whether it has ended.
@@ -65,7 +71,7 @@ impl WorkerProcess {
         let out = process.0.stdout.take().ok_or_else(missing)?;
         let error = process.0.stderr.take().ok_or_else(missing)?;
         Ok(WorkerProcess {
-            link: Connection::new(here, true),
+            connection: Connection::new(here, true),
             outputs: [
                 Relay::new(out, Stream::Out)?,
                 Relay::new(error, Stream::Error)?,
@@ -78,16 +84,9 @@ impl WorkerProcess {
 
     /// What is to be watched of it: its connection and its output.
     pub(super) fn watched(&self) -> impl Iterator<Item = Watched> {
-        let mut events = PollFlags::POLLIN;
-        if !self.link.is_flushed() {
-            events |= PollFlags::POLLOUT;
-        }
-        let link = Watched {
-            file: self.link.socket(),
-            events,
-        };
+        let connection = Watched::connection(&self.connection);
         let outputs = self.outputs.iter().filter_map(Relay::pipe);
-        std::iter::once(link).chain(outputs.map(Watched::to_read))
+        std::iter::once(connection).chain(outputs.map(Watched::to_read))
     }
 
     pub(super) fn pass_on_output(&mut self, all: bool) {
@@ -160,9 +159,10 @@ fn own_program() -> io::Result<PathBuf> {
 
 /// What the kernel's program obeys when it runs as the process of the cells.
 fn notebook_order() -> io::Result<OsString> {
-    let entry = code_ref::of_address(notebook_entry())
+    // Whatever lies in this crate's library tells which one it is.
+    let here = code_ref::of_address((&raw const NOTEBOOK_ENTRY).cast())
         .ok_or_else(|| io::Error::other("the library of this crate cannot be found"))?;
-    let mut order = evcxr::load_and_run(&entry.library, NOTEBOOK_ENTRY);
+    let mut order = evcxr::load_and_run(&here.library, NOTEBOOK_ENTRY);
     order.push("\n");
     Ok(order)
 }

@@ -6,6 +6,7 @@
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::process::{WORKER_NAME, WORKER_OF};
 use super::worker;
 use crate::notebook;
 use crate::pool::PoolError;
@@ -37,8 +38,8 @@ pub fn init_process_pools() {
     if !notebook::is_notebook()
         && std::env::args_os()
             .next()
-            .is_some_and(|name| name == worker::WORKER_NAME)
-        && let Ok(owner) = std::env::var(worker::WORKER_OF)
+            .is_some_and(|name| name == WORKER_NAME)
+        && let Ok(owner) = std::env::var(WORKER_OF)
     {
         if owner != std::os::unix::process::parent_id().to_string() {
             // The owner has ended meanwhile. This process must not do what the program does.
@@ -72,9 +73,18 @@ pub(super) fn check() -> Result<(), PoolError> {
 #[macro_export]
 macro_rules! init_process_pools_in_tests {
     () => {
+        $crate::__before_main!($crate::init_process_pools);
+    };
+}
+
+/// Has a program call a function before its `main`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __before_main {
+    ($begin:path) => {
         const _: () = {
             extern "C" fn before_main() {
-                $crate::init_process_pools();
+                $begin();
             }
             // SAFETY: the section holds functions that the loader calls before `main`, without a
             // usable argument, which is how this one is declared. It does not unwind.

@@ -1,11 +1,18 @@
-//! The worker processes of a pool: each has a connection of its own, and can be replaced alone.
+//! The way between a pool and its worker processes, both ends of it.
+//!
+//! Each worker has a connection of its own, and can be replaced alone.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::process::WorkerProcess;
 use crate::pool::PoolError;
@@ -13,7 +20,10 @@ use crate::pool::error::WorkerKind;
 use crate::pool::remote::codec::Body;
 use crate::pool::remote::protocol::{Order, Report};
 use crate::pool::remote::scoreboard::Scoreboard;
-use crate::pool::remote::transport::{Ended, LIVENESS, LOOKING, Profile, Transport, Watched};
+use crate::pool::remote::shm_buffer::{self, IDLE};
+use crate::pool::remote::transport::{
+    Ended, LIVENESS, LOOKING, PoolLink, Profile, Transport, Watched,
+};
 use crate::pool::remote::wire::{Arrival, Connection};
 
 /// What the processes of a pool were asked to be.
@@ -40,8 +50,8 @@ impl Processes {
         Ok(Processes { settings, workers })
     }
 
-    fn link(&mut self, worker: usize) -> &mut Connection {
-        &mut self.workers[worker].link
+    fn connection(&mut self, worker: usize) -> &mut Connection {
+        &mut self.workers[worker].connection
     }
 }
 
@@ -81,28 +91,30 @@ impl Transport for Processes {
     }
 
     fn put(&mut self, worker: usize, order: &Order, body: &Body) -> io::Result<()> {
-        self.link(worker).put(order, body)
+        self.connection(worker).put(order, body)
     }
 
     fn flush(&mut self, worker: usize) -> io::Result<()> {
-        let link = self.link(worker);
-        let flushed = link.flush(false);
+        let connection = self.connection(worker);
+        let flushed = connection.flush(false);
         if flushed.is_err() {
-            link.forget_outgoing();
+            connection.forget_outgoing();
         }
         flushed
     }
 
     fn is_flushed(&self) -> bool {
-        self.workers.iter().all(|worker| worker.link.is_flushed())
+        self.workers
+            .iter()
+            .all(|worker| worker.connection.is_flushed())
     }
 
     fn receive(&mut self, worker: usize) -> io::Result<Arrival> {
-        self.link(worker).receive()
+        self.connection(worker).receive()
     }
 
     fn take(&mut self, worker: usize) -> io::Result<Option<(usize, Report, Body)>> {
-        let message = self.link(worker).take()?;
+        let message = self.connection(worker).take()?;
         Ok(message.map(|(report, body)| (worker, report, body)))
     }
 
@@ -135,7 +147,7 @@ impl Transport for Processes {
         Ok(())
     }
 
-    fn shut_down(&mut self) {
+    fn shut_down(&mut self, _are_idle: bool) {
         // All at once, before any is waited for.
         self.workers.iter_mut().for_each(WorkerProcess::kill);
         for worker in &mut self.workers {
@@ -147,5 +159,53 @@ impl Transport for Processes {
 impl fmt::Debug for Processes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Processes({} workers)", self.workers.len())
+    }
+}
+
+/// A worker's end of its connection.
+#[derive(Debug)]
+pub(super) struct ToPool(pub(super) Connection);
+
+impl ToPool {
+    /// Sleeps until there is something to receive; false if the time is over before.
+    fn sleep(&self, limit: PollTimeout) -> io::Result<bool> {
+        let socket = self.0.socket();
+        let mut about = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut about, limit) {
+            Ok(count) => Ok(count > 0),
+            Err(Errno::EINTR) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl PoolLink for ToPool {
+    fn take(&mut self) -> io::Result<Option<(Order, Body)>> {
+        self.0.take()
+    }
+
+    /// Awake for a moment, then asleep.
+    fn wait(&mut self) -> io::Result<bool> {
+        let start = Instant::now();
+        loop {
+            match self.0.receive()? {
+                Arrival::Nothing => {}
+                arrival => return Ok(arrival == Arrival::Some),
+            }
+            if start.elapsed() < LOOKING {
+                thread::yield_now();
+            } else {
+                let idle = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::MAX);
+                if !shm_buffer::is_tidy() && !self.sleep(idle)? {
+                    shm_buffer::tidy();
+                }
+                self.sleep(PollTimeout::NONE)?;
+            }
+        }
+    }
+
+    fn report(&mut self, report: &Report, body: Body) -> io::Result<()> {
+        self.0.give(report, body)?;
+        self.0.flush(true)
     }
 }

@@ -3,22 +3,13 @@
 //! A worker runs the same program, or loads the same library of a notebook's cell, at another
 //! address. What stays the same is the distance from the start of the library to the function.
 
-use std::any::Any;
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::{fs, io, mem, ptr};
 
 use nix::libc;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-use super::chunk_run::{ChunkRun, run_chunk, run_chunk_with};
-use super::worker_value::keep_value;
-
-/// The code of one chunk: takes the items out of the run, calls the function on each, and puts
-/// the results in.
-pub type Entry = fn(&mut ChunkRun<'_>);
 
 /// Where code is: its place in a library that this process has loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,46 +18,22 @@ pub struct CodeRef {
     pub library: CString,
     /// How far behind the library's start.
     pub offset: u64,
+    /// The length of the library's file, so that on another host no other file of this name is taken
+    /// for it. `None` for the program itself.
+    pub length: Option<u64>,
 }
 
-/// The entry that runs `F` on chunks of items.
-pub fn entry<F, A, R>() -> Entry
-where
-    F: Fn(A) -> R,
-    A: DeserializeOwned,
-    R: Serialize,
-{
-    const { assert_captures_nothing::<F>() }
-    // SAFETY: it captures nothing, and the caller of `entry` had one.
-    |run| run_chunk(unsafe { conjure::<F>() }, run)
-}
-
-/// The entry that runs `F` on the value that goes along and on chunks of items.
-pub fn entry_with<F, V, A, R>() -> Entry
-where
-    F: Fn(&V, A) -> R,
-    V: DeserializeOwned,
-    A: DeserializeOwned,
-    R: Serialize,
-{
-    const { assert_captures_nothing::<F>() }
-    // SAFETY: as in `entry`; and the number of a value goes with entries for its type alone, since
-    // only a `With` of that type knows it.
-    |run| unsafe { run_chunk_with(conjure::<F>(), run) }
-}
-
-/// The entry that runs `F` once and keeps its value for the tasks of the worker.
-pub fn initializer_entry<F, A, V>() -> Entry
-where
-    F: Fn(A) -> V,
-    A: DeserializeOwned,
-    V: Any + Send + Sync,
-{
-    const { assert_captures_nothing::<F>() }
-    |run| {
-        // SAFETY: as in `entry`.
-        let f = unsafe { conjure::<F>() };
-        run_chunk(|argument| keep_value(Box::new(f(argument))), run);
+impl CodeRef {
+    /// The place at an address, in a library that begins at another one.
+    fn new(address: *const c_void, library: CString, base: usize) -> CodeRef {
+        let path = Path::new(OsStr::from_bytes(library.as_bytes()));
+        let is_program = library.is_empty();
+        let about = (!is_program).then(|| fs::metadata(path).ok()).flatten();
+        CodeRef {
+            offset: (address as usize).wrapping_sub(base) as u64,
+            length: about.map(|about| about.len()),
+            library,
+        }
     }
 }
 
@@ -76,7 +43,7 @@ pub const fn captures_nothing<F>() -> bool {
 }
 
 /// Checks that when the program is compiled.
-const fn assert_captures_nothing<F>() {
+pub const fn assert_captures_nothing<F>() {
     assert!(
         captures_nothing::<F>(),
         "a function for worker processes cannot capture variables, since another process does not \
@@ -92,19 +59,6 @@ const fn assert_captures_nothing<F>() {
 pub unsafe fn conjure<'a, F>() -> &'a F {
     // SAFETY: a value without size is made of nothing, so any aligned address will do.
     unsafe { &*ptr::dangling::<F>() }
-}
-
-/// Where an entry is. `None` if the system cannot tell, which does not happen for code.
-pub fn of_entry(entry: Entry) -> Option<CodeRef> {
-    of_address(entry as *const c_void)
-}
-
-/// The length of the library's file, for other hosts to know it by. `None` for the program itself.
-pub fn file_length(code: &CodeRef) -> Option<u64> {
-    let path = Path::new(OsStr::from_bytes(code.library.as_bytes()));
-    let is_program = code.library.is_empty();
-    let about = (!is_program).then(|| fs::metadata(path).ok()).flatten();
-    about.map(|about| about.len())
 }
 
 /// Finds code, which is of type `E`, and loads its library first if need be.
@@ -155,8 +109,7 @@ pub fn of_address(address: *const c_void) -> Option<CodeRef> {
     // SAFETY: the loader's link map stays as long as the library, which is never unloaded; its
     // name is a C string.
     let (base, library) = unsafe { ((*map).base, CStr::from_ptr((*map).name).to_owned()) };
-    let offset = (address as usize).wrapping_sub(base) as u64;
-    Some(CodeRef { library, offset })
+    Some(CodeRef::new(address, library, base))
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -186,8 +139,7 @@ pub fn of_address(address: *const c_void) -> Option<CodeRef> {
     }
     // SAFETY: the loader's name is a C string that stays as long as the library.
     let library = unsafe { CStr::from_ptr(info.dli_fname) }.to_owned();
-    let offset = (address as usize).wrapping_sub(info.dli_fbase as usize) as u64;
-    Some(CodeRef { library, offset })
+    Some(CodeRef::new(address, library, info.dli_fbase as usize))
 }
 
 #[cfg(target_os = "macos")]

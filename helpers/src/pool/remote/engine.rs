@@ -6,6 +6,7 @@
 //! background leads. So a result wakes the one who wants it, and nobody else.
 
 use std::collections::HashMap;
+use std::ffi::c_void;
 use std::fmt;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::code_ref::{self, Entry};
+use super::code_ref;
 use super::printer;
 use super::scheduler::Scheduler;
 use super::shared_value::Values;
@@ -23,8 +24,10 @@ use super::shm_buffer;
 use super::task::{Completed, Task};
 use super::transport::LIVENESS;
 use super::waker::Waker;
+use super::worker::Entry;
 use crate::notebook::interrupts::Interrupts;
 use crate::pool::PoolError;
+use crate::pool::handle::{Remote, TIME_TO_FINISH};
 use crate::pool::tally::Tally;
 use crate::pool::waits::{self, Awaited, Begun, Place};
 
@@ -195,7 +198,7 @@ impl Engine {
         if let Some(&number) = state.number_of_entry.get(&(entry as usize)) {
             return Ok(number);
         }
-        let function = code_ref::of_entry(entry).ok_or_else(|| {
+        let function = code_ref::of_address(entry as *const c_void).ok_or_else(|| {
             PoolError::invalid_input("the system cannot tell where this function is".to_owned())
         })?;
         let number = state.scheduler.learn(function);
@@ -271,88 +274,9 @@ impl Engine {
         self.lock().scheduler.depth()
     }
 
-    /// Somebody wants to hear of results without waiting here.
-    pub(crate) fn attend(&self) {
-        let mut state = self.lock();
-        state.attended = true;
-        if state.needs_background() {
-            self.needed.notify_one();
-        }
-    }
-
-    /// Sees to it that what has changed is looked at soon.
-    pub(crate) fn nudge(&self) {
-        self.look();
-        self.waker.wake();
-    }
-
-    /// Takes in what has come, without waiting.
-    pub(crate) fn look(&self) {
-        let mut completed = Vec::new();
-        let mut state = self.lock();
-        if state.leader == Leader::Nobody {
-            state.scheduler.progress(true, &mut completed);
-        }
-        drop(state);
-        self.hand_over(completed);
-    }
-
-    /// Takes back all that was sent to workers and that they have not begun.
-    pub(crate) fn recall(&self) {
-        self.lock().scheduler.recall_all();
-    }
-
     /// Where results are being handed over.
     pub(crate) fn delivery(&self) -> Arc<Delivery> {
         Arc::clone(&self.delivery)
-    }
-
-    /// Waits until `done`, and does what is to be done meanwhile; false if the time is over, or if
-    /// there is no limit and the wait could never end: whoever leads hands a result over to somebody
-    /// who waits for this thread, or is this thread itself.
-    ///
-    /// `done` is asked often enough to see whether the caller's cell is interrupted.
-    pub(crate) fn drive(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
-        loop {
-            if done() {
-                return true;
-            }
-            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                return false;
-            }
-            let mut state = self.lock();
-            if state.leader == Leader::Nobody {
-                state.leader = Leader::Caller;
-                drop(state);
-                return self.lead(done, deadline, Leader::Caller);
-            }
-            state.followers += 1;
-            let deliveries = state.deliveries;
-            if state.leader == Leader::Background {
-                self.waker.wake();
-            }
-            drop(state);
-            // Without a limit, whoever is inside a task must not wait for himself.
-            let waiting = match deadline {
-                Some(_) => None,
-                None => Some(waits::wait_for(|| vec![self.delivery() as _])),
-            };
-            let is_stuck = matches!(waiting, Some(None));
-            // Asked with the lock free, as `done` may take it.
-            if !done() && !is_stuck {
-                let state = self.lock();
-                if state.leader != Leader::Nobody && state.deliveries == deliveries {
-                    let wait = left.unwrap_or(LIVENESS).min(LIVENESS);
-                    let wait = Interrupts::here().slice(wait);
-                    drop(self.changed.wait_timeout(state, wait));
-                }
-            }
-            self.lock().followers -= 1;
-            if is_stuck && !done() {
-                return false;
-            }
-        }
     }
 
     fn lead(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>, as_whom: Leader) -> bool {
@@ -416,7 +340,7 @@ impl Engine {
             .iter()
             .map(|watched| PollFd::new(watched.file.as_fd(), watched.events))
             .collect();
-        about.push(PollFd::new(self.waker.file(), PollFlags::POLLIN));
+        about.push(PollFd::new(self.waker.file().as_fd(), PollFlags::POLLIN));
         let millis = PollTimeout::try_from(longest.as_micros().div_ceil(1000) as u64);
         // An interrupted sleep is a short one.
         let _ = poll(&mut about, millis.unwrap_or(PollTimeout::MAX));
@@ -447,7 +371,7 @@ impl Engine {
 
     /// Ends the tasks that nobody wants any more. Workers that are still at one after this time are
     /// replaced.
-    pub(crate) fn stop(&self, time: Duration) {
+    pub(crate) fn stop_within(&self, time: Duration) {
         let mut completed = Vec::new();
         self.lock().scheduler.stop(time, &mut completed);
         self.hand_over(completed);
@@ -465,6 +389,90 @@ impl Engine {
         shm_buffer::tidy();
         self.needed.notify_all();
         self.changed.notify_all();
+    }
+}
+
+impl Remote for Engine {
+    /// Does what is to be done meanwhile. A wait without a limit could never end where whoever leads
+    /// hands a result over to somebody who waits for this thread, or is this thread itself.
+    ///
+    /// `done` is asked often enough to see whether the caller's cell is interrupted.
+    fn drive(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
+        loop {
+            if done() {
+                return true;
+            }
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return false;
+            }
+            let mut state = self.lock();
+            if state.leader == Leader::Nobody {
+                state.leader = Leader::Caller;
+                drop(state);
+                return self.lead(done, deadline, Leader::Caller);
+            }
+            state.followers += 1;
+            let deliveries = state.deliveries;
+            if state.leader == Leader::Background {
+                self.waker.wake();
+            }
+            drop(state);
+            // Without a limit, whoever is inside a task must not wait for himself.
+            let waiting = match deadline {
+                Some(_) => None,
+                None => Some(waits::wait_for(|| vec![self.delivery() as _])),
+            };
+            let is_stuck = matches!(waiting, Some(None));
+            // Asked with the lock free, as `done` may take it.
+            if !done() && !is_stuck {
+                let state = self.lock();
+                if state.leader != Leader::Nobody && state.deliveries == deliveries {
+                    let wait = left.unwrap_or(LIVENESS).min(LIVENESS);
+                    let wait = Interrupts::here().slice(wait);
+                    drop(self.changed.wait_timeout(state, wait));
+                }
+            }
+            self.lock().followers -= 1;
+            if is_stuck && !done() {
+                return false;
+            }
+        }
+    }
+
+    fn look(&self) {
+        let mut completed = Vec::new();
+        let mut state = self.lock();
+        if state.leader == Leader::Nobody {
+            state.scheduler.progress(true, &mut completed);
+        }
+        drop(state);
+        self.hand_over(completed);
+    }
+
+    fn attend(&self) {
+        let mut state = self.lock();
+        state.attended = true;
+        if state.needs_background() {
+            self.needed.notify_one();
+        }
+    }
+
+    fn recall(&self) {
+        self.lock().scheduler.recall_all();
+    }
+
+    fn nudge(&self) {
+        self.look();
+        self.waker.wake();
+    }
+
+    fn stop(&self) {
+        self.stop_within(TIME_TO_FINISH);
+    }
+
+    fn places(&self) -> Vec<Place> {
+        self.delivery.places()
     }
 }
 

@@ -1,22 +1,86 @@
-//! The pool's book on one worker: what it was sent, and how far it is with that.
+//! The pool's books: which tasks wait, what each worker was sent, and how far it is with that.
 //!
-//! The worker takes its tasks in turn, and claims each on its scoreboard when it begins. So of the
-//! tasks in the book the first ones have begun, and all behind them can still be taken back.
+//! A worker takes its tasks in turn, and claims each on its scoreboard when it begins. So of the
+//! tasks that it was sent the first ones have begun, and all behind them can still be taken back.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::protocol::{CallSpec, Order};
 use super::scoreboard::{Scoreboard, now};
-use super::task::Task;
+use super::task::{Completed, Task};
+use crate::pool::PoolError;
 
 /// How long a task with a time limit may take to begin.
 const TIME_TO_BEGIN: Duration = Duration::from_secs(2);
 
 /// The most tasks that a worker has of which none can be taken back.
 const MOST_KEPT: usize = 2;
+
+/// The most tasks that may lie ahead of a worker.
+const MOST_AHEAD: usize = 32;
+
+/// Tasks that wait. Those that were taken back from a worker go where they were.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    tasks: VecDeque<Task>,
+    next_order: u64,
+}
+
+impl Queue {
+    /// Whether no task waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// How many tasks wait.
+    pub(super) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Puts a new task at the end.
+    pub(super) fn push(&mut self, mut task: Task) {
+        task.order = self.next_order;
+        self.next_order += 1;
+        self.tasks.push_back(task);
+    }
+
+    /// Takes the first task out.
+    pub(super) fn pop(&mut self) -> Option<Task> {
+        self.tasks.pop_front()
+    }
+
+    /// Puts tasks that no worker has begun back to where they were.
+    pub(super) fn take_back(&mut self, tasks: Vec<Task>) {
+        if tasks.is_empty() {
+            return;
+        }
+        for task in tasks.into_iter().rev() {
+            task.sink.recalled(task.index);
+            self.tasks.push_front(task);
+        }
+        let queue = self.tasks.make_contiguous();
+        queue.sort_by_key(|task| task.order);
+    }
+
+    /// Lets all tasks fail with `error`.
+    pub(super) fn fail_all(&mut self, error: &PoolError, completed: &mut Completed) {
+        let waiting = self.tasks.drain(..);
+        completed.extend(waiting.map(|task| task.end(Err(error.clone()))));
+    }
+
+    /// Takes out the tasks that nobody wants any more.
+    pub(super) fn stop(&mut self, completed: &mut Completed) {
+        let (others, stopped): (Vec<Task>, Vec<Task>) =
+            self.tasks.drain(..).partition(Task::is_wanted);
+        self.tasks = others.into();
+        completed.extend(stopped.into_iter().map(|task| {
+            let error = PoolError::cancelled("nobody waits for it");
+            task.end(Err(error))
+        }));
+    }
+}
 
 /// How far a worker is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +104,7 @@ pub(super) struct Sent {
     unwanted_since: Option<Instant>,
 }
 
+/// The book on one worker.
 #[derive(Debug)]
 pub(super) struct Ledger {
     /// What errors call the worker.
@@ -285,10 +350,74 @@ impl Ledger {
         let task = self.sent.get(last_begun)?.task.as_ref()?;
         let first = task.first_item?;
         match (self.shares_scoreboard, task.items) {
-            (true, _) => Some(first + self.scoreboard.item().load(Ordering::Relaxed) as usize),
+            (true, _) => Some(first + self.scoreboard.item()),
             (false, 1) => Some(first),
             // Which of them cannot be seen from here.
             (false, _) => None,
         }
+    }
+}
+
+/// How many tasks may lie ahead of a worker: the more the shorter they are, of late.
+#[derive(Debug)]
+pub(super) struct Prefetch {
+    /// Tasks that take less than this are sent ahead, so that a worker need not wait for the next.
+    short: Duration,
+    /// Work that may lie ahead of a worker.
+    ahead: Duration,
+    typical: Option<Duration>,
+}
+
+impl Prefetch {
+    /// Work for the time `ahead` may lie before a worker if tasks take less than `short`.
+    pub(super) fn new(short: Duration, ahead: Duration) -> Prefetch {
+        Prefetch {
+            short,
+            ahead,
+            typical: None,
+        }
+    }
+
+    /// How many tasks a worker may have at once.
+    pub(super) fn depth(&self) -> usize {
+        match self.typical {
+            Some(typical) if typical < self.short => {
+                let ahead = self.ahead.as_nanos() / typical.as_nanos().max(1);
+                (ahead as usize).clamp(1, MOST_AHEAD)
+            }
+            _ => 1,
+        }
+    }
+
+    /// Notes how long a task took.
+    pub(super) fn note(&mut self, took: Duration) {
+        self.typical = Some(match self.typical {
+            Some(typical) => (typical * 3 + took) / 4,
+            None => took,
+        });
+    }
+
+    /// Tasks are not as short as they seemed.
+    pub(super) fn forget(&mut self) {
+        self.typical = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_short_tasks_are_sent_ahead() {
+        let (short, ahead) = (Duration::from_micros(50), Duration::from_micros(200));
+        let mut prefetch = Prefetch::new(short, ahead);
+        assert_eq!(prefetch.depth(), 1, "nothing is known yet");
+        prefetch.note(Duration::from_micros(20));
+        assert_eq!(prefetch.depth(), 10);
+        prefetch.note(Duration::from_millis(1));
+        assert_eq!(prefetch.depth(), 1);
+        prefetch.forget();
+        prefetch.note(Duration::from_nanos(10));
+        assert_eq!(prefetch.depth(), MOST_AHEAD);
     }
 }

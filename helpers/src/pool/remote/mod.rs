@@ -6,37 +6,35 @@
 //! # How an item travels
 //! ```text
 //!  pool.map(f, items)                                               the pool's process
-//!       │ view       the chunk size, and which call it is
+//!       │
 //!       ▼
-//!     call           cuts the list into chunks; codec makes a chunk into bytes,
-//!       │            code_ref says where the code of f is
+//!     map            cuts the list into chunks; codec makes a chunk into bytes
+//!       │
 //!       ▼
 //!    engine          takes the task; whoever waits for a result leads meanwhile
 //!       │
 //!       ▼
-//!   scheduler        queue: tasks that wait;  ledger: what each worker was sent
+//!   scheduler        ledger: the queue of tasks that wait, and what each worker was sent
 //!       │ protocol   Order::Run
 //!       ▼
 //!   transport        processes: a socket for each;  ranks: MPI, through rank 0
 //!       │ wire
 //! ══════╪═════════════════════════════════════════════════════════════════════════
 //!       ▼                                                           a worker
-//!     worker         claims the task on its scoreboard, finds the function by its number
-//!       │
-//!       ▼
-//!   chunk_run        calls f on each item, and notes which one it is at
+//!     worker         claims the task on its scoreboard; reads each item, calls f on it and
+//!       │            writes its result
 //!       │ protocol   Report::Done, with the bytes of the results
 //!       ▼
-//!  and back: transport → scheduler (strikes it out) → engine → call (reads the bytes) → the list
+//!  and back: transport → scheduler (strikes it out) → engine → map (reads the bytes) → the list
 //! ```
-//! Small bodies go through the socket; large ones lie in a `shm_buffer`, memory that changes hands,
-//! and only its number goes through.
+//! `f` goes ahead of its first task, once to each worker: `code_ref` says where its code is, and finds
+//! it there. Small bodies go through the socket; large ones lie in a `shm_buffer`, memory that changes
+//! hands, and only its number goes through.
 //!
 //! # What may become of a task
 //! ```text
 //!             hand_out              the worker claims it             Report::Done
 //!  waiting ───────────────▶ sent ───────────────────────▶ begun ──────────────────▶ done
-//!  (queue)                (ledger)                       (ledger)
 //!     ▲                      │                              │ the worker ends, or its domain
 //!     │       recall         │                              ├──────────────────────▶ lost
 //!     └──────────────────────┘                              │ time limit, or nobody wants it
@@ -60,15 +58,17 @@
 //! # The modules
 //! | module | holds |
 //! | --- | --- |
-//! | `view` | [`View`]: the vocabulary, from `map` to `submit`; what a pool owns |
-//! | `call` | what becomes of one call: its results, their order, its errors |
+//! | `view` | [`View`]: a pool with its settings; what a pool owns |
+//! | `map` | `map`: the list as bytes, its results, their order, its errors |
+//! | `submit` | calls that return at once: `submit`, `map_async`, `imap` |
 //! | `engine` | who waits for results, and who sees to them: a leader, and its followers |
 //! | `scheduler` | who gets what; time limits, recall, loss and replacement |
-//! | `queue`, `ledger`, `prefetch` | tasks that wait; what a worker was sent; how far ahead |
+//! | `ledger` | tasks that wait, what each worker was sent, and how far ahead |
 //! | `task` | a task, and where its results go |
-//! | `transport` | what a kind of pool brings: puts, receives, watches, replaces |
+//! | `transport` | what a kind of pool brings: both ends of the way to its workers |
 //! | `protocol` | what a pool and its workers say to each other |
-//! | `worker`, `chunk_run` | a worker's loop; what it does with a chunk of items |
+//! | `worker` | a worker's loop, down to the call of `f` on each item |
+//! | `prepare` | makes a process ready for tasks: its panics are remembered |
 //! | `shared_value` | a value that goes along with calls, once for each worker |
 //! | `with`, `timed` | [`With`], [`Timed`]: the vocabulary with such a value, or with a deadline |
 //! | `worker_value` | what the pool's initializer made in a worker |
@@ -80,8 +80,6 @@
 //! | `output`, `printer` | what workers print |
 //! | `exit_words`, `last_words` | how a worker ended, as the system and as it says itself |
 
-pub(crate) mod call;
-pub(crate) mod chunk_run;
 pub(crate) mod code_ref;
 pub(crate) mod codec;
 pub(crate) mod engine;
@@ -89,18 +87,19 @@ pub(crate) mod exit_words;
 mod format;
 pub(crate) mod last_words;
 mod ledger;
+mod map;
 pub(crate) mod mapped;
 pub(crate) mod memory;
 pub(crate) mod output;
 mod plain;
-pub(crate) mod prefetch;
+pub(crate) mod prepare;
 pub(crate) mod printer;
 pub(crate) mod protocol;
-pub(crate) mod queue;
 pub(crate) mod scheduler;
 pub(crate) mod scoreboard;
 pub(crate) mod shared_value;
 pub(crate) mod shm_buffer;
+mod submit;
 pub(crate) mod task;
 pub(crate) mod timed;
 pub(crate) mod transport;

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::read;
 
 use super::printer::{self, Stream};
+use super::wire::Arrival;
 use crate::notebook::evcxr::harmless;
 use crate::notebook::is_notebook;
 
@@ -26,20 +28,17 @@ pub(crate) struct Relay {
     pipe: Arc<OwnedFd>,
     to: Stream,
     line: LineBuffer,
-    /// Where the system puts what comes.
-    buffer: Vec<u8>,
     open: bool,
 }
 
 impl Relay {
     pub(crate) fn new(pipe: impl Into<OwnedFd>, to: Stream) -> io::Result<Relay> {
         let pipe = pipe.into();
-        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        set_nonblocking(&pipe)?;
         Ok(Relay {
             pipe: Arc::new(pipe),
             to,
             line: LineBuffer::default(),
-            buffer: vec![0; READ_AT_ONCE],
             open: true,
         })
     }
@@ -57,17 +56,10 @@ impl Relay {
             if !self.open || printer::is_full() {
                 break;
             }
-            match nix::unistd::read(&self.pipe, &mut self.buffer) {
-                Ok(0) => self.open = false,
-                Ok(count) => {
-                    self.line.bytes().extend(&self.buffer[..count]);
-                    self.write_lines();
-                }
-                Err(Errno::EINTR) => {}
-                Err(error) => {
-                    self.open = error == Errno::EAGAIN;
-                    break;
-                }
+            match read_available(&self.pipe, self.line.bytes(), READ_AT_ONCE) {
+                Arrival::Some => self.write_lines(),
+                Arrival::Nothing => break,
+                Arrival::Closed => self.open = false,
             }
         }
     }
@@ -82,6 +74,32 @@ impl Relay {
         if let Some(text) = self.line.take_lines() {
             printer::print(self.to, text);
         }
+    }
+}
+
+/// Has reads not wait.
+pub fn set_nonblocking(file: &impl AsFd) -> io::Result<()> {
+    fcntl(file, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+/// Reads once what is there, so many bytes at most, and appends it. Does not wait if the file does
+/// not.
+pub fn read_available(file: &impl AsFd, to: &mut Vec<u8>, most: usize) -> Arrival {
+    let before = to.len();
+    to.resize(before + most, 0);
+    let result = loop {
+        match read(file, &mut to[before..]) {
+            Err(Errno::EINTR) => {}
+            other => break other,
+        }
+    };
+    to.truncate(before + *result.as_ref().unwrap_or(&0));
+    match result {
+        Ok(0) => Arrival::Closed,
+        Ok(_) => Arrival::Some,
+        Err(Errno::EAGAIN) => Arrival::Nothing,
+        Err(_) => Arrival::Closed,
     }
 }
 

@@ -25,8 +25,6 @@ pub enum Order {
         number: u32,
         /// Where its code is.
         code: CodeRef,
-        /// The length of the library's file, so that another file of this name is not taken for it.
-        length: Option<u64>,
     },
     /// Calls a function once, before any task. The body is its argument.
     Initialize {

@@ -13,12 +13,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::code_ref::{self, CodeRef};
+use super::code_ref::CodeRef;
 use super::codec::Body;
-use super::ledger::{Ledger, Stage};
-use super::prefetch::Prefetch;
+use super::ledger::{Ledger, Prefetch, Queue, Stage};
 use super::protocol::{Order, Report};
-use super::queue::Queue;
 use super::shared_value::Values;
 use super::task::{Completed, Finished, Task, TaskRecorder};
 use super::transport::{LIVENESS, Profile, Transport, Watched};
@@ -43,9 +41,8 @@ pub struct Scheduler {
     ledgers: Vec<Ledger>,
     queue: Queue,
     prefetch: Prefetch,
-    /// Tasks name functions by their index here; an initializer is the first one. Each with the
-    /// length of its library's file.
-    functions: Vec<(CodeRef, Option<u64>)>,
+    /// Tasks name functions by their index here; an initializer is the first one.
+    functions: Vec<CodeRef>,
     /// The bytes of the initializer's argument.
     initializer: Option<Body>,
     /// How many starts have failed in a row.
@@ -124,7 +121,7 @@ impl Scheduler {
             Ok(ledgers) => scheduler.ledgers = ledgers,
             Err(cause) => {
                 // Or ranks that belong to this program would wait for the pool for ever.
-                scheduler.transport.shut_down();
+                scheduler.transport.shut_down(true);
                 return Err(scheduler.not_started(0, cause.to_string()));
             }
         }
@@ -224,8 +221,7 @@ impl Scheduler {
 
     /// The number of a function, which is a new one.
     pub fn learn(&mut self, function: CodeRef) -> u32 {
-        let length = code_ref::file_length(&function);
-        self.functions.push((function, length));
+        self.functions.push(function);
         self.functions.len() as u32 - 1
     }
 
@@ -364,12 +360,8 @@ impl Scheduler {
         if !self.ledgers[worker].learns(number) {
             return Ok(());
         }
-        let (code, length) = self.functions[number as usize].clone();
-        let order = Order::Function {
-            number,
-            code,
-            length,
-        };
+        let code = self.functions[number as usize].clone();
+        let order = Order::Function { number, code };
         self.transport.put(worker, &order, &Body::default())
     }
 
@@ -553,7 +545,8 @@ impl Scheduler {
     }
 
     fn end_all(&mut self, stopped: PoolError, error: PoolError, completed: &mut Completed) {
-        self.transport.shut_down();
+        let are_idle = self.ledgers.iter().all(Ledger::is_idle);
+        self.transport.shut_down(are_idle);
         for ledger in &mut self.ledgers {
             let waiting = ledger.leftovers();
             self.queue.take_back(waiting);

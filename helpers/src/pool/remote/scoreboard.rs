@@ -71,9 +71,7 @@ impl Scoreboard {
 
     /// Worker: begins a task, unless the pool has taken it back; tells whether it did.
     pub fn begin(&self, epoch: u32, sequence: u32) -> bool {
-        self.0.get(ITEM).store(0, Ordering::Relaxed);
-        self.since_word()
-            .store(now().as_nanos() as u64, Ordering::Relaxed);
+        self.begin_item(0, true);
         let next = u64::from(epoch) << 32 | u64::from(sequence);
         let same_epoch = |claim: u64| (claim >> 32 == u64::from(epoch)).then_some(next);
         let claim = self.0.get(CLAIM);
@@ -92,20 +90,24 @@ impl Scoreboard {
         self.0.get(CLAIM).fetch_add(1 << 32, Ordering::AcqRel) as u32
     }
 
-    /// The place in its chunk of the item in work.
-    pub fn item(&self) -> &AtomicU64 {
-        self.0.get(ITEM)
+    /// Worker: notes the item in work by its place in the chunk; if it is `timed`, also since when.
+    pub fn begin_item(&self, place: usize, timed: bool) {
+        self.0.get(ITEM).store(place as u64, Ordering::Relaxed);
+        if timed {
+            let since = now().as_nanos() as u64;
+            self.0.get(SINCE).store(since, Ordering::Relaxed);
+        }
+    }
+
+    /// Pool: the place in its chunk of the item in work.
+    pub fn item(&self) -> usize {
+        self.0.get(ITEM).load(Ordering::Relaxed) as usize
     }
 
     /// When the item in work began, on the clock of [`now`], where somebody wants to know; else
     /// when its task began.
     pub fn since(&self) -> Duration {
-        Duration::from_nanos(self.since_word().load(Ordering::Relaxed))
-    }
-
-    /// Where [`since`](Scoreboard::since) is written down.
-    pub fn since_word(&self) -> &AtomicU64 {
-        self.0.get(SINCE)
+        Duration::from_nanos(self.0.get(SINCE).load(Ordering::Relaxed))
     }
 
     /// Worker: writes down the processor time that it has used.

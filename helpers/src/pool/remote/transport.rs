@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use nix::poll::PollFlags;
 
+use super::code_ref::CodeRef;
 use super::codec::Body;
 use super::protocol::{Order, Report};
 use super::scoreboard::Scoreboard;
-use super::wire::Arrival;
+use super::wire::{Arrival, Connection};
 use crate::pool::PoolError;
 use crate::pool::error::WorkerKind;
 
@@ -70,8 +71,30 @@ pub trait Transport: Send {
     /// Starts fresh workers in the place of a domain that has ended, or will now.
     fn replace(&mut self, domain: usize) -> Result<(), PoolError>;
 
-    /// Ends all workers for good, with what they are doing.
-    fn shut_down(&mut self);
+    /// Ends all workers for good, with what they are doing. If they `are_idle`, they hear of it as soon
+    /// as they get a core.
+    fn shut_down(&mut self, are_idle: bool);
+}
+
+/// A worker's way to its pool.
+pub trait PoolLink {
+    /// Takes the next order, if one has come.
+    fn take(&mut self) -> io::Result<Option<(Order, Body)>>;
+
+    /// Waits until an order may have come; false if the pool is gone.
+    fn wait(&mut self) -> io::Result<bool>;
+
+    /// Says something to the pool, and sees to it that it goes.
+    fn report(&mut self, report: &Report, body: Body) -> io::Result<()>;
+
+    /// Where on this host the function is.
+    fn find(&mut self, function: &CodeRef) -> io::Result<CodeRef> {
+        Ok(function.clone())
+    }
+
+    /// The library of a function that was found elsewhere than it was said to be is loaded, or
+    /// cannot be.
+    fn loaded(&mut self, _function: &CodeRef) {}
 }
 
 /// What does not change about a pool's workers.
@@ -129,6 +152,14 @@ pub struct Watched {
 }
 
 impl Watched {
+    /// A connection, to be read from and, while messages wait, to be written to.
+    pub fn connection(connection: &Connection) -> Watched {
+        Watched {
+            file: connection.socket(),
+            events: connection.events(),
+        }
+    }
+
     /// A file to be read from.
     pub fn to_read(file: Arc<OwnedFd>) -> Watched {
         let events = PollFlags::POLLIN;

@@ -1,20 +1,23 @@
-//! The vocabulary of a pool whose workers have memory of their own, and what such a pool owns.
+//! What a pool owns, and a pool with settings: whom the vocabulary of calls belongs to.
+//!
+//! The calls are in `map` and `submit`.
 
+use std::ffi::c_void;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, thread};
 
-use super::call::{self, Bounds, Called};
-use super::code_ref::{self, Entry};
+use super::code_ref::{self, CodeRef};
+use super::codec::{Body, Writer};
 use super::engine::Engine;
 use super::scheduler::Scheduler;
 use super::waker::Waker;
-use crate::pool::chunk::{checked_chunk_size, default_chunk_size, list};
-use crate::pool::handle::{done_task, failed_task};
-use crate::pool::imap::Way;
+use super::worker::initializer_entry;
+use crate::pool::chunk::checked_chunk_size;
+use crate::pool::handle::failed_task;
 use crate::pool::waits::UnderWay;
-use crate::pool::{Imap, JoinHandle, PoolError, Portable, StarFn};
+use crate::pool::{Imap, JoinHandle, PoolError, Portable};
 
 /// A pool with a chunk size or a time limit, made by `chunk_size` and `time_limit` of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -22,23 +25,14 @@ use crate::pool::{Imap, JoinHandle, PoolError, Portable, StarFn};
 pub struct View<'p> {
     pub(super) engine: &'p Arc<Engine>,
     /// `None`: the default of the call.
-    size: Option<NonZeroUsize>,
-    limit: Option<Duration>,
+    pub(super) size: Option<NonZeroUsize>,
+    pub(super) limit: Option<Duration>,
 }
 
 /// Results one by one, made by `imap` and `imap_unordered` of a pool.
 pub type RemoteImap<'p, I, R> = Imap<'p, I, Result<R, PoolError>, Result<R, PoolError>>;
 
 impl<'p> View<'p> {
-    /// The view without any settings.
-    pub(crate) fn new(engine: &'p Arc<Engine>) -> View<'p> {
-        View {
-            engine,
-            size: None,
-            limit: None,
-        }
-    }
-
     /// See [`ProcessPool::chunk_size`](crate::ProcessPool::chunk_size).
     ///
     /// # Errors
@@ -62,90 +56,6 @@ impl<'p> View<'p> {
         Ok(View { limit, ..self })
     }
 
-    /// See [`ProcessPool::map`](crate::ProcessPool::map).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn map<A, R, F>(
-        &self,
-        _f: F,
-        items: impl IntoIterator<Item = A>,
-    ) -> Result<Vec<R>, PoolError>
-    where
-        A: Portable,
-        R: Portable,
-        F: Fn(A) -> R,
-    {
-        self.map_called(&self.called::<F, A, R>(), None, items)
-    }
-
-    /// See [`ProcessPool::starmap`](crate::ProcessPool::starmap).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn starmap<I, F>(&self, f: F, tuples: I) -> Result<Vec<F::Output>, PoolError>
-    where
-        I: IntoIterator<Item: Portable>,
-        F: StarFn<I::Item, Output: Portable>,
-    {
-        self.map(move |tuple| f.call_star(tuple), tuples)
-    }
-
-    /// See [`ProcessPool::map_async`](crate::ProcessPool::map_async).
-    pub fn map_async<I, R, F>(&self, _f: F, items: I) -> JoinHandle<Vec<R>>
-    where
-        I: IntoIterator<Item: Portable + Send + 'static>,
-        R: Portable + Send + 'static,
-        F: Fn(I::Item) -> R,
-    {
-        self.map_async_called(self.called::<F, I::Item, R>(), items)
-    }
-
-    /// See [`ProcessPool::starmap_async`](crate::ProcessPool::starmap_async).
-    pub fn starmap_async<I, F>(&self, f: F, tuples: I) -> JoinHandle<Vec<F::Output>>
-    where
-        I: IntoIterator<Item: Portable + Send + 'static>,
-        F: StarFn<I::Item, Output: Portable + Send + 'static>,
-    {
-        self.map_async(move |tuple| f.call_star(tuple), tuples)
-    }
-
-    /// See [`ProcessPool::imap`](crate::ProcessPool::imap); without a chunk size, workers take one item at a time.
-    pub fn imap<I, R, F>(&self, _f: F, items: I) -> RemoteImap<'p, I::IntoIter, R>
-    where
-        I: IntoIterator<Item: Portable + 'static>,
-        R: Portable + Send + 'static,
-        F: Fn(I::Item) -> R,
-    {
-        Imap::ordered(
-            items.into_iter(),
-            self.way(Ok(self.called::<F, I::Item, R>())),
-        )
-    }
-
-    /// See [`ProcessPool::imap_unordered`](crate::ProcessPool::imap_unordered); without a chunk size, workers take one item at a time.
-    pub fn imap_unordered<I, R, F>(&self, _f: F, items: I) -> RemoteImap<'p, I::IntoIter, R>
-    where
-        I: IntoIterator<Item: Portable + 'static>,
-        R: Portable + Send + 'static,
-        F: Fn(I::Item) -> R,
-    {
-        Imap::unordered(
-            items.into_iter(),
-            self.way(Ok(self.called::<F, I::Item, R>())),
-        )
-    }
-
-    /// See [`ProcessPool::submit`](crate::ProcessPool::submit).
-    pub fn submit<A, R, F>(&self, _f: F, arg: A) -> JoinHandle<R>
-    where
-        A: Portable + 'static,
-        R: Portable + Send + 'static,
-        F: Fn(A) -> R,
-    {
-        call::submit(self.engine, &self.called::<F, A, R>(), arg)
-    }
-
     /// See [`ProcessPool::wait_all`](crate::ProcessPool::wait_all).
     ///
     /// # Errors
@@ -154,91 +64,9 @@ impl<'p> View<'p> {
         self.engine.wait_all(None)
     }
 
-    pub(super) fn called<F, A, R>(&self) -> Called
-    where
-        F: Fn(A) -> R,
-        A: Portable,
-        R: Portable,
-    {
-        self.called_at(code_ref::entry::<F, A, R>())
-    }
-
-    /// The code there, with the settings of this view.
-    pub(super) fn called_at(&self, entry: Entry) -> Called {
-        Called {
-            entry,
-            time_limit: self.limit,
-            value: None,
-        }
-    }
-
-    /// `limit` is for the whole call.
-    pub(super) fn map_called<A: Portable, R: Portable>(
-        &self,
-        called: &Called,
-        limit: Option<Duration>,
-        items: impl IntoIterator<Item = A>,
-    ) -> Result<Vec<R>, PoolError> {
-        let bounds = limit.map_or(Bounds::default(), Bounds::within);
-        let items = list(items)?;
-        let size = self.size_for(items.len());
-        call::map(self.engine, called, size, bounds, items)
-    }
-
-    pub(super) fn map_async_called<A, R>(
-        &self,
-        called: Called,
-        items: impl IntoIterator<Item = A>,
-    ) -> JoinHandle<Vec<R>>
-    where
-        A: Portable + Send + 'static,
-        R: Portable + Send + 'static,
-    {
-        match list(items) {
-            Ok(items) => {
-                let size = self.size_for(items.len());
-                call::map_async(self.engine, &called, size, items)
-            }
-            Err(error) => self.failed(error),
-        }
-    }
-
     /// A handle of what cannot be done.
     pub(super) fn failed<R>(&self, error: PoolError) -> JoinHandle<R> {
         failed_task(error, self.engine.tally())
-    }
-
-    /// How many items of so many workers take at a time where all are known.
-    fn size_for(&self, items: usize) -> usize {
-        match self.size {
-            Some(size) => size.get(),
-            None => default_chunk_size(items, self.engine.workers()),
-        }
-    }
-
-    /// How items of an `imap` go through this pool, or why they cannot.
-    pub(super) fn way<A, R>(
-        &self,
-        called: Result<Called, PoolError>,
-    ) -> Way<'p, A, Result<R, PoolError>, Result<R, PoolError>>
-    where
-        A: Portable + 'static,
-        R: Portable + Send + 'static,
-    {
-        let engine = self.engine;
-        Way {
-            submit: Box::new(move |first, chunk: Vec<A>| match &called {
-                Ok(called) => call::submit_chunk(engine, called, first, chunk),
-                Err(error) => {
-                    let errors = chunk.iter().map(|_| Err(error.clone())).collect();
-                    done_task(errors, engine.tally())
-                }
-            }),
-            open: |result| result,
-            fail: Err,
-            chunk_size: self.size.map_or(1, NonZeroUsize::get),
-            workers: self.engine.workers(),
-        }
     }
 }
 
@@ -287,9 +115,13 @@ impl PoolCore {
         self.0.engine().workers()
     }
 
-    /// The calls that users make.
+    /// The calls that users make, without any settings.
     pub fn view(&self) -> View<'_> {
-        View::new(self.0.engine())
+        View {
+            engine: self.0.engine(),
+            size: None,
+            limit: None,
+        }
     }
 }
 
@@ -318,4 +150,27 @@ impl fmt::Debug for PoolCore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PoolCore({:?})", self.0.engine())
     }
+}
+
+/// What workers are to do before their first task: the function `F`, and its argument as bytes.
+///
+/// # Errors
+/// The argument cannot be sent to `whom`, in words like "a worker".
+pub fn initializer<F, A, V>(
+    mut writer: Writer,
+    argument: &A,
+    whom: &str,
+) -> Result<Option<(CodeRef, Body)>, PoolError>
+where
+    F: Fn(A) -> V,
+    A: Portable,
+    V: Send + Sync + 'static,
+{
+    let code = code_ref::of_address(initializer_entry::<F, A, V>() as *const c_void);
+    let written = writer.write(argument);
+    let written = written.map(|()| code.map(|code| (code, writer.finish())));
+    written.map_err(|cause| {
+        let cause = format!("of starting {whom} cannot be sent: {cause}");
+        PoolError::not_sent(None, cause)
+    })
 }

@@ -1,14 +1,17 @@
 //! Calls a thread out of its sleep.
 
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use nix::unistd::read;
 
 /// A waker that a thread can listen to while it listens to other things.
 #[derive(Debug)]
 pub struct Waker {
     writer: UnixStream,
-    reader: UnixStream,
+    reader: Arc<OwnedFd>,
 }
 
 impl Waker {
@@ -17,6 +20,7 @@ impl Waker {
         let (writer, reader) = UnixStream::pair()?;
         writer.set_nonblocking(true)?;
         reader.set_nonblocking(true)?;
+        let reader = Arc::new(reader.into());
         Ok(Waker { writer, reader })
     }
 
@@ -27,13 +31,13 @@ impl Waker {
     }
 
     /// Can be read from when it was used.
-    pub fn file(&self) -> BorrowedFd<'_> {
-        self.reader.as_fd()
+    pub fn file(&self) -> &Arc<OwnedFd> {
+        &self.reader
     }
 
     /// Forgets that it was used.
     pub fn clear(&self) {
         let mut calls = [0; 64];
-        while matches!((&self.reader).read(&mut calls), Ok(count) if count > 0) {}
+        while matches!(read(&self.reader, &mut calls), Ok(count) if count > 0) {}
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
+use nix::poll::PollFlags;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, send, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -79,6 +80,14 @@ impl Connection {
         Arc::clone(&self.socket)
     }
 
+    /// For what.
+    pub fn events(&self) -> PollFlags {
+        match self.is_flushed() {
+            true => PollFlags::POLLIN,
+            false => PollFlags::POLLIN | PollFlags::POLLOUT,
+        }
+    }
+
     /// Puts a message on its way; [`flush`](Connection::flush) sends it. The body is copied, so
     /// that it can be sent again elsewhere.
     pub fn put<M: Serialize>(&mut self, head: &M, body: &Body) -> io::Result<()> {
@@ -119,6 +128,15 @@ impl Connection {
         header[16..].copy_from_slice(&id.to_le_bytes());
         message.extend(bytes);
         self.outgoing.push_back((message, files));
+        Ok(())
+    }
+
+    /// The same, and leaves the body to the other end, which says when it has read it.
+    pub fn give<M: Serialize>(&mut self, head: &M, body: Body) -> io::Result<()> {
+        self.put(head, &body)?;
+        if let Bytes::Shared(buffer, _) = body.bytes {
+            buffer.leave();
+        }
         Ok(())
     }
 

@@ -5,25 +5,25 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::call::{self, Called};
-use super::code_ref;
+use super::map::Called;
 use super::shared_value::SharedValue;
 use super::timed::Timed;
 use super::view::{RemoteImap, View};
+use super::worker::entry_with;
 use crate::pool::star::StarFnWith;
 use crate::pool::{Imap, JoinHandle, PoolError, Portable};
 
 impl<'p> View<'p> {
     /// See [`ProcessPool::with`](crate::ProcessPool::with).
     pub fn with<V: Portable>(self, value: V) -> With<'p, View<'p>, V> {
-        With::new(self, self, value)
+        With::new(self, None, value)
     }
 }
 
 impl<'p> Timed<'p> {
     /// See [`ProcessPool::with`](crate::ProcessPool::with).
     pub fn with<V: Portable>(self, value: V) -> With<'p, Timed<'p>, V> {
-        With::new(self, self.view, value)
+        With::new(self.view, Some(self.limit), value)
     }
 }
 
@@ -35,28 +35,29 @@ impl<'p> Timed<'p> {
 /// array.
 #[must_use = "a view of a pool does nothing by itself"]
 pub struct With<'p, P, V> {
-    settings: P,
     view: View<'p>,
+    /// Of each whole call.
+    limit: Option<Duration>,
     /// Or why it cannot be sent.
     value: Option<Result<Arc<SharedValue>, PoolError>>,
-    kind: PhantomData<fn(V)>,
+    kind: PhantomData<fn(V) -> P>,
 }
 
 impl<'p, P, V: Portable> With<'p, P, V> {
-    fn new(settings: P, view: View<'p>, value: V) -> Self {
-        let value = view.engine.values().share(&value).map(Arc::new);
+    fn new(view: View<'p>, limit: Option<Duration>, value: V) -> Self {
         With {
-            settings,
             view,
-            value: Some(value),
+            limit,
+            value: Some(view.engine.values().share(&value).map(Arc::new)),
             kind: PhantomData,
         }
     }
 
-    fn put<Q>(&self, settings: Q, view: View<'p>) -> With<'p, Q, V> {
+    /// The same value with other settings, which a `Q` has.
+    fn put<Q>(&self, view: View<'p>, limit: Option<Duration>) -> With<'p, Q, V> {
         With {
-            settings,
             view,
+            limit,
             value: self.value.clone(),
             kind: PhantomData,
         }
@@ -69,99 +70,90 @@ impl<'p, P, V: Portable> With<'p, P, V> {
         R: Portable,
     {
         let value = self.value.clone().transpose()?;
-        let called = self.view.called_at(code_ref::entry_with::<F, V, A, R>());
+        let called = self.view.called_at(entry_with::<F, V, A, R>());
         Ok(Called { value, ..called })
     }
-}
 
-/// The calls that both kinds have; `$limit` is that of the whole call.
-macro_rules! calls {
-    ($settings:ident, $limit:expr, $within:expr) => {
-        impl<'p, V: Portable> With<'p, $settings<'p>, V> {
-            /// See [`ProcessPool::chunk_size`](crate::ProcessPool::chunk_size).
-            ///
-            /// # Errors
-            /// A size of 0.
-            pub fn chunk_size(&self, size: usize) -> Result<Self, PoolError> {
-                let (settings, view) = (self.settings.chunk_size(size)?, self.view);
-                Ok(self.put(settings, view.chunk_size(size)?))
-            }
-
-            /// See [`ProcessPool::time_limit`](crate::ProcessPool::time_limit).
-            ///
-            /// # Errors
-            /// No time at all.
-            pub fn time_limit(&self, limit: Duration) -> Result<Self, PoolError> {
-                let (settings, view) = (self.settings.time_limit(limit)?, self.view);
-                Ok(self.put(settings, view.time_limit(limit)?))
-            }
-
-            /// See [`ProcessPool::map`](crate::ProcessPool::map).
-            ///
-            /// # Errors
-            /// As there; or the value cannot be sent.
-            pub fn map<A, R, F>(
-                &self,
-                _f: F,
-                items: impl IntoIterator<Item = A>,
-            ) -> Result<Vec<R>, PoolError>
-            where
-                A: Portable,
-                R: Portable,
-                F: Fn(&V, A) -> R,
-            {
-                let called = self.called::<F, A, R>()?;
-                self.view.map_called(&called, $limit(self), items)
-            }
-
-            /// See [`ProcessPool::starmap`](crate::ProcessPool::starmap).
-            ///
-            /// # Errors
-            /// As [`map`](With::map).
-            pub fn starmap<I, F>(&self, f: F, tuples: I) -> Result<Vec<F::Output>, PoolError>
-            where
-                I: IntoIterator<Item: Portable>,
-                F: StarFnWith<V, I::Item, Output: Portable>,
-            {
-                self.map(
-                    move |value: &V, tuple| f.call_star_with(value, tuple),
-                    tuples,
-                )
-            }
-
-            /// See [`ProcessPool::imap`](crate::ProcessPool::imap).
-            pub fn imap<I, R, F>(&self, _f: F, items: I) -> RemoteImap<'p, I::IntoIter, R>
-            where
-                V: 'static,
-                I: IntoIterator<Item: Portable + 'static>,
-                R: Portable + Send + 'static,
-                F: Fn(&V, I::Item) -> R,
-            {
-                let way = self.view.way(self.called::<F, I::Item, R>());
-                $within(self, Imap::ordered(items.into_iter(), way))
-            }
-
-            /// See [`ProcessPool::imap_unordered`](crate::ProcessPool::imap_unordered).
-            pub fn imap_unordered<I, R, F>(&self, _f: F, items: I) -> RemoteImap<'p, I::IntoIter, R>
-            where
-                V: 'static,
-                I: IntoIterator<Item: Portable + 'static>,
-                R: Portable + Send + 'static,
-                F: Fn(&V, I::Item) -> R,
-            {
-                let way = self.view.way(self.called::<F, I::Item, R>());
-                $within(self, Imap::unordered(items.into_iter(), way))
-            }
+    fn within<I: Iterator, R>(&self, imap: RemoteImap<'p, I, R>) -> RemoteImap<'p, I, R> {
+        match self.limit {
+            Some(limit) => imap.within(limit, Err),
+            None => imap,
         }
-    };
-}
+    }
 
-calls!(View, |_: &Self| None, |_: &Self, imap| imap);
-calls!(
-    Timed,
-    |this: &Self| Some(this.settings.limit),
-    |this: &Self, imap: RemoteImap<'p, I::IntoIter, R>| imap.within(this.settings.limit, Err)
-);
+    /// See [`ProcessPool::chunk_size`](crate::ProcessPool::chunk_size).
+    ///
+    /// # Errors
+    /// A size of 0.
+    pub fn chunk_size(&self, size: usize) -> Result<Self, PoolError> {
+        Ok(self.put(self.view.chunk_size(size)?, self.limit))
+    }
+
+    /// See [`ProcessPool::time_limit`](crate::ProcessPool::time_limit).
+    ///
+    /// # Errors
+    /// No time at all.
+    pub fn time_limit(&self, limit: Duration) -> Result<Self, PoolError> {
+        Ok(self.put(self.view.time_limit(limit)?, self.limit))
+    }
+
+    /// See [`ProcessPool::map`](crate::ProcessPool::map).
+    ///
+    /// # Errors
+    /// As there; or the value cannot be sent.
+    pub fn map<A, R, F>(
+        &self,
+        _f: F,
+        items: impl IntoIterator<Item = A>,
+    ) -> Result<Vec<R>, PoolError>
+    where
+        A: Portable,
+        R: Portable,
+        F: Fn(&V, A) -> R,
+    {
+        let called = self.called::<F, A, R>()?;
+        self.view.map_called(&called, self.limit, items)
+    }
+
+    /// See [`ProcessPool::starmap`](crate::ProcessPool::starmap).
+    ///
+    /// # Errors
+    /// As [`map`](With::map).
+    pub fn starmap<I, F>(&self, f: F, tuples: I) -> Result<Vec<F::Output>, PoolError>
+    where
+        I: IntoIterator<Item: Portable>,
+        F: StarFnWith<V, I::Item, Output: Portable>,
+    {
+        self.map(
+            move |value: &V, tuple| f.call_star_with(value, tuple),
+            tuples,
+        )
+    }
+
+    /// See [`ProcessPool::imap`](crate::ProcessPool::imap).
+    pub fn imap<I, R, F>(&self, _f: F, items: I) -> RemoteImap<'p, I::IntoIter, R>
+    where
+        V: 'static,
+        I: IntoIterator<Item: Portable + 'static>,
+        R: Portable + Send + 'static,
+        F: Fn(&V, I::Item) -> R,
+    {
+        let way = self.view.way(self.called::<F, I::Item, R>());
+        self.within(Imap::ordered(items.into_iter(), way))
+    }
+
+    /// See [`ProcessPool::imap_unordered`](crate::ProcessPool::imap_unordered).
+    pub fn imap_unordered<I, R, F>(&self, _f: F, items: I) -> RemoteImap<'p, I::IntoIter, R>
+    where
+        V: 'static,
+        I: IntoIterator<Item: Portable + 'static>,
+        R: Portable + Send + 'static,
+        F: Fn(&V, I::Item) -> R,
+    {
+        let way = self.view.way(self.called::<F, I::Item, R>());
+        self.within(Imap::unordered(items.into_iter(), way))
+    }
+}
 
 impl<'p, V: Portable> With<'p, View<'p>, V> {
     /// See [`ProcessPool::deadline`](crate::ProcessPool::deadline).
@@ -169,7 +161,8 @@ impl<'p, V: Portable> With<'p, View<'p>, V> {
     /// # Errors
     /// No time at all.
     pub fn deadline(&self, limit: Duration) -> Result<With<'p, Timed<'p>, V>, PoolError> {
-        Ok(self.put(self.settings.deadline(limit)?, self.view))
+        let Timed { view, limit } = self.view.deadline(limit)?;
+        Ok(self.put(view, Some(limit)))
     }
 
     /// See [`ProcessPool::map_async`](crate::ProcessPool::map_async).
@@ -181,7 +174,7 @@ impl<'p, V: Portable> With<'p, View<'p>, V> {
         F: Fn(&V, I::Item) -> R,
     {
         match self.called::<F, I::Item, R>() {
-            Ok(called) => self.view.map_async_called(called, items),
+            Ok(called) => self.view.map_async_called(&called, items),
             Err(error) => self.view.failed(error),
         }
     }
@@ -208,7 +201,7 @@ impl<'p, V: Portable> With<'p, View<'p>, V> {
         F: Fn(&V, A) -> R,
     {
         match self.called::<F, A, R>() {
-            Ok(called) => call::submit(self.view.engine, &called, arg),
+            Ok(called) => self.view.submit_called(&called, arg),
             Err(error) => self.view.failed(error),
         }
     }
@@ -222,8 +215,12 @@ impl<P, V> Drop for With<'_, P, V> {
     }
 }
 
-impl<P: fmt::Debug, V> fmt::Debug for With<'_, P, V> {
+impl<P, V> fmt::Debug for With<'_, P, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "With({:?})", self.settings)
+        let view = self.view;
+        match self.limit {
+            Some(limit) => write!(f, "With({:?})", Timed { view, limit }),
+            None => write!(f, "With({view:?})"),
+        }
     }
 }

@@ -1,53 +1,35 @@
 //! A worker's part: carries out what its pool orders, and reports what came of it.
 //!
-//! It is written once for worker processes and for ranks, which differ in their way to the pool.
+//! It is written once for worker processes and for ranks, which differ in their way to the pool. A
+//! function comes as an [`Entry`]: the one piece of code that knows its types, and calls it on
+//! each item of a chunk.
 
+use std::any::{Any, type_name};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
-use std::panic;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
-use std::thread::{self, ThreadId};
+use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::chunk_run::{ChunkRun, PANIC_PLACE};
-use super::code_ref::{self, CodeRef, Entry};
+use super::code_ref::{self, CodeRef, assert_captures_nothing, conjure};
 use super::codec::{Body, ItemError, Reader, Writer};
-use super::last_words::{self, Kept};
+use super::last_words::Kept;
+use super::prepare::{caught, prepare};
 use super::protocol::{CallSpec, Order, Report};
 use super::scoreboard::{Scoreboard, now};
 use super::shared_value::KeptValue;
-use crate::notebook;
-use crate::pool::stack;
+use super::transport::PoolLink;
+use super::worker_value::keep_value;
 use crate::timing::cpu_time;
 
 /// The processor time of shorter tasks is written down when there is nothing else to do.
 const NOTABLE: Duration = Duration::from_micros(100);
-
-/// A worker's way to its pool.
-pub trait PoolLink {
-    /// Takes the next order, if one has come.
-    fn take(&mut self) -> io::Result<Option<(Order, Body)>>;
-
-    /// Waits until an order may have come; false if the pool is gone.
-    fn wait(&mut self) -> io::Result<bool>;
-
-    /// Says something to the pool, and sees to it that it goes.
-    fn report(&mut self, report: &Report, body: Body) -> io::Result<()>;
-
-    /// Where on this host the function is, whose library had that length where it comes from.
-    fn find(&mut self, function: &CodeRef, _length: Option<u64>) -> io::Result<CodeRef> {
-        Ok(function.clone())
-    }
-
-    /// The library of a function that was found elsewhere than it was said to be is loaded, or
-    /// cannot be.
-    fn loaded(&mut self, _function: &CodeRef) {}
-}
 
 /// Works until the pool is gone.
 ///
@@ -57,7 +39,7 @@ pub fn work(link: &mut dyn PoolLink) -> io::Result<()> {
     prepare();
     let mut worker = Worker {
         link,
-        functions: FunctionTable::default(),
+        functions: HashMap::new(),
         values: HashMap::new(),
         scoreboard: None,
         shares_scoreboard: false,
@@ -81,7 +63,8 @@ pub fn work(link: &mut dyn PoolLink) -> io::Result<()> {
 
 struct Worker<'l> {
     link: &'l mut dyn PoolLink,
-    functions: FunctionTable,
+    /// The functions that the pool names by their numbers.
+    functions: HashMap<u32, Entry>,
     /// The values that go along with tasks, by their numbers.
     values: HashMap<u32, KeptValue>,
     scoreboard: Option<Kept>,
@@ -100,11 +83,7 @@ impl Worker<'_> {
                 self.scoreboard = Some(Kept::new(scoreboard, shares_scoreboard));
                 (Report::Welcomed { shares_scoreboard }, Body::default())
             }
-            Order::Function {
-                number,
-                code,
-                length,
-            } => match self.learn(number, &code, length) {
+            Order::Function { number, code } => match self.learn(number, &code) {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     let why = format!("{:?} cannot be loaded: {error}", code.library);
@@ -112,10 +91,7 @@ impl Worker<'_> {
                 }
             },
             Order::Initialize { function } => {
-                let done = self
-                    .functions
-                    .initialize(function, body, self.scoreboard()?)?;
-                let report = match done {
+                let report = match self.initialize(function, body)? {
                     Ok(()) => Report::Initialized,
                     Err(why) => Report::Failed(why),
                 };
@@ -138,6 +114,8 @@ impl Worker<'_> {
                 None => return Ok(()),
             },
         };
+        // What a task has printed must be on its way before its result is.
+        let _ = io::stdout().flush();
         self.link.report(&report, body)
     }
 
@@ -149,6 +127,7 @@ impl Worker<'_> {
         sequence: u32,
         body: Body,
     ) -> io::Result<Option<(Report, Body)>> {
+        let entry = self.function(call.function)?;
         let scoreboard = self.scoreboard.as_ref().map(Kept::board);
         let scoreboard = scoreboard.ok_or_else(no_scoreboard)?;
         // On a scoreboard of its own nobody takes tasks back.
@@ -157,8 +136,17 @@ impl Worker<'_> {
             return Ok(None);
         }
         let began = scoreboard.since().as_nanos() as u64;
-        let value = call.value.and_then(|number| self.values.get_mut(&number));
-        let results = self.functions.call(call, body, scoreboard, value)?;
+        let mut run = ChunkRun {
+            items: call.items as usize,
+            arguments: Reader::new(body),
+            results: Writer::default(),
+            stop_at_failure: call.stop_at_failure,
+            scoreboard,
+            timed: call.timed,
+            value: call.value.and_then(|number| self.values.get_mut(&number)),
+        };
+        entry(&mut run);
+        let results = run.results.finish();
         let ended = now().as_nanos() as u64;
         let mut used = None;
         if !self.shares_scoreboard {
@@ -177,21 +165,42 @@ impl Worker<'_> {
         Ok(Some((done, results)))
     }
 
-    fn learn(&mut self, number: u32, code: &CodeRef, length: Option<u64>) -> io::Result<()> {
-        let here = self.link.find(code, length)?;
+    /// Calls the pool's initializer; the inner error says why it failed.
+    fn initialize(&mut self, function: u32, argument: Body) -> io::Result<Result<(), String>> {
+        let entry = self.function(function)?;
+        let scoreboard = self.scoreboard.as_ref().map(Kept::board);
+        let mut run = ChunkRun {
+            items: 1,
+            arguments: Reader::new(argument),
+            results: Writer::default(),
+            stop_at_failure: true,
+            scoreboard: scoreboard.ok_or_else(no_scoreboard)?,
+            timed: false,
+            value: None,
+        };
+        entry(&mut run);
+        let done = Reader::new(run.results.finish()).read::<Result<(), ItemError>>();
+        let done = done.map_err(ItemError::Argument).flatten();
+        Ok(done.map_err(|error| error.to_string()))
+    }
+
+    /// Makes the function at `code` known by `number`, and loads its library if need be.
+    fn learn(&mut self, number: u32, code: &CodeRef) -> io::Result<()> {
+        let here = self.link.find(code)?;
         // SAFETY: the pool found the code in a process of the same program, or with the same
         // library of a notebook's cell loaded: this process was started from its program, and the
         // library is either the very file or has come from there byte for byte.
-        let learned = unsafe { self.functions.learn(number, &here) };
+        let entry = unsafe { code_ref::load::<Entry>(&here) };
         if here != *code {
             self.link.loaded(&here);
         }
-        learned
+        self.functions.insert(number, entry?);
+        Ok(())
     }
 
-    fn scoreboard(&self) -> io::Result<&Scoreboard> {
-        let scoreboard = self.scoreboard.as_ref().map(Kept::board);
-        scoreboard.ok_or_else(no_scoreboard)
+    fn function(&self, number: u32) -> io::Result<Entry> {
+        let entry = self.functions.get(&number).copied();
+        entry.ok_or_else(|| io::Error::other("a function that was not announced"))
     }
 }
 
@@ -200,10 +209,7 @@ fn no_scoreboard() -> io::Error {
 }
 
 /// The scoreboard in this file, or in the one of this name.
-fn open_scoreboard(
-    file: Option<Arc<std::os::fd::OwnedFd>>,
-    path: Option<PathBuf>,
-) -> Option<Scoreboard> {
+fn open_scoreboard(file: Option<Arc<OwnedFd>>, path: Option<PathBuf>) -> Option<Scoreboard> {
     let file = file.or_else(|| {
         let file = File::options().read(true).write(true).open(path?).ok()?;
         Some(Arc::new(file.into()))
@@ -216,128 +222,158 @@ fn own_scoreboard() -> io::Result<Scoreboard> {
     Scoreboard::open(Arc::clone(Scoreboard::new()?.file()))
 }
 
-/// The functions that a worker knows by their numbers.
-#[derive(Debug, Default)]
-struct FunctionTable {
-    entries: HashMap<u32, Entry>,
+/// The code of one chunk: takes the items out of the run, calls the function on each, and puts
+/// the results in.
+pub(crate) type Entry = fn(&mut ChunkRun<'_>);
+
+/// The entry that runs `F` on chunks of items.
+pub(super) fn entry<F, A, R>() -> Entry
+where
+    F: Fn(A) -> R,
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    const { assert_captures_nothing::<F>() }
+    // SAFETY: it captures nothing, and the caller of `entry` had one.
+    |run| run_chunk(unsafe { conjure::<F>() }, run)
 }
 
-impl FunctionTable {
-    /// Makes the function at `code` known by `number`, and loads its library if need be.
-    ///
-    /// # Errors
-    /// The library cannot be loaded.
-    ///
-    /// # Safety
-    /// As for [`code_ref::load`].
-    unsafe fn learn(&mut self, number: u32, code: &CodeRef) -> io::Result<()> {
-        // SAFETY: the caller's promise is that of `load`.
-        let entry = unsafe { code_ref::load::<Entry>(code) }?;
-        self.entries.insert(number, entry);
-        Ok(())
-    }
+/// The entry that runs `F` on the value that goes along and on chunks of items.
+pub(super) fn entry_with<F, V, A, R>() -> Entry
+where
+    F: Fn(&V, A) -> R,
+    V: DeserializeOwned,
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    const { assert_captures_nothing::<F>() }
+    // SAFETY: as in `entry`; and the number of a value goes with entries for its type alone, since
+    // only a `With` of that type knows it.
+    |run| unsafe { run_chunk_with(conjure::<F>(), run) }
+}
 
-    /// Calls a function on each item of the body, and gives the body of results.
-    ///
-    /// # Errors
-    /// The function is not known.
-    fn call(
-        &self,
-        call: CallSpec,
-        body: Body,
-        scoreboard: &Scoreboard,
-        value: Option<&mut KeptValue>,
-    ) -> io::Result<Body> {
-        let entry = self.entries.get(&call.function);
-        let entry = entry.ok_or_else(|| io::Error::other("a function that was not announced"))?;
-        let since: Option<&AtomicU64> = call.timed.then(|| scoreboard.since_word());
-        let mut run = ChunkRun {
-            items: call.items as usize,
-            arguments: Reader::new(body),
-            results: Writer::default(),
-            stop_at_failure: call.stop_at_failure,
-            item_in_work: scoreboard.item(),
-            since,
-            value,
+/// The entry that runs `F` once and keeps its value for the tasks of the worker.
+pub(super) fn initializer_entry<F, A, V>() -> Entry
+where
+    F: Fn(A) -> V,
+    A: DeserializeOwned,
+    V: Any + Send + Sync,
+{
+    const { assert_captures_nothing::<F>() }
+    |run| {
+        // SAFETY: as in `entry`.
+        let f = unsafe { conjure::<F>() };
+        run_chunk(|argument| keep_value(Box::new(f(argument))), run);
+    }
+}
+
+/// A chunk of items in a worker.
+#[derive(Debug)]
+pub(crate) struct ChunkRun<'w> {
+    items: usize,
+    arguments: Reader,
+    results: Writer,
+    /// Whether the items after one that fails are of no use to anybody.
+    stop_at_failure: bool,
+    /// Tells the pool which item of the chunk is in work, should this process die of it.
+    scoreboard: &'w Scoreboard,
+    /// Whether it is told since when, as the items have a time limit.
+    timed: bool,
+    /// What goes along with each item.
+    value: Option<&'w mut KeptValue>,
+}
+
+/// Calls `f` on each item of the run.
+fn run_chunk<A, R>(f: impl Fn(A) -> R, run: &mut ChunkRun<'_>)
+where
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    run_items(run, &mut |arguments, results| {
+        run_one(&f, arguments, results)
+    });
+}
+
+/// Calls `f` on the value that goes along, and each item of the run.
+///
+/// # Safety
+/// The value that goes along is a `V`, but for lifetimes.
+unsafe fn run_chunk_with<V, A, R>(f: impl Fn(&V, A) -> R, run: &mut ChunkRun<'_>)
+where
+    V: DeserializeOwned,
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    let value = match run.value.take() {
+        // SAFETY: the caller says so.
+        Some(kept) => unsafe { kept.get::<V>() },
+        None => Err("it did not come along".to_owned()),
+    };
+    run_items(run, &mut |arguments, results| {
+        let value = value.as_ref();
+        let value = value.map_err(|why| (Value::Argument, type_name::<V>(), why.clone()))?;
+        run_one(|argument| f(value, argument), arguments, results)
+    });
+}
+
+/// Reads an argument, calls `f` on it and writes its result.
+fn run_one<A, R>(
+    f: impl Fn(A) -> R,
+    arguments: &mut Reader,
+    results: &mut Writer,
+) -> Result<(), Unusable>
+where
+    A: DeserializeOwned,
+    R: Serialize,
+{
+    let argument = arguments
+        .read::<A>()
+        .map_err(|why| (Value::Argument, type_name::<A>(), why))?;
+    results
+        .write_ok(&f(argument))
+        .map_err(|why| (Value::Result, type_name::<R>(), why))
+}
+
+/// What could not be read or written, its type, and why.
+type Unusable = (Value, &'static str, String);
+
+enum Value {
+    Argument,
+    Result,
+}
+
+/// What is to be done for each item.
+type Call<'f> = dyn FnMut(&mut Reader, &mut Writer) -> Result<(), Unusable> + 'f;
+
+/// Makes the call for each item of the run, and writes down why one failed.
+fn run_items(run: &mut ChunkRun<'_>, call: &mut Call<'_>) {
+    for item in 0..run.items {
+        run.scoreboard.begin_item(item, run.timed);
+        let start = run.results.len();
+        let Err(error) = run_item(run, call) else {
+            continue;
         };
-        entry(&mut run);
-        Ok(run.results.finish())
-    }
-
-    /// Calls the pool's initializer; the inner error says why it failed.
-    ///
-    /// # Errors
-    /// The function is not known.
-    fn initialize(
-        &self,
-        function: u32,
-        argument: Body,
-        scoreboard: &Scoreboard,
-    ) -> io::Result<Result<(), String>> {
-        let call = CallSpec {
-            function,
-            items: 1,
-            stop_at_failure: true,
-            timed: false,
-            value: None,
-        };
-        let results = self.call(call, argument, scoreboard, None)?;
-        let done = Reader::new(results).read::<Result<(), ItemError>>();
-        Ok(match done.map_err(ItemError::Argument) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) | Err(error) => Err(error.to_string()),
-        })
+        run.results.truncate(start);
+        // What an error holds can always be written, unless memory has run out: then the chunk's
+        // results are too short, and the pool says so.
+        let _ = run.results.write::<Result<(), ItemError>>(&Err(error));
+        if run.stop_at_failure {
+            break;
+        }
     }
 }
 
-/// Prepares this thread for tasks: their panics are remembered, not reported.
-pub fn prepare() {
-    let _ = SERVING.set(thread::current().id());
-    ignore_closed_pipes();
-    if notebook::is_notebook() {
-        die_plainly();
-    }
-    stack::watch_for_good("");
-    let others = notebook::take_hook();
-    panic::set_hook(Box::new(move |info| remember_panic(info, &others)));
-}
-
-/// Makes a write to a pipe that nobody reads an error, as it is in any program of Rust: in tests a
-/// worker begins before the standard library has seen to that.
-fn ignore_closed_pipes() {
-    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-    // SAFETY: to ignore a signal runs no code of ours, and nobody here relies on its handler.
-    let _ = unsafe { sigaction(Signal::SIGPIPE, &ignore) };
-}
-
-/// Lets bad access to memory end this process as such. The kernel's program prints a page of its own
-/// functions instead, and aborts.
-fn die_plainly() {
-    for signal in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL] {
-        // SAFETY: the default action runs no code of ours, and nobody here relies on the handler
-        // that it replaces. A number that is no signal would be an error, which these are not.
-        let _ = unsafe { sigaction(signal, &default_action()) };
+fn run_item(run: &mut ChunkRun<'_>, call: &mut Call<'_>) -> Result<(), ItemError> {
+    // Reading and writing values may run the user's code, so they are guarded as well.
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        call(&mut run.arguments, &mut run.results)
+    }));
+    match done {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err((value, name, why))) => Err(match value {
+            Value::Argument => ItemError::Argument(format!("{name}: {why}")),
+            Value::Result => ItemError::Result(format!("{name}: {why}")),
+        }),
+        Err(payload) => Err(ItemError::Panic(caught(&*payload))),
     }
 }
-
-fn default_action() -> SigAction {
-    SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty())
-}
-
-/// Remembers where a task panicked: its error will say so. Panics of other threads are reported.
-fn remember_panic(info: &panic::PanicHookInfo<'_>, report: &notebook::Hook) {
-    // In a notebook a line number of the kernel's own file says nothing.
-    let place = info.location().filter(|_| !notebook::is_notebook());
-    let place = place.map(|place| format!(" (at {place})"));
-    if last_words::note_panic(info, place.as_deref().unwrap_or_default()) {
-        return;
-    }
-    if SERVING.get() != Some(&thread::current().id()) {
-        report(info);
-        return;
-    }
-    PANIC_PLACE.set(place);
-}
-
-/// The thread that runs the tasks.
-static SERVING: OnceLock<ThreadId> = OnceLock::new();

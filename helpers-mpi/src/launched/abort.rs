@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 
-use super::hold::SLEEP;
-use crate::calls;
+use super::lease::SLEEP;
+use crate::pmpi;
 use crate::rank;
 
 /// How long other ranks may take to say what they are doing.
@@ -56,7 +56,7 @@ impl Watchdog {
             if is_done.recv_timeout(limit) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
-            tell(&format!("rank {rank} on {host} {}", calls::state().text));
+            tell(&format!("rank {rank} on {host} {}", pmpi::activity().text));
             if rank == 0 {
                 thread::sleep(TIME_TO_ANSWER);
                 tell(&format!(

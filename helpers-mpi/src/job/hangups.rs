@@ -9,14 +9,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Notes the order in which connections close.
 #[derive(Debug)]
-pub(crate) struct Closing {
+pub(crate) struct Hangups {
     #[cfg(target_os = "linux")]
     list: OwnedFd,
 }
 
 #[cfg(target_os = "linux")]
-impl Closing {
-    pub(crate) fn new() -> io::Result<Closing> {
+impl Hangups {
+    pub(crate) fn new() -> io::Result<Hangups> {
         use std::os::fd::FromRawFd;
 
         // SAFETY: makes a file, and touches no memory.
@@ -26,7 +26,7 @@ impl Closing {
         }
         // SAFETY: the system has just opened it, and nobody else knows it.
         let list = unsafe { OwnedFd::from_raw_fd(list) };
-        Ok(Closing { list })
+        Ok(Hangups { list })
     }
 
     /// Notes when this connection closes, under this number.
@@ -69,8 +69,8 @@ impl Closing {
 
 /// Other systems keep such lists, too, but nobody has tried.
 #[cfg(not(target_os = "linux"))]
-impl Closing {
-    pub(crate) fn new() -> io::Result<Closing> {
+impl Hangups {
+    pub(crate) fn new() -> io::Result<Hangups> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -83,7 +83,8 @@ impl Closing {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::os::unix::net::UnixStream;
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_first_one_to_close_comes_first() {
-        let closing = Closing::new().unwrap();
+        let closing = Hangups::new().unwrap();
         let pairs: Vec<_> = (0..4).map(|_| UnixStream::pair().unwrap()).collect();
         let (here, there): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         for (number, socket) in here.iter().enumerate() {

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 
 /// The end of a job that did not come to its good end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct End {
+pub(crate) struct JobExit {
     /// The rank that was the first to end, where it is known.
     pub(crate) rank: Option<usize>,
     pub(crate) host: Option<String>,
@@ -38,7 +38,7 @@ impl Account {
     }
 }
 
-/// A process that exits says so, see `watch`.
+/// A process that exits says so, see `owner`.
 const WITHOUT_A_WORD: &str = "its process ended without a word, as one that is killed or crashes, \
                               and the launcher does not say by which signal";
 

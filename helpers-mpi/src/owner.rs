@@ -11,24 +11,34 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use helpers::internals::CodeRef;
 use mpi::ffi::{self, MPI_Comm};
 use nix::sys::signal::{Signal, raise};
 
-use crate::calls;
-use crate::link::{self, Function, Order, Report};
+use crate::control::{self, OwnerMessage, RankMessage};
+use crate::pmpi;
 
 /// The rank's way to the owner.
 static OWNER: OnceLock<Owner> = OnceLock::new();
 
 #[derive(Debug)]
 struct Owner {
-    /// Reports come from two threads, each as a whole.
+    /// Messages come from two threads, each as a whole.
     socket: Mutex<OwnedFd>,
     libraries: Mutex<Receiver<Option<Vec<u8>>>>,
 }
 
-/// Starts to listen; gives the functions that the owner wants to be run.
-pub(crate) fn start(control: OwnedFd) -> io::Result<Receiver<Function>> {
+/// What the owner wants.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// To begin, since all ranks are there.
+    pub(crate) begin: Receiver<()>,
+    pub(crate) to_run: Receiver<CodeRef>,
+}
+
+/// Starts to listen; gives what the owner wants.
+pub(crate) fn start(control: OwnedFd) -> io::Result<Wanted> {
+    let (all_are_there, begin) = mpsc::channel();
     let (run, to_run) = mpsc::channel();
     let (library, libraries) = mpsc::channel();
     let owner = Owner {
@@ -40,16 +50,22 @@ pub(crate) fn start(control: OwnedFd) -> io::Result<Receiver<Function>> {
     }
     thread::Builder::new()
         .name("watch".to_owned())
-        .spawn(move || listen(&control, &run, &library))?;
-    Ok(to_run)
+        .spawn(move || listen(&control, &all_are_there, &run, &library))?;
+    Ok(Wanted { begin, to_run })
 }
 
-fn listen(control: &OwnedFd, run: &Sender<Function>, library: &Sender<Option<Vec<u8>>>) {
+fn listen(
+    control: &OwnedFd,
+    all_are_there: &Sender<()>,
+    run: &Sender<CodeRef>,
+    library: &Sender<Option<Vec<u8>>>,
+) {
     loop {
-        let obeyed = match link::receive::<Order>(control) {
-            Ok(Order::Run(function)) => run.send(function).map_err(io::Error::other),
-            Ok(Order::Tell) => report(&Report::State(calls::state())),
-            Ok(Order::Library(bytes)) => library.send(bytes).map_err(io::Error::other),
+        let obeyed = match control::receive::<OwnerMessage>(control) {
+            Ok(OwnerMessage::Begin) => all_are_there.send(()).map_err(io::Error::other),
+            Ok(OwnerMessage::Run(function)) => run.send(function).map_err(io::Error::other),
+            Ok(OwnerMessage::Ask) => tell(&RankMessage::Activity(pmpi::activity())),
+            Ok(OwnerMessage::Library(bytes)) => library.send(bytes).map_err(io::Error::other),
             Err(error) => Err(error),
         };
         if obeyed.is_err() {
@@ -60,20 +76,20 @@ fn listen(control: &OwnedFd, run: &Sender<Function>, library: &Sender<Option<Vec
 }
 
 /// Says something to the owner, if there is one.
-pub(crate) fn report(report: &Report) -> io::Result<()> {
+pub(crate) fn tell(message: &RankMessage) -> io::Result<()> {
     let Some(owner) = OWNER.get() else {
         return Ok(());
     };
     let socket = owner.socket.lock().unwrap_or_else(PoisonError::into_inner);
-    link::send(&socket, report)
+    control::send(&socket, message)
 }
 
 /// Tells the job's owner who ends the job and how, then does what the library does.
-// SAFETY: as for the functions in `calls`: the library allows a function of this name, which has
+// SAFETY: as for the functions in `pmpi`: the library allows a function of this name, which has
 // the same parameters.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn MPI_Abort(comm: MPI_Comm, code: c_int) -> c_int {
-    let _ = report(&Report::Aborts(code));
+    let _ = tell(&RankMessage::Aborts(code));
     // SAFETY: the same function under its other name, and the caller's arguments.
     unsafe { ffi::PMPI_Abort(comm, code) }
 }
@@ -90,14 +106,14 @@ pub(crate) fn tell_of_exit() {
     unsafe extern "C" {
         fn on_exit(tell: extern "C" fn(c_int, *mut c_void), of: *mut c_void) -> c_int;
     }
-    extern "C" fn tell(status: c_int, _: *mut c_void) {
+    extern "C" fn at_exit(status: c_int, _: *mut c_void) {
         // The library does so in one of its calls, or on a thread of its own.
-        let by_itself = unistd::gettid() == unistd::getpid() && !calls::is_in_one();
-        let _ = report(&Report::Exits { status, by_itself });
+        let by_itself = unistd::gettid() == unistd::getpid() && !pmpi::is_in_call();
+        let _ = tell(&RankMessage::Exits { status, by_itself });
     }
     // SAFETY: the function is one of the C library's, declared as there; what it is given does
     // not unwind and uses nothing of the pointer.
-    unsafe { on_exit(tell, ptr::null_mut()) };
+    unsafe { on_exit(at_exit, ptr::null_mut()) };
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
@@ -111,7 +127,7 @@ pub(crate) fn library(path: &Path) -> io::Result<Vec<u8>> {
         .libraries
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    report(&Report::NoLibrary(path.to_owned()))?;
+    tell(&RankMessage::NoLibrary(path.to_owned()))?;
     let bytes = libraries.recv().map_err(io::Error::other)?;
     bytes.ok_or_else(missing)
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helpers::internals::Arrival;
-use helpers::internals::output::{LineBuffer, Stream, catch_up, is_full, print};
+use helpers::internals::output::{LineBuffer, Stream, catch_up, is_full, print, read_available};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::link::read_available;
+use crate::control::READ_AT_ONCE;
 
 /// How long whoever reads the output may hold up the owner.
 const TIME_TO_PRINT: Duration = Duration::from_millis(500);
@@ -119,7 +119,7 @@ impl OutputMux {
 
     /// Takes what a stream has to say; false when no more will come.
     fn listen(&mut self, stream: &mut RankStream) -> bool {
-        let arrival = read_available(&stream.socket, stream.lines.bytes());
+        let arrival = read_available(&stream.socket, stream.lines.bytes(), READ_AT_ONCE);
         if arrival == Arrival::Closed {
             stream.lines.end_line();
         }

@@ -13,7 +13,7 @@ use mpi::ffi::{
     self, MPI_Comm, MPI_Datatype, MPI_Group, MPI_Message, MPI_Op, MPI_Request, MPI_Status,
 };
 
-use crate::link::State;
+use crate::control::Activity;
 
 /// Number 0 is no call.
 static CALL: AtomicUsize = AtomicUsize::new(0);
@@ -40,12 +40,12 @@ pub(crate) fn has_returned() {
 }
 
 /// Whether this rank is in an MPI call.
-pub(crate) fn is_in_one() -> bool {
+pub(crate) fn is_in_call() -> bool {
     CALL.load(Ordering::Relaxed) != 0
 }
 
 /// What this rank is doing. May be called from any thread.
-pub(crate) fn state() -> State {
+pub(crate) fn activity() -> Activity {
     let steps = STEPS.load(Ordering::Relaxed);
     let call = CALL.load(Ordering::Relaxed);
     let (text, waits) = if HAS_RETURNED.load(Ordering::Relaxed) {
@@ -58,7 +58,7 @@ pub(crate) fn state() -> State {
     } else {
         (Call::read(call).to_string(), true)
     };
-    State { text, waits, steps }
+    Activity { text, waits, steps }
 }
 
 /// A call in words.

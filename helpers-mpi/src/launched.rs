@@ -3,31 +3,31 @@
 //! Rank 0 is the program. The others wait for what it wants of them: to run a function, or to be
 //! workers of a pool. When rank 0 comes to its end, so do they.
 
-pub(crate) mod hold;
-mod last_words;
+mod abort;
+pub(crate) mod lease;
 
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
 use std::{env, io, process, thread};
 
-use helpers::internals::from_bytes;
+use helpers::internals::{CodeRef, from_bytes};
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 use serde::de::DeserializeOwned;
 
-use self::hold::{ANSWER, Hold, Joined, ORDER, Order, SIZE, SLEEP, send};
-use self::last_words::{Watchdog, fail, stop_at_once, tell};
-use crate::calls;
+use self::abort::{Watchdog, fail, stop_at_once, tell};
+use self::lease::{ANSWER, DUTY, Duty, LaunchedJob, Lease, SIZE, SLEEP, send};
+use crate::control::{JOB, RankMessage};
 use crate::error::{MpiError, Who};
-use crate::link::{Function, JOB, Report};
+use crate::pmpi;
 use crate::program::SIGNALS;
 use crate::rank;
 
 /// Set by launchers in each rank: by Open MPI's, by Hydra, and by any that speaks PMIx.
 const STARTED: &[&str] = &["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"];
 
-/// How long a rank looks for its next order before it sleeps between looks.
+/// How long a rank looks for its next duty before it sleeps between looks.
 const LOOKING: Duration = Duration::from_millis(1);
 
 /// The values of all ranks, as bytes.
@@ -48,13 +48,13 @@ pub(crate) fn join() {
     }
     // SAFETY: this is the first thing that the program does, so no other thread reads variables.
     // A program that a rank starts inherits this one, and does not take itself for a rank.
-    unsafe { env::set_var(JOB, "joined") };
+    unsafe { env::set_var(JOB, "launched") };
     if env::var_os(SIGNALS).is_none() {
         // SAFETY: as before.
         unsafe { env::set_var(SIGNALS, "") };
     }
-    let universe = match rank::initialize() {
-        Ok(universe) => universe,
+    let (universe, folder) = match rank::initialize() {
+        Ok(initialized) => initialized,
         Err(error) => {
             eprintln!("a rank cannot begin: {error}");
             process::exit(1)
@@ -65,14 +65,17 @@ pub(crate) fn join() {
     if let Some(tasks) = unknown_tasks().filter(|_| is_alone) {
         // Its files go as well.
         drop(universe);
+        drop(folder);
         refuse(tasks);
     }
+    world.barrier();
+    drop(folder);
     let _ = SIZE.set(world.size() as usize);
-    let orders = world.duplicate();
+    let duties = world.duplicate();
     if world.rank() > 0 {
-        follow(&orders, universe);
+        follow(&duties, universe);
     }
-    *hold::lock() = Hold::Free(Joined { orders, universe });
+    *lease::lock() = Lease::Free(LaunchedJob { duties, universe });
     extern "C" fn at_exit() {
         end();
     }
@@ -102,22 +105,22 @@ fn refuse(tasks: usize) -> ! {
 }
 
 /// What ranks other than 0 do until rank 0 has come to its end.
-fn follow(orders: &SimpleCommunicator, universe: Universe) -> ! {
+fn follow(duties: &SimpleCommunicator, universe: Universe) -> ! {
     rank::is_rank();
     let world = universe.world();
     loop {
-        match receive(orders, 0, ORDER) {
-            Ok(Order::Run { function, limit }) => {
+        match receive(duties, 0, DUTY) {
+            Ok(Duty::Run { function, limit }) => {
                 let report = run(&function, limit, &world);
-                send(orders, 0, ANSWER, &report);
+                send(duties, 0, ANSWER, &report);
             }
-            Ok(Order::Pool) => {
-                if let Err(error) = crate::pool::serve(orders.duplicate(), None) {
+            Ok(Duty::Pool) => {
+                if let Err(error) = crate::pool::serve(duties.duplicate(), None) {
                     fail(&world, &format!("cannot serve the pool: {error}"));
                 }
-                send(orders, 0, ANSWER, &Report::Done);
+                send(duties, 0, ANSWER, &RankMessage::Done);
             }
-            Ok(Order::End) => break,
+            Ok(Duty::End) => break,
             Err(error) => fail(&world, &format!("got an order that is none: {error}")),
         }
     }
@@ -128,28 +131,28 @@ fn follow(orders: &SimpleCommunicator, universe: Universe) -> ! {
 /// Lets the other ranks come to their end. If they are at work, which may last for ever, the job
 /// is stopped.
 fn end() {
-    let hold = hold::lock_at_end().map(|mut hold| {
-        hold.let_come_back();
-        std::mem::replace(&mut *hold, Hold::Gone)
+    let lease = lease::lock_at_end().map(|mut lease| {
+        lease.let_come_back();
+        std::mem::replace(&mut *lease, Lease::Gone)
     });
-    let why = match hold {
-        Some(Hold::Gone) => return,
-        Some(Hold::Free(Joined { orders, universe })) => {
-            for rank in 1..orders.size() {
-                send(&orders, rank, ORDER, &Order::End);
+    let why = match lease {
+        Some(Lease::Gone) => return,
+        Some(Lease::Free(LaunchedJob { duties, universe })) => {
+            for rank in 1..duties.size() {
+                send(&duties, rank, DUTY, &Duty::End);
             }
             // Communicators go before MPI does.
-            drop(orders);
+            drop(duties);
             drop(universe);
             return;
         }
-        Some(hold) => {
-            let why = hold.why_not();
+        Some(lease) => {
+            let why = lease.why_not();
             // Or MPI would be finalised, which waits for all ranks.
-            std::mem::forget(hold);
+            std::mem::forget(lease);
             why
         }
-        None => hold::TOLD.to_owned(),
+        None => lease::TOLD.to_owned(),
     };
     tell(&format!(
         "the program ended on rank 0 before the other ranks were free, so they were stopped. {why}"
@@ -176,70 +179,72 @@ pub fn ranks() -> Option<usize> {
 
 /// On rank 0 of such a job: runs the function on all ranks, and gives their values.
 pub(crate) fn run_on_all(
-    function: &Function,
+    function: &CodeRef,
     ranks: usize,
     limit: Option<Duration>,
 ) -> Result<Option<Values>, MpiError> {
-    let mut hold = hold::lock();
-    let Some(joined) = hold.take()? else {
+    let mut lease = lease::lock();
+    let Some(job) = lease.take()? else {
         return Ok(None);
     };
-    let world = joined.universe.world();
+    let world = job.universe.world();
     let size = world.size() as usize;
     if ranks != size {
-        *hold = Hold::Free(joined);
+        *lease = Lease::Free(job);
         return Err(MpiError::invalid_input(format!(
             "{ranks} ranks were asked for, but this program was started on {size}: start it with \
              `mpiexec -n {ranks}`, or ask for as many as there are"
         )));
     }
-    *hold = Hold::Function;
-    drop(hold);
+    *lease = Lease::Function;
+    drop(lease);
     for rank in 1..world.size() {
         let function = function.clone();
-        send(&joined.orders, rank, ORDER, &Order::Run { function, limit });
+        send(&job.duties, rank, DUTY, &Duty::Run { function, limit });
     }
     let mut values = Vec::new();
     let mut report = run(function, limit, &world);
     for rank in 0..size {
         if rank > 0 {
-            report = match receive(&joined.orders, rank as c_int, ANSWER) {
+            report = match receive(&job.duties, rank as c_int, ANSWER) {
                 Ok(report) => report,
                 Err(error) => fail(&world, &format!("got an answer that is none: {error}")),
             };
         }
-        if let Report::Value(value) = report {
+        if let RankMessage::Value(value) = report {
             let host = format!("rank {rank} of {size}");
             values.push((Who { rank, host }, value));
         }
-        report = Report::Done;
+        report = RankMessage::Done;
     }
-    *hold::lock() = Hold::Free(joined);
+    *lease::lock() = Lease::Free(job);
     Ok(Some(values))
 }
 
 /// Runs the function on this rank. What fails ends the whole job: other ranks may wait for this
 /// one for ever.
-fn run(function: &Function, limit: Option<Duration>, world: &SimpleCommunicator) -> Report {
+fn run(function: &CodeRef, limit: Option<Duration>, world: &SimpleCommunicator) -> RankMessage {
     let watchdog = limit.map(|limit| Watchdog::start(limit, world.rank()));
-    calls::begin();
+    pmpi::begin();
     let report = rank::run(function, world);
     drop(watchdog);
     match &report {
-        Report::Panicked(message) => fail(world, &format!("panicked: {message}")),
-        Report::NotSent(cause) => fail(world, &format!("has a value that cannot be sent: {cause}")),
-        Report::Failed(why) => fail(world, &format!("cannot run the function: {why}")),
+        RankMessage::Panicked(message) => fail(world, &format!("panicked: {message}")),
+        RankMessage::NotSent(cause) => {
+            fail(world, &format!("has a value that cannot be sent: {cause}"))
+        }
+        RankMessage::Failed(why) => fail(world, &format!("cannot run the function: {why}")),
         _ => report,
     }
 }
 
 /// Waits for a message, mostly asleep: the core may be another rank's.
 fn receive<M: DeserializeOwned>(
-    orders: &SimpleCommunicator,
+    duties: &SimpleCommunicator,
     rank: c_int,
     tag: c_int,
 ) -> io::Result<M> {
-    let process = orders.process_at_rank(rank);
+    let process = duties.process_at_rank(rank);
     let start = Instant::now();
     let message = loop {
         if let Some(message) = process.immediate_matched_probe_with_tag(tag) {

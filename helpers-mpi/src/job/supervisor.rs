@@ -1,6 +1,6 @@
 //! The thread that attends to a job: starts the launcher, hears the ranks, notices the end.
 
-use std::io::{self, PipeReader};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,16 +12,18 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use helpers::internals::output::Stream;
+use helpers::internals::output::{Stream, read_available, set_nonblocking};
 use helpers::internals::{Arrival, Kernel};
 
-use crate::closing::Closing;
-use crate::end::{self, End};
+use crate::control::{
+    Channel, Hello, Inbox, JobSpec, Listener, OwnerMessage, READ_AT_ONCE, RankMessage, send,
+};
 use crate::error::MpiError;
-use crate::job::shared::{Shared, set_nonblocking};
-use crate::launcher::{Family, Launcher};
-use crate::link::{Channel, Errand, Hello, Inbox, Listener, Order, Report, read_available, send};
-use crate::output::RankStream;
+use crate::job::exit::{self, JobExit};
+use crate::job::hangups::Hangups;
+use crate::job::launcher::{Family, Launcher};
+use crate::job::output::RankStream;
+use crate::job::shared::Shared;
 
 /// How often the thread looks whether the launcher has ended, which no connection tells for sure.
 const TICK: Duration = Duration::from_millis(100);
@@ -47,17 +49,16 @@ const MISMATCH: &str = "It may be that the launcher and the MPI library that thi
                         with do not belong together";
 
 #[derive(Debug)]
-pub(crate) struct Attendant {
+pub(crate) struct Supervisor {
     launcher: Launcher,
     listener: Listener,
-    errand: Errand,
+    spec: JobSpec,
     shared: Arc<Shared>,
-    woken: PipeReader,
     /// Connected, but not introduced.
     strangers: Vec<(OwnedFd, Inbox)>,
     ranks: Vec<Rank>,
     /// In which order the ranks' control connections close.
-    closing: Option<Closing>,
+    hangups: Option<Hangups>,
     /// How many have closed.
     closed: usize,
     /// The launcher's output and errors, and what came out of them.
@@ -94,25 +95,23 @@ struct Loss {
     how: Option<String>,
 }
 
-impl Attendant {
+impl Supervisor {
     pub(crate) fn new(
         launcher: Launcher,
         listener: Listener,
-        errand: Errand,
+        spec: JobSpec,
         shared: Arc<Shared>,
-        woken: PipeReader,
-    ) -> Attendant {
+    ) -> Supervisor {
         let mut ranks = Vec::new();
-        ranks.resize_with(errand.ranks, Rank::default);
-        Attendant {
+        ranks.resize_with(spec.ranks, Rank::default);
+        Supervisor {
             launcher,
             listener,
-            errand,
+            spec,
             shared,
-            woken,
             strangers: Vec::new(),
             ranks,
-            closing: Closing::new().ok(),
+            hangups: Hangups::new().ok(),
             closed: 0,
             pipes: Vec::new(),
             words: Vec::new(),
@@ -123,13 +122,13 @@ impl Attendant {
     }
 
     /// Starts the launcher, and attends to the job until nothing is left of it.
-    pub(crate) fn attend(mut self, command: Command, started: &Sender<Result<(), MpiError>>) {
+    pub(crate) fn run(mut self, command: Command, started: &Sender<Result<(), MpiError>>) {
         let mut child = match self.start(command) {
             Ok(child) => child,
             Err(error) => {
                 let program = self.launcher.program.display();
                 let _ = started.send(Err(MpiError::start(format!("{program}: {error}"))));
-                self.conclude(End::default());
+                self.conclude(JobExit::default());
                 return;
             }
         };
@@ -208,8 +207,11 @@ impl Attendant {
             Some(at) => limit.min(at.saturating_duration_since(Instant::now())),
             None => limit,
         };
-        let voices = self.shared.outputs().sockets();
-        let mut files: Vec<BorrowedFd<'_>> = vec![self.woken.as_fd(), self.listener.as_fd()];
+        let streams = self.shared.outputs().sockets();
+        let mut files: Vec<BorrowedFd<'_>> = vec![
+            self.shared.for_supervisor.file().as_fd(),
+            self.listener.as_fd(),
+        ];
         files.extend(self.strangers.iter().map(|(socket, _)| socket.as_fd()));
         files.extend(
             self.ranks
@@ -217,7 +219,7 @@ impl Attendant {
                 .filter_map(|rank| Some(rank.control.as_ref()?.0.as_fd())),
         );
         files.extend(self.pipes.iter().map(AsFd::as_fd));
-        files.extend(voices.iter().map(|socket| socket.as_fd()));
+        files.extend(streams.iter().map(|socket| socket.as_fd()));
         let mut about: Vec<_> = files
             .into_iter()
             .map(|file| PollFd::new(file, PollFlags::POLLIN))
@@ -228,16 +230,15 @@ impl Attendant {
     }
 
     fn obey_owner(&mut self) {
-        // What the bell says does not matter.
-        let _ = nix::unistd::read(&self.woken, &mut [0; 256]);
-        let (orders, deadline) = {
+        self.shared.for_supervisor.clear();
+        let (messages, deadline) = {
             let mut state = self.shared.lock();
-            (std::mem::take(&mut state.orders), state.deadline)
+            (std::mem::take(&mut state.to_ranks), state.deadline)
         };
-        for (rank, order) in orders {
+        for (rank, message) in messages {
             match rank {
-                Some(rank) => self.send(rank, &order),
-                None => (0..self.ranks.len()).for_each(|rank| self.send(rank, &order)),
+                Some(rank) => self.send(rank, &message),
+                None => (0..self.ranks.len()).for_each(|rank| self.send(rank, &message)),
             }
         }
         if let Some(deadline) = deadline {
@@ -249,10 +250,10 @@ impl Attendant {
         self.force_at = Some(self.force_at.map_or(deadline, |at| at.min(deadline)));
     }
 
-    fn send(&mut self, rank: usize, order: &Order) {
+    fn send(&mut self, rank: usize, message: &OwnerMessage) {
         if let Some((control, _)) = self.ranks.get(rank).and_then(|rank| rank.control.as_ref()) {
             // A rank's thread does nothing but listen. If it is gone, the connection will tell.
-            let _ = send(control, order);
+            let _ = send(control, message);
         }
     }
 
@@ -266,7 +267,7 @@ impl Attendant {
             }
             let arrival = inbox.read_one_from(&socket);
             match inbox.take::<Hello>() {
-                Ok(Some(hello)) if hello.token == self.errand.token => {
+                Ok(Some(hello)) if hello.token == self.spec.token => {
                     self.introduce(&hello, socket);
                 }
                 Ok(None) if arrival != Arrival::Closed => self.strangers.push((socket, inbox)),
@@ -283,7 +284,7 @@ impl Attendant {
         };
         match hello.channel {
             Channel::Control => {
-                let noted = self.closing.as_ref().map(|list| list.add(rank, &socket));
+                let noted = self.hangups.as_ref().map(|list| list.add(rank, &socket));
                 // What cannot be noted counts as the last to close.
                 known.closed = (!matches!(noted, Some(Ok(())))).then_some(usize::MAX);
                 known.control = Some((socket, Inbox::default()));
@@ -303,13 +304,13 @@ impl Attendant {
 
     fn hear_ranks(&mut self) {
         let mut lost = Vec::new();
-        let closing = self.closing.as_ref();
-        for rank in closing.map_or(Vec::new(), |list| list.closed(self.ranks.len())) {
+        let hangups = self.hangups.as_ref();
+        for rank in hangups.map_or(Vec::new(), |list| list.closed(self.ranks.len())) {
             self.ranks[rank].closed = Some(self.closed);
             self.closed += 1;
         }
         for rank in 0..self.ranks.len() {
-            let mut reports = Vec::new();
+            let mut messages = Vec::new();
             let is_noted = self.ranks[rank].closed.is_some();
             let Some((control, inbox)) = &mut self.ranks[rank].control else {
                 continue;
@@ -318,8 +319,8 @@ impl Attendant {
             // One that closes at this very moment has its place in the list when we look again.
             let mut is_lost = arrival == Arrival::Closed && is_noted;
             loop {
-                match inbox.take::<Report>() {
-                    Ok(Some(report)) => reports.push(report),
+                match inbox.take::<RankMessage>() {
+                    Ok(Some(message)) => messages.push(message),
                     Ok(None) => break,
                     Err(_) => {
                         is_lost = true;
@@ -327,8 +328,8 @@ impl Attendant {
                     }
                 }
             }
-            for report in reports {
-                self.hear(rank, report);
+            for message in messages {
+                self.hear(rank, message);
             }
             if is_lost {
                 self.ranks[rank].control = None;
@@ -347,20 +348,19 @@ impl Attendant {
         // among them.
         let first = lost.iter().find(|&&rank| !self.ranks[rank].has_answered);
         if let Some(&rank) = first.or(lost.first()) {
-            let how = self.ranks[rank].exit.map(end::exit_in_words);
+            let how = self.ranks[rank].exit.map(exit::exit_in_words);
             self.lose(Some(rank), how);
         }
     }
 
-    fn hear(&mut self, rank: usize, report: Report) {
-        match report {
-            Report::Up {
+    fn hear(&mut self, rank: usize, message: RankMessage) {
+        match message {
+            RankMessage::Up {
                 host,
                 size,
                 library,
-                ..
             } => {
-                if size as usize != self.errand.ranks {
+                if size as usize != self.spec.ranks {
                     let how = self.mismatch(size, &library);
                     self.lose(None, Some(how));
                     return;
@@ -369,19 +369,24 @@ impl Attendant {
                 if let Some(known) = state.hosts.get_mut(rank) {
                     *known = Some(host);
                 }
-                state.reports.push_back((rank, Report::Ready));
+                state.from_ranks.push_back((rank, RankMessage::Ready));
+                let are_all_there = state.hosts.iter().all(Option::is_some);
+                drop(state);
+                if are_all_there {
+                    (0..self.ranks.len()).for_each(|rank| self.send(rank, &OwnerMessage::Begin));
+                }
             }
-            Report::NoLibrary(path) => {
+            RankMessage::NoLibrary(path) => {
                 let library = std::fs::read(path).ok();
-                self.send(rank, &Order::Library(library));
+                self.send(rank, &OwnerMessage::Library(library));
                 return;
             }
-            Report::Aborts(code) => {
+            RankMessage::Aborts(code) => {
                 let how = format!("it called MPI_Abort with error code {code}");
                 self.lose(Some(rank), Some(how));
                 return;
             }
-            Report::Exits { status, by_itself } => {
+            RankMessage::Exits { status, by_itself } => {
                 // When all is said it exits as it should.
                 if let Some(rank) = self.ranks.get_mut(rank).filter(|rank| !rank.is_done) {
                     rank.exit = Some(status);
@@ -389,17 +394,17 @@ impl Attendant {
                 }
                 return;
             }
-            Report::Done => {
+            RankMessage::Done => {
                 if let Some(rank) = self.ranks.get_mut(rank) {
                     rank.is_done = true;
                 }
                 return;
             }
             other => {
-                if let (Report::Value(_), Some(rank)) = (&other, self.ranks.get_mut(rank)) {
+                if let (RankMessage::Value(_), Some(rank)) = (&other, self.ranks.get_mut(rank)) {
                     rank.has_answered = true;
                 }
-                self.shared.lock().reports.push_back((rank, other));
+                self.shared.lock().from_ranks.push_back((rank, other));
             }
         }
         self.shared.notify();
@@ -426,7 +431,7 @@ impl Attendant {
             "{} started {} processes, but to the MPI library that this program is built with \
              ({library}) each is one of {size}: the two do not belong together. {}",
             self.launcher.name,
-            self.errand.ranks,
+            self.spec.ranks,
             match self.launcher.family {
                 Family::Slurm =>
                     "`srun --mpi=list` shows by which interfaces Slurm can tell ranks who they \
@@ -443,7 +448,7 @@ impl Attendant {
         let words = &mut self.words;
         self.pipes.retain(|pipe| {
             loop {
-                match read_available(pipe, words) {
+                match read_available(pipe, words, READ_AT_ONCE) {
                     Arrival::Some => {}
                     Arrival::Nothing => return true,
                     Arrival::Closed => return false,
@@ -453,12 +458,12 @@ impl Attendant {
         if self.words.len() > before {
             let words = String::from_utf8_lossy(&self.words);
             let mut state = self.shared.lock();
-            state.words = end::without_frames(&words);
+            state.words = exit::without_frames(&words);
             // Some launchers do not end by themselves when a rank has not even begun.
             let is_up = state.hosts.iter().all(Option::is_some);
             drop(state);
             if !is_up
-                && (end::missing_program(&words).is_some() || end::account(&words).how.is_some())
+                && (exit::missing_program(&words).is_some() || exit::account(&words).how.is_some())
             {
                 self.lose(None, None);
             }
@@ -488,13 +493,13 @@ impl Attendant {
     }
 
     /// How the job ended, from what everybody says.
-    fn tell_end(&self, status: Option<ExitStatus>) -> End {
+    fn tell_end(&self, status: Option<ExitStatus>) -> JobExit {
         let words = String::from_utf8_lossy(&self.words);
-        if let Some(how) = end::missing_program(&words) {
+        if let Some(how) = exit::missing_program(&words) {
             return self.of(None, how);
         }
         let (rank, how) = match &self.loss {
-            None if status.is_some_and(|status| status.success()) => return End::default(),
+            None if status.is_some_and(|status| status.success()) => return JobExit::default(),
             None => self.end_of_nobody(&words, status),
             Some(Loss {
                 rank,
@@ -512,17 +517,17 @@ impl Attendant {
     fn end_of_lost(&self, lost: Option<usize>, words: &str) -> (Option<usize>, String) {
         let outputs = self.shared.outputs();
         let fatal = (0..self.ranks.len())
-            .find_map(|rank| Some((rank, end::fatal_error(outputs.last_errors(rank))?)));
+            .find_map(|rank| Some((rank, exit::fatal_error(outputs.last_errors(rank))?)));
         if let Some((rank, how)) = fatal {
             return (Some(rank), how);
         }
         let is_first = |rank: &usize| self.ranks[*rank].closed.is_some_and(|at| at < usize::MAX);
-        end::account(words).of_first(lost.filter(is_first), lost)
+        exit::account(words).of_first(lost.filter(is_first), lost)
     }
 
     /// The end of a job of which no rank is known to have ended first.
     fn end_of_nobody(&self, words: &str, status: Option<ExitStatus>) -> (Option<usize>, String) {
-        let account = end::account(words);
+        let account = exit::account(words);
         if let (Some(rank), Some(how)) = (account.rank, account.how)
             && !self.cannot_begin(words)
         {
@@ -531,7 +536,7 @@ impl Attendant {
         let Launcher { name, program, .. } = &self.launcher;
         let program = program.display();
         let status = status.map_or("it was ended".to_owned(), |status| status.to_string());
-        let how = match end::without_frames(words).as_str() {
+        let how = match exit::without_frames(words).as_str() {
             "" => format!("{program} ({name}) ended without a word: {status}"),
             text => format!("{program} ({name}) said:\n{text}"),
         };
@@ -544,13 +549,13 @@ impl Attendant {
         !is_up && words.contains("MPI") && words.contains("Init")
     }
 
-    fn of(&self, rank: Option<usize>, how: String) -> End {
+    fn of(&self, rank: Option<usize>, how: String) -> JobExit {
         let state = self.shared.lock();
         let host = rank.and_then(|rank| state.hosts.get(rank).cloned().flatten());
-        End { rank, host, how }
+        JobExit { rank, host, how }
     }
 
-    fn conclude(&self, end: End) {
+    fn conclude(&self, end: JobExit) {
         let mut state = self.shared.lock();
         state.end = Some(end);
         state.is_over = true;

@@ -11,6 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use helpers::internals::output::read_available;
 use helpers::internals::{Arrival, CodeRef, append, from_bytes};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,12 +22,15 @@ pub(crate) const JOB: &str = "HELPERS_MPI_JOB";
 /// Longer messages than this are none.
 const LONGEST: u64 = 1 << 40;
 
+/// How much is read at once.
+pub(crate) const READ_AT_ONCE: usize = 64 << 10;
+
 /// How long a rank tries each of the owner's names.
 const TIME_TO_CONNECT: Duration = Duration::from_secs(5);
 
 /// What a rank is told in its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Errand {
+pub(crate) struct JobSpec {
     pub(crate) role: Role,
     pub(crate) address: Address,
     pub(crate) token: String,
@@ -49,7 +53,7 @@ pub(crate) enum Address {
     Tcp(Vec<String>, u16),
 }
 
-impl Errand {
+impl JobSpec {
     /// As one word.
     pub(crate) fn to_text(&self) -> String {
         let role = match self.role {
@@ -63,7 +67,7 @@ impl Errand {
         format!("{role};{};{};{address}", self.ranks, self.token)
     }
 
-    pub(crate) fn from_text(text: &str) -> Option<Errand> {
+    pub(crate) fn from_text(text: &str) -> Option<JobSpec> {
         let mut parts = text.splitn(4, ';');
         let role = match parts.next()? {
             "run" => Role::Run,
@@ -81,7 +85,7 @@ impl Errand {
             }
             _ => return None,
         };
-        Some(Errand {
+        Some(JobSpec {
             role,
             address,
             token,
@@ -200,7 +204,7 @@ fn own_names() -> Vec<String> {
 /// What one connection of a rank is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Channel {
-    /// Orders and reports.
+    /// Messages of the owner and of the rank.
     Control,
     /// What the rank prints.
     Output,
@@ -218,26 +222,22 @@ pub(crate) struct Hello {
     pub(crate) channel: Channel,
 }
 
-/// A function: its place in a library, and the length of that library's file, to know it by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Function {
-    pub(crate) place: CodeRef,
-    pub(crate) length: Option<u64>,
-}
-
 /// What the owner says to a rank.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Order {
-    Run(Function),
+pub(crate) enum OwnerMessage {
+    /// All ranks are there.
+    Begin,
+    /// To call the function there.
+    Run(CodeRef),
     /// What are you doing?
-    Tell,
+    Ask,
     /// The library that the rank asked for.
     Library(Option<Vec<u8>>),
 }
 
 /// What a rank is doing, in words that follow its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct Activity {
     pub(crate) text: String,
     /// Whether it waits for other ranks, or wants nothing more.
     pub(crate) waits: bool,
@@ -247,17 +247,16 @@ pub(crate) struct State {
 
 /// What a rank says to the owner.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Report {
+pub(crate) enum RankMessage {
     Up {
         host: String,
-        process: u32,
         /// How many ranks the MPI library sees, and what it calls itself.
         size: u32,
         library: String,
     },
     /// What the owner gets in place of `Up`.
     Ready,
-    State(State),
+    Activity(Activity),
     NoLibrary(PathBuf),
     Value(Vec<u8>),
     /// The value could not be made into bytes.
@@ -310,7 +309,7 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// Reads what is there, without waiting.
     pub(crate) fn read_from(&mut self, socket: &OwnedFd) -> Arrival {
-        read_available(socket, &mut self.bytes)
+        read_available(socket, &mut self.bytes, READ_AT_ONCE)
     }
 
     pub(crate) fn take<M: DeserializeOwned>(&mut self) -> io::Result<Option<M>> {
@@ -340,34 +339,11 @@ impl Inbox {
             if missing == 0 {
                 return Arrival::Some;
             }
-            match read_at_most(socket, &mut self.bytes, missing) {
+            match read_available(socket, &mut self.bytes, missing) {
                 Arrival::Some => {}
                 other => return other,
             }
         }
-    }
-}
-
-/// Reads once what is there, without waiting, and appends it.
-pub(crate) fn read_available(socket: &OwnedFd, to: &mut Vec<u8>) -> Arrival {
-    read_at_most(socket, to, 64 << 10)
-}
-
-fn read_at_most(socket: &OwnedFd, to: &mut Vec<u8>, most: usize) -> Arrival {
-    let before = to.len();
-    to.resize(before + most, 0);
-    let result = loop {
-        match nix::unistd::read(socket, &mut to[before..]) {
-            Err(nix::errno::Errno::EINTR) => {}
-            other => break other,
-        }
-    };
-    to.truncate(before + *result.as_ref().unwrap_or(&0));
-    match result {
-        Ok(0) => Arrival::Closed,
-        Ok(_) => Arrival::Some,
-        Err(nix::errno::Errno::EAGAIN) => Arrival::Nothing,
-        Err(_) => Arrival::Closed,
     }
 }
 
@@ -403,15 +379,15 @@ mod tests {
             Address::Unix("/tmp/a b;c=d".into()),
             Address::Tcp(names, 4711),
         ] {
-            let errand = Errand {
+            let spec = JobSpec {
                 role: Role::Pool,
                 address,
                 token: "secret".to_owned(),
                 ranks: 12,
             };
-            assert_eq!(Errand::from_text(&errand.to_text()), Some(errand));
+            assert_eq!(JobSpec::from_text(&spec.to_text()), Some(spec));
         }
-        assert_eq!(Errand::from_text("run;x"), None);
+        assert_eq!(JobSpec::from_text("run;x"), None);
     }
 
     #[test]

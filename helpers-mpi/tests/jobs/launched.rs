@@ -10,7 +10,7 @@ use crate::common::{as_rank_0, fails_as_rank_0, guarded};
 #[test]
 fn rank_0_runs_functions_on_all_ranks() {
     guarded(|| {
-        as_rank_0(3, "joined::runs_functions");
+        as_rank_0(3, "launched::runs_functions");
     });
 }
 
@@ -35,7 +35,7 @@ fn runs_functions() {
 fn a_panic_ends_the_whole_job() {
     guarded(|| {
         let words = ["rank 1 on ", "panicked: bad luck"];
-        fails_as_rank_0(2, "joined::panics", &words);
+        fails_as_rank_0(2, "launched::panics", &words);
     });
 }
 
@@ -55,7 +55,7 @@ fn a_deadlock_ends_at_its_time_limit() {
             "waits in MPI_Recv for a message from rank 0",
             "limit of 300ms",
         ];
-        fails_as_rank_0(2, "joined::waits", &words);
+        fails_as_rank_0(2, "launched::waits", &words);
     });
 }
 
@@ -71,7 +71,7 @@ fn waits() {
 fn a_panic_of_rank_0_is_told_alone() {
     guarded(|| {
         let words = ["rank 0 on ", "panicked: bad luck"];
-        let told = fails_as_rank_0(2, "joined::panics_on_rank_0", &words);
+        let told = fails_as_rank_0(2, "launched::panics_on_rank_0", &words);
         assert!(!told.contains("the program ended"), "{told}");
     });
 }
@@ -88,7 +88,7 @@ fn panics_on_rank_0() {
 #[test]
 fn a_function_cannot_start_ranks_and_knows_how_many_there_are() {
     guarded(|| {
-        as_rank_0(2, "joined::starts_ranks_in_a_function");
+        as_rank_0(2, "launched::starts_ranks_in_a_function");
     });
 }
 
@@ -115,7 +115,7 @@ fn starts_ranks_in_a_function() {
 fn rank_0_may_not_end_in_a_function() {
     guarded(|| {
         let words = ["the program ended on rank 0", "A function of `mpi_run`"];
-        fails_as_rank_0(2, "joined::exits_in_a_function", &words);
+        fails_as_rank_0(2, "launched::exits_in_a_function", &words);
     });
 }
 
