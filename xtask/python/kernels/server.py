@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import unittest
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -96,11 +95,6 @@ class Server:
             self.__exit__()
             raise
         return self
-
-    def start(self, test_class: type[unittest.TestCase]) -> "Server":
-        """Starts it for all tests of a class."""
-        test_class.addClassCleanup(self.__exit__)
-        return self.__enter__()
 
     def said(self) -> str:
         return Path(self.log.name).read_text(encoding="utf-8")

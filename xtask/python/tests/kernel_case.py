@@ -2,7 +2,6 @@
 
 import atexit
 import sys
-import unittest
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -60,7 +59,7 @@ shared = Shared()
 atexit.register(shared.close)
 
 
-class KernelCase(unittest.TestCase):
+class KernelCase:
     """Each test may rely on the crate being loaded, and on nothing else."""
 
     kernel: Session
@@ -85,7 +84,7 @@ class KernelCase(unittest.TestCase):
         return self.passed(self.kernel.run(code, answers=answers))
 
     def passed(self, reply: Reply) -> Reply:
-        self.assertEqual(reply.status, "ok", reply)
+        assert reply.status == "ok", str(reply)
         return reply
 
     def fails(self, code: str, ename: str) -> Reply:
@@ -93,7 +92,7 @@ class KernelCase(unittest.TestCase):
         return self.failed(self.kernel.run(code), ename)
 
     def failed(self, reply: Reply, ename: str) -> Reply:
-        self.assertEqual((reply.status, reply.ename), ("error", ename), reply)
+        assert (reply.status, reply.ename) == ("error", ename), str(reply)
         return reply
 
     def shows(self, code: str) -> str | None:
@@ -103,4 +102,4 @@ class KernelCase(unittest.TestCase):
     def assert_told(self, reply: Reply, *words: str) -> None:
         """Each word is somewhere in what a cell says about errors, or on stderr."""
         for word in words:
-            self.assertIn(word, reply.told, reply)
+            assert word in reply.told, str(reply)

@@ -3,13 +3,13 @@
 import atexit
 import sys
 
-from kernels.kernel import course_kernel
+from kernels.kernel import Kernel, course_kernel
 from kernels.session import LIMIT
 
-_kernel = None
+_kernel: Kernel | None = None
 
 
-def kernel(who):
+def kernel(who: str) -> Kernel:
     """The kernel; another one, and a word of it, if it does not answer any more."""
     global _kernel
     if _kernel is not None and not is_well(_kernel):
@@ -22,7 +22,7 @@ def kernel(who):
     return _kernel
 
 
-def is_well(one):
+def is_well(one: Kernel) -> bool:
     if not one.manager.is_alive():
         return False
     try:
@@ -30,10 +30,10 @@ def is_well(one):
     # It hangs, or has ended by now.
     except (RuntimeError, TimeoutError):
         return False
-    return reply["status"] == "ok"
+    return bool(reply["status"] == "ok")
 
 
-def end():
+def end() -> None:
     global _kernel
     if _kernel is not None:
         _kernel.__exit__()

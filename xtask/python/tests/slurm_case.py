@@ -5,7 +5,10 @@ import getpass
 import os
 import tempfile
 import unittest
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import slurm
 from kernels.clone import CLONE
@@ -23,20 +26,19 @@ ENVIRONMENT = os.environ | {
 }
 
 
-
-def begin() -> slurm.Slurm:
-    """Starts it, for `setUpModule`; it ends with the module's tests."""
+@contextlib.contextmanager
+def begin() -> Iterator[slurm.Slurm]:
+    """Starts it for the tests of a module, and ends it."""
     why = slurm.missing()
     if why:
-        raise unittest.SkipTest(why)
+        pytest.skip(why)
     (CLONE / ".course/test").mkdir(exist_ok=True)
-    opened = contextlib.ExitStack()
-    unittest.addModuleCleanup(opened.close)
-    folder = tempfile.TemporaryDirectory(prefix="slurm-", dir=CLONE / ".course/test")
     global cluster
-    cluster = slurm.Slurm(Path(opened.enter_context(folder)), ENVIRONMENT)
-    opened.enter_context(cluster)
-    return cluster
+    with (
+        tempfile.TemporaryDirectory(prefix="slurm-", dir=CLONE / ".course/test") as folder,
+        slurm.Slurm(Path(folder), ENVIRONMENT) as cluster,
+    ):
+        yield cluster
 
 
 class OnSlurm(unittest.TestCase):

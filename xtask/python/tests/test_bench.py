@@ -5,10 +5,10 @@ import json
 import subprocess
 import sys
 import tempfile
-import unittest
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
+import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from bench import report
@@ -33,30 +33,30 @@ def lines_of(text):
     return [line for line in text.splitlines() if line.startswith("|")]
 
 
-class Lessons(unittest.TestCase):
+class Lessons:
     def test_cells_that_must_fail_are_run_but_not_timed(self):
         sources = [":dep helpers", "fn share() {}\nshare(0)", "share()", "late().await"]
         notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
         notebook.cells[1].metadata.tags = ["raises-exception"]
         cells = [(cell.source, cell.is_timed) for cell in of_cells.cells_of(notebook)]
-        self.assertEqual(cells, [(sources[1], False), (sources[2], True)])
+        assert cells == [(sources[1], False), (sources[2], True)]
 
 
-class Statistics(unittest.TestCase):
+class Statistics:
     def test_ratios_are_taken_turn_by_turn(self):
         ours = Entry("ours", goal=2.5, seconds=[1.0, 2.0, 3.0])
         theirs = Entry("theirs", goal=1 / 5, seconds=[10.0, 2.0, 30.0])
         table = Table("work", [ours, theirs])
         first, second = table.rows()
-        self.assertEqual(first["seconds"]["median"], 2.0)
-        self.assertEqual(first["seconds"]["quartiles"], [1.5, 2.5])
-        self.assertEqual((first["goal"], first["met"]), ("at most 2.5 s", True))
-        self.assertAlmostEqual(second["ours_to_this"]["median"], 0.1)
-        self.assertEqual((second["goal"], second["met"]), ("at most 1/5", True))
+        assert first["seconds"]["median"] == 2.0
+        assert first["seconds"]["quartiles"] == [1.5, 2.5]
+        assert (first["goal"], first["met"]) == ("at most 2.5 s", True)
+        assert second["ours_to_this"]["median"] == pytest.approx(0.1, abs=0.5e-7)
+        assert (second["goal"], second["met"]) == ("at most 1/5", True)
 
     def test_goal_that_is_missed(self):
         rows = Table("work", [Entry("ours", None, [3.0]), Entry("theirs", 2, [1.0])]).rows()
-        self.assertEqual((rows[1]["goal"], rows[1]["met"]), ("at most 2", False))
+        assert (rows[1]["goal"], rows[1]["met"]) == ("at most 2", False)
 
     def test_loss_is_shown_as_a_loss(self):
         ours = Entry("ours", seconds=[2.0, 2.0, 2.0])
@@ -72,79 +72,79 @@ class Statistics(unittest.TestCase):
         table = Table("work", [ours, *entries])
         verdicts = [row.get("ours_is") for row in table.rows()]
         wanted = [verdict for _, verdict in others.values()]
-        self.assertEqual(verdicts, [None, *wanted, "(a limit)"])
-        self.assertIn("| **slower** |", table.to_markdown())
+        assert verdicts == [None, *wanted, "(a limit)"]
+        assert "| **slower** |" in table.to_markdown()
 
     def test_yardstick(self):
         entries = [Entry("ours", seconds=[4.0, 8.0]), Entry("reading", seconds=[3.0, 4.0])]
         by_name = Table("sum", entries, bytes=6, yardstick=Yardstick("of reading", "reading"))
-        self.assertEqual([row["share"]["median"] for row in by_name.rows()], [0.625, 1.0])
-        self.assertEqual([row["bytes_per_second"] for row in by_name.rows()], [1.0, 6 / 3.5])
+        assert [row["share"]["median"] for row in by_name.rows()] == [0.625, 1.0]
+        assert [row["bytes_per_second"] for row in by_name.rows()] == [1.0, 6 / 3.5]
         by_number = Table("sleep", entries, yardstick=Yardstick("of 2 s", 2.0))
-        self.assertEqual(by_number.rows()[0]["share"]["quartiles"], [0.3125, 0.4375])
-        self.assertIn("38 %", by_number.to_markdown())
+        assert by_number.rows()[0]["share"]["quartiles"] == [0.3125, 0.4375]
+        assert "38 %" in by_number.to_markdown()
 
     def test_what_has_another_unit(self):
         entries = [Entry("ours", 2.0, [1.5]), Entry("theirs", 1, [1.0]), Entry("big", None, [3.0])]
         table = Table("memory", entries, unit="GB")
         text = table.to_markdown()
-        self.assertIn("| 1.5 GB ", text)
-        self.assertEqual(table.row(entries[0])["goal"], "at most 2 GB")
+        assert "| 1.5 GB " in text
+        assert table.row(entries[0])["goal"] == "at most 2 GB"
         verdicts = [table.row(entry)["ours_is"] for entry in entries[1:]]
-        self.assertEqual(verdicts, ["**larger**", "smaller"])
+        assert verdicts == ["**larger**", "smaller"]
 
     def test_table_has_straight_columns(self):
         entries = [Entry("ours", None, [0.003]), Entry("theirs", 2, [0.0021])]
         entries.append(Entry("nobody", problem="was not found"))
         text = Table("work", entries).to_markdown()
-        self.assertEqual(len(lines_of(text)), 5)
-        self.assertEqual(len({len(line) for line in lines_of(text)}), 1, text)
-        self.assertIn("nobody: was not found", text)
+        assert len(lines_of(text)) == 5
+        assert len({len(line) for line in lines_of(text)}) == 1, text
+        assert "nobody: was not found" in text
 
     def test_columns_with_nothing_in_them_are_left_out(self):
         table = Table("work", [Entry("ours", None, [0.003], bound="memory")])
-        self.assertIn("bound by", markdown(table.to_json(), REPORT))
-        self.assertNotIn("goal", table.to_markdown())
-        self.assertNotIn("reads", table.to_markdown())
+        assert "bound by" in markdown(table.to_json(), REPORT)
+        assert "goal" not in table.to_markdown()
+        assert "reads" not in table.to_markdown()
 
     def test_seconds_are_shown_with_their_unit(self):
         shown = [show_seconds(seconds) for seconds in (2.5, 0.0417, 7.1e-6, 3e-9, 4321.0)]
-        self.assertEqual(shown, ["2.5 s", "41.7 ms", "7.1 µs", "3 ns", "4321 s"])
+        assert shown == ["2.5 s", "41.7 ms", "7.1 µs", "3 ns", "4321 s"]
 
     def test_numbers_have_no_exponent(self):
         numbers = {7.18e-5: "0.0000718", 1e-5: "0.0000100", 0.00025: "0.00025", 12345.6: "12346"}
-        self.assertEqual([digits(number) for number in numbers], list(numbers.values()))
+        assert [digits(number) for number in numbers] == list(numbers.values())
 
 
-class Competition(unittest.TestCase):
+class Competition:
     def seconds(self, code, setting):
         good = Contestant("good", python("while input() == '': print(0.5, flush=True)"))
         table = compete(Work("work", [good, Contestant("other", python(code))]), setting)
-        self.assertEqual(table.entries[0].seconds, [0.5] * setting.turns())
+        assert table.entries[0].seconds == [0.5] * setting.turns()
         return table.entries[1]
 
     def test_first_turn_does_not_count(self):
         code = "for n in range(9):\n input()\n print(n, flush=True)"
-        self.assertEqual(self.seconds(code, Setting(repeat=3)).seconds, [1, 2, 3])
-        self.assertEqual(self.seconds(code, Setting(repeat=3, quick=True)).seconds, [0])
+        assert self.seconds(code, Setting(repeat=3)).seconds == [1, 2, 3]
+        assert self.seconds(code, Setting(repeat=3, quick=True)).seconds == [0]
 
-    def test_one_that_fails_says_why_and_the_others_go_on(self):
+    def test_one_that_fails_says_why_and_the_others_go_on(self, subtests):
         for code, why in {
             "1 / 0": "ZeroDivisionError: division by zero",
             "input(); print(1.0, flush=True); input(); 1 / 0": "ZeroDivisionError",
             "import no_such_module": "No module named 'no_such_module'",
             "pass": "it ended without a word",
         }.items():
-            with self.subTest(code):
+            with subtests.test(code):
                 entry = self.seconds(code, Setting(repeat=2))
-                self.assertIn(why, entry.problem)
-                self.assertEqual(entry.seconds, [])
+                assert why in entry.problem
+                assert entry.seconds == []
 
     def test_program_that_is_not_there(self):
         missing = Contestant("missing", lambda: Program("/no/such/program"))
         table = compete(Work("work", [missing]), Setting(repeat=1))
-        self.assertIn("/no/such/program", table.entries[0].problem)
-        self.assertEqual(len(table.problems()), 1)
+        assert "/no/such/program" in table.entries[0].problem
+        assert len(table.problems()) == 1
 
     def test_one_that_gives_another_result_is_not_measured(self):
         answers = {"ours": "0.5 3.0", "good": "0.5 3.00", "bad": "0.1 4", "silent": "0.5"}
@@ -152,26 +152,26 @@ class Competition(unittest.TestCase):
         agree = lambda mine, theirs: float(mine) == float(theirs)
         table = compete(Work("sum", contestants, agree=agree), Setting(repeat=2))
         problems = {entry.name: entry.problem for entry in table.entries if entry.problem}
-        self.assertEqual(problems, {"bad": "it gives 4, and ours gives 3.0"})
-        self.assertNotIn("100 ms", table.to_markdown())
+        assert problems == {"bad": "it gives 4, and ours gives 3.0"}
+        assert "100 ms" not in table.to_markdown()
 
     def test_rivals_in_one_program(self):
         code = "n = 0\nwhile True:\n n += 1\n print(n, input(), flush=True)"
         shared = Shared(sys.executable, "-c", code)
         with shared.asked("a") as a, shared.asked("b") as b:
-            self.assertEqual([a.measure(), b.measure(), a.measure()], [1, 2, 3])
-            self.assertEqual((a.result, b.result), ("a", "b"))
+            assert [a.measure(), b.measure(), a.measure()] == [1, 2, 3]
+            assert (a.result, b.result) == ("a", "b")
             process = shared.program.process
-        self.assertIsNotNone(process.poll())
+        assert process.poll() is not None
 
     def test_work_that_is_skipped_says_why(self):
-        who = Contestant("ours", lambda: self.fail("it is started"))
+        who = Contestant("ours", lambda: pytest.fail("it is started"))
         table = compete(Work("sum", [who], skipped="memory is short"), Setting())
-        self.assertIn("Not measured: memory is short.", table.to_markdown())
-        self.assertEqual(table.problems(), [])
+        assert "Not measured: memory is short." in table.to_markdown()
+        assert table.problems() == []
 
 
-class Page(unittest.TestCase):
+class Page:
     def test_scaling_of_other_machines_comes_from_files(self):
         printed = {
             "machine": {
@@ -195,53 +195,54 @@ class Page(unittest.TestCase):
         page = report.page(
             {"command": "c", "machine": {"a": "b|c"}, "minutes": 1.0, "suites": [suite]}, "[alt]"
         )
-        self.assertIn("### Some CPU, 2 cores", page)
-        self.assertIn("grants 2 of 4 cores", page)
-        self.assertIn(" 2 (2 to 2) |", page)
-        self.assertIn("b\\|c", page)
-        self.assertIn("![(alt)](assets/benchmarks.svg)", page)
+        assert "### Some CPU, 2 cores" in page
+        assert "grants 2 of 4 cores" in page
+        assert " 2 (2 to 2) |" in page
+        assert "b\\|c" in page
+        assert "![(alt)](assets/benchmarks.svg)" in page
 
 
-class Quick(unittest.TestCase):
+class Quick:
     """One small turn of everything, through the command; no time is judged."""
 
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls):
+    def set_up_class(cls):
         cls.committed = [CLONE / "BENCHMARKS.md", CLONE / "assets/benchmarks.svg"]
         cls.before = [digest(file) for file in cls.committed]
-        folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = Path(folder.name)
-        # The copy of xtask: cargo may be in use by whoever runs this test.
-        command = [CLONE / ".course/bin/course-kernel", "bench", "--quick", "--out", cls.folder]
-        cls.status = subprocess.run(command, cwd=CLONE, check=False).returncode
-        measured = CLONE / ".course/bench/all-quick.json"
-        cls.results = json.loads(measured.read_text(encoding="utf-8"))
-        cls.page = (cls.folder / "BENCHMARKS.md").read_text(encoding="utf-8")
+        with tempfile.TemporaryDirectory() as folder:
+            cls.folder = Path(folder)
+            # The copy of xtask: cargo may be in use by whoever runs this test.
+            command = [CLONE / ".course/bin/course-kernel", "bench", "--quick", "--out", cls.folder]
+            cls.status = subprocess.run(command, cwd=CLONE, check=False).returncode
+            measured = CLONE / ".course/bench/all-quick.json"
+            cls.results = json.loads(measured.read_text(encoding="utf-8"))
+            cls.page = (cls.folder / "BENCHMARKS.md").read_text(encoding="utf-8")
+            yield
 
     def tables(self):
         return [table for suite in self.results["suites"] for table in suite["tables"]]
 
-    def test_every_row_is_measured_and_on_the_page(self):
-        self.assertEqual(self.status, 0)
+    def test_every_row_is_measured_and_on_the_page(self, subtests):
+        assert self.status == 0
         empty = [line for line in lines_of(self.page) if " not measured |" in line]
-        self.assertEqual(empty, [])
+        assert empty == []
         names = [suite["name"] for suite in self.results["suites"]]
         known = ["threads", "processes", "mpi", "work", "scaling", "cells", "spare", "setup"]
-        self.assertEqual(names, known)
+        assert names == known
         skipped = [table["title"] for table in self.tables() if "skipped" in table]
-        self.assertEqual(skipped, ["From a fresh clone to a kernel that can start"])
+        assert skipped == ["From a fresh clone to a kernel that can start"]
         tables = [table for table in self.tables() if "skipped" not in table]
-        self.assertGreaterEqual(len(tables), 20)
+        assert len(tables) >= 20
         for table in tables:
-            with self.subTest(table["title"]):
-                self.assertIn(f"### {table['title']}\n", self.page)
-                self.assertTrue(table.get("rows") or table.get("scaling"))
+            with subtests.test(table["title"]):
+                assert f"### {table['title']}\n" in self.page
+                assert table.get("rows") or table.get("scaling")
                 for row in table.get("rows", []):
                     line = f"| {row['name']} "
-                    self.assertIn(line, self.page)
-                    self.assertIn(show(row["seconds"]["median"], row.get("unit")), self.page)
-                    self.assertTrue(row["bound"], f"{row['name']}: what is it bound by?")
+                    assert line in self.page
+                    assert show(row["seconds"]["median"], row.get("unit")) in self.page
+                    assert row["bound"], f"{row['name']}: what is it bound by?"
 
     def test_every_suite_measures_ours_and_peers(self):
         names = {row["name"] for table in self.tables() for row in table.get("rows", [])}
@@ -250,21 +251,21 @@ class Quick(unittest.TestCase):
         wanted |= {"MpiPool", "MPIPoolExecutor", "mpi_run"}
         wanted |= {"ProcessPoolExecutor", "loky", "numpy.sum", "pure Python"}
         wanted |= {"ours", "stock", "ipykernel"}
-        self.assertEqual(wanted - names, set())
+        assert wanted - names == set()
 
     def test_figure_shows_the_panels_and_is_described(self):
         figure = xml.parse(self.folder / "assets/benchmarks.svg").getroot()
         svg = "{http://www.w3.org/2000/svg}"
         panels = [table for table in self.tables() if "panel" in table]
-        self.assertGreaterEqual(len(panels), 5)
-        self.assertEqual(len(figure.findall(f"{svg}svg")), len(panels))
+        assert len(panels) >= 5
+        assert len(figure.findall(f"{svg}svg")) == len(panels)
         described = figure.find(f"{svg}desc").text
         for table in panels:
-            self.assertIn(table["panel"], described)
-        self.assertIn(f"![{described}](assets/benchmarks.svg)", self.page)
+            assert table["panel"] in described
+        assert f"![{described}](assets/benchmarks.svg)" in self.page
 
     def test_committed_files_stay_as_they_are(self):
-        self.assertEqual([digest(file) for file in self.committed], self.before)
+        assert [digest(file) for file in self.committed] == self.before
 
 
 def digest(file):

@@ -1,18 +1,20 @@
 """That the book's checks see what they are there to see."""
 
 import tempfile
-import unittest
 from pathlib import Path
+
+import pytest
 
 from notebooks import book
 
 
-class Pages(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.pages = Path(folder.name)
-        self.write("other.html", '<p id="here">')
+class Pages:
+    @pytest.fixture(autouse=True)
+    def set_up(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.pages = Path(folder)
+            self.write("other.html", '<p id="here">')
+            yield
 
     def write(self, name, body):
         page = self.pages / name
@@ -24,36 +26,36 @@ class Pages(unittest.TestCase):
 
     def test_a_good_page_has_no_problems(self):
         good = '<a href="other.html#here"><img src="other.html" alt="a plot"></a><a href="#top"><p id="top">'
-        self.assertEqual(self.problems(good), [])
-        self.assertEqual(self.problems('<a href="https://doc.rust-lang.org/#x">'), [])
+        assert self.problems(good) == []
+        assert self.problems('<a href="https://doc.rust-lang.org/#x">') == []
 
-    def test_links_that_lead_nowhere_are_named(self):
+    def test_links_that_lead_nowhere_are_named(self, subtests):
         for target in ["gone.html", "other.html#gone", "#gone", "../other.html", "file:///etc"]:
-            with self.subTest(target):
+            with subtests.test(target):
                 [problem] = self.problems(f'<a href="{target}">')
-                self.assertIn(target, problem)
+                assert target in problem
 
     def test_pictures_need_a_description(self):
         for image in ['<img src="other.html">', '<img src="other.html" alt=" ">']:
             [problem] = self.problems(image)
-            self.assertIn("description", problem)
+            assert "description" in problem
 
     def test_words_of_directives_are_not_text(self):
         [problem] = self.problems("<p>::::{container} pair</p>")
-        self.assertIn("directive", problem)
+        assert "directive" in problem
 
     def test_the_crates_own_pages_are_left_to_cargo(self):
         (self.pages / "api").mkdir()
         self.write("api/crate.html", "")
-        self.assertEqual([page.name for page in book.pages_of(self.pages)], ["other.html"])
+        assert [page.name for page in book.pages_of(self.pages)] == ["other.html"]
 
 
-class Examples(unittest.TestCase):
+class Examples:
     def test_lines_for_the_test_are_not_shown(self):
         page = "```rust,ignore\n# use x;\nlet a = 1;\n#   assert!(a == 1);\n#\n#[inline]\n```\n# Title\n"
         shown = "```rust\nlet a = 1;\n#[inline]\n```\n# Title\n"
-        self.assertEqual(book.without_test_lines(page), shown)
+        assert book.without_test_lines(page) == shown
 
     def test_python_keeps_its_comments(self):
         page = "```python\n# a comment\n```\n"
-        self.assertEqual(book.without_test_lines(page), page)
+        assert book.without_test_lines(page) == page

@@ -4,11 +4,11 @@ import contextlib
 import io
 import re
 import tempfile
-import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from nbformat import v4
 
 from kernels.session import Session
@@ -60,13 +60,14 @@ def output(text):
     return v4.new_output("execute_result", data={"text/plain": text}, execution_count=1)
 
 
-class Files(unittest.TestCase):
+class Files:
     """All but what only a kernel can tell."""
 
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = Path(temporary.name)
+    @pytest.fixture(autouse=True)
+    def set_up(self):
+        with tempfile.TemporaryDirectory() as temporary:
+            self.folder = Path(temporary)
+            yield
 
     def write(self, cells, tidy=True, answers=None):
         (self.folder / "wrong").mkdir(exist_ok=True)
@@ -87,9 +88,9 @@ class Files(unittest.TestCase):
         for arguments in ways:
             with mock.patch.object(exercises, "execute", side_effect=AssertionError("was run")):
                 status, said = self.run_main(*arguments)
-            self.assertEqual(status, 1, said)
+            assert status == 1, said
             for word in ["sums: FAILED", *words]:
-                self.assertIn(word, said)
+                assert word in said
 
     def test_no_solution(self):
         self.assert_malformed(exercise()[:-1], "'1 · Sums' has no solution")
@@ -151,12 +152,12 @@ class Files(unittest.TestCase):
     def test_broken_file(self):
         (self.folder / "torn.ipynb").write_text("{")
         status, said = self.run_main()
-        self.assertEqual(status, 1)
-        self.assertIn("torn: FAILED: cannot be read", said)
+        assert status == 1
+        assert "torn: FAILED: cannot be read" in said
         for way in ["--solve", "--tidy"]:
             status, said = self.run_main(way)
-            self.assertEqual(status, 1)
-            self.assertIn("torn: FAILED: cannot be read", said)
+            assert status == 1
+            assert "torn: FAILED: cannot be read" in said
 
     def test_tidy_keeps_what_was_saved_meanwhile(self):
         cells = exercise()
@@ -169,20 +170,20 @@ class Files(unittest.TestCase):
 
         with mock.patch.object(exercises, "normalise", side_effect=normalise_slowly):
             status, said = self.run_main("--tidy")
-        self.assertEqual(status, 1, said)
-        self.assertIn("sums: FAILED: was changed meanwhile", said)
-        self.assertEqual(path.read_text(encoding="utf-8"), "newer")
+        assert status == 1, said
+        assert "sums: FAILED: was changed meanwhile" in said
+        assert path.read_text(encoding="utf-8") == "newer"
 
     def test_solve(self):
         path = self.write(exercise())
         handed_out = path.read_text(encoding="utf-8")
         status, said = self.run_main("--solve")
         written = self.folder / "solved/sums.ipynb"
-        self.assertEqual((status, said), (0, f"{written}\n"))
+        assert (status, said) == (0, f"{written}\n")
         solved = exercises.read(written).cells
-        self.assertEqual(solved[3].source, SOLVED)
-        self.assertIn('path = "../../../helpers"', solved[1].source)
-        self.assertEqual(path.read_text(encoding="utf-8"), handed_out, "the original is as it was")
+        assert solved[3].source == SOLVED
+        assert 'path = "../../../helpers"' in solved[1].source
+        assert path.read_text(encoding="utf-8") == handed_out, "the original is as it was"
 
     def test_solve_what_somebody_has_done(self):
         cells = exercise(given="fn sum(a: u32, b: u32) -> u32 { b + a }")
@@ -191,29 +192,29 @@ class Files(unittest.TestCase):
         path = self.write(cells, tidy=False)
         done = path.read_bytes()
         status, said = self.run_main("--solve")
-        self.assertEqual(status, 0, said)
+        assert status == 0, said
         solved = exercises.read(self.folder / "solved/sums.ipynb").cells
-        self.assertEqual((solved[3].source, solved[4].outputs), (SOLVED, []))
-        self.assertEqual(path.read_bytes(), done, "the original is as it was")
+        assert (solved[3].source, solved[4].outputs) == (SOLVED, [])
+        assert path.read_bytes() == done, "the original is as it was"
 
     def test_solved_notebooks_that_are_there(self):
         self.write(exercise())
-        self.assertEqual(self.run_main("--solve")[0], 0)
+        assert self.run_main("--solve")[0] == 0
         written = self.folder / "solved/sums.ipynb"
         notebook = exercises.read(written)
         notebook.cells[4].outputs = [output("Right.")]
         written.write_text(to_text(notebook), encoding="utf-8")
         was_run = written.read_bytes()
-        self.assertEqual(self.run_main("--solve"), (0, f"{written}\n"))
-        self.assertEqual(written.read_bytes(), was_run)
+        assert self.run_main("--solve") == (0, f"{written}\n")
+        assert written.read_bytes() == was_run
         for other in [b"{", to_text(v4.new_notebook(cells=exercise())).encode()]:
             written.write_bytes(other)
             status, said = self.run_main("--solve")
-            self.assertEqual(status, 1)
-            self.assertIn(f"FAILED: {written} is another already; move or delete it", said)
-            self.assertEqual(written.read_bytes(), other)
+            assert status == 1
+            assert f"FAILED: {written} is another already; move or delete it" in said
+            assert written.read_bytes() == other
 
-    def test_wrong_answers_that_are_not_as_they_must_be(self):
+    def test_wrong_answers_that_are_not_as_they_must_be(self, subtests):
         three = wrong(numbers=[6, 7, 8])
         for answers, words in {
             "nothing": "'1 · Sums' has 0 wrong answers, and 5 are needed",
@@ -223,20 +224,20 @@ class Files(unittest.TestCase):
             wrong().replace("hint: add", "", 1): "'always 6' has 0 lines `hint: …`",
             wrong().replace("```rust", "```python", 1): "'always 6' has 0 blocks",
         }.items():
-            with self.subTest(words):
+            with subtests.test(words):
                 self.assert_malformed(exercise(), words, ways=[[]], answers=answers)
         self.write(exercise())
         (self.folder / "wrong/sums.md").unlink()
         status, said = self.run_main()
-        self.assertEqual(status, 1)
-        self.assertIn("sums: FAILED: has no wrong answers", said)
+        assert status == 1
+        assert "sums: FAILED: has no wrong answers" in said
 
     def run_with(self, handed_out, solved, of_wrong, problem=None, answers=None):
         """What is said if the checks give these verdicts."""
 
         def execute(notebook, _folder, _timeout):
-            self.assertEqual(notebook.cells[3].source, UNSOLVED)
-            self.assertEqual(notebook.cells[-2].source, SOLVED)
+            assert notebook.cells[3].source == UNSOLVED
+            assert notebook.cells[-2].source == SOLVED
             notebook.cells[4].outputs = [output(handed_out)]
             checks = [cell for cell in notebook.cells[6:] if cell.source.endswith(CHECK)]
             for cell in checks:
@@ -252,9 +253,9 @@ class Files(unittest.TestCase):
         self, handed_out, solved, status, *words, of_wrong="Not yet.\n  hint      add", **others
     ):
         result, said = self.run_with(handed_out, solved, of_wrong, **others)
-        self.assertEqual(result, status, said)
+        assert result == status, said
         for word in words:
-            self.assertIn(word, said)
+            assert word in said
 
     def test_verdicts(self):
         ok = "sums: ok, 1 exercises, 5 wrong answers"
@@ -287,7 +288,7 @@ class Files(unittest.TestCase):
             self.assert_verdicts("", "", 1, words, "mismatched types", problem=problem)
 
 
-class InTheKernel(unittest.TestCase):
+class InTheKernel:
     """The same with real verdicts."""
 
     def test_broken_exercises(self):
@@ -322,29 +323,29 @@ class InTheKernel(unittest.TestCase):
             list(executor.map(prove, broken, [Path(folder)] * 2))
         for name, (_, words, _) in broken.items():
             for word in words:
-                self.assertIn(word, said[name])
+                assert word in said[name]
 
     def test_a_check_says_that_the_answer_did_not_compile(self):
         check = CHECK.replace('hint("add")', 'hint(("what is a sum?", "a + b"))')
         with Session(cwd=exercises.FOLDER) as kernel:
             kernel.run(':dep helpers = { path = "../../helpers" }\nuse helpers::prelude::*;')
-            self.assertEqual(kernel.run(SOLVED).status, "ok")
-            self.assertTrue(kernel.run(check).result.startswith("Right."))
-            self.assertEqual(kernel.run(SOLVED.replace("a + b", "a + c")).status, "error")
+            assert kernel.run(SOLVED).status == "ok"
+            assert kernel.run(check).result.startswith("Right.")
+            assert kernel.run(SOLVED.replace("a + b", "a + c")).status == "error"
             verdict = kernel.run(check).result
-            self.assertTrue(verdict.startswith("Not checked: the cell with `sum` did not compile"))
+            assert verdict.startswith("Not checked: the cell with `sum` did not compile")
             # Nothing that one could take for success at a glance.
-            self.assertIn("What follows is about the version before.\nThat one passed", verdict)
-            self.assertNotIn("Right.", verdict)
+            assert "What follows is about the version before.\nThat one passed" in verdict
+            assert "Right." not in verdict
             # A check of something else is not meant, and the next version is a new one.
             twice = "fn twice(a: u32) -> u32 { a + a }\n"
             other = twice + "check!(|check| { check.equal(2, || twice(1)); })"
-            self.assertTrue(kernel.run(other).result.startswith("Right."))
-            self.assertEqual(kernel.run(CHEAP).status, "ok")
+            assert kernel.run(other).result.startswith("Right.")
+            assert kernel.run(CHEAP).status == "ok"
             verdict = kernel.run(check).result
-            self.assertTrue(verdict.startswith("Not yet."), verdict)
-            self.assertNotIn("more", verdict)
-            self.assertIn("hint      what is a sum?\n  more      a + b", kernel.run(check).result)
+            assert verdict.startswith("Not yet."), verdict
+            assert "more" not in verdict
+            assert "hint      what is a sum?\n  more      a + b" in kernel.run(check).result
 
     def test_a_check_speaks_of_what_is_used_and_of_nothing_else(self):
         twice = "fn twice(a: u32) -> u32 { let median = a; 2 * median }"
@@ -354,31 +355,31 @@ class InTheKernel(unittest.TestCase):
         })"""
         with Session(cwd=exercises.FOLDER) as kernel:
             kernel.run(':dep helpers = { path = "../../helpers" }\nuse helpers::prelude::*;')
-            self.assertEqual(kernel.run("fn median(a: u32) -> u32 { a }").status, "ok")
-            self.assertEqual(kernel.run("fn median(a: u32) -> u32 { b }").status, "error")
-            self.assertEqual(kernel.run(twice).status, "ok")
-            self.assertEqual(kernel.run(check).result, "Right. The check passed.")
+            assert kernel.run("fn median(a: u32) -> u32 { a }").status == "ok"
+            assert kernel.run("fn median(a: u32) -> u32 { b }").status == "error"
+            assert kernel.run(twice).status == "ok"
+            assert kernel.run(check).result == "Right. The check passed."
             # With a variable, cells are compiled in another place.
-            self.assertEqual(kernel.run("let other = vec![1];").status, "ok")
-            self.assertEqual(kernel.run(check).result, "Right. The check passed.")
+            assert kernel.run("let other = vec![1];").status == "ok"
+            assert kernel.run(check).result == "Right. The check passed."
             # What the answer calls counts, though the check does not name it.
-            self.assertEqual(kernel.run(calls).status, "ok")
+            assert kernel.run(calls).status == "ok"
             verdict = kernel.run(check).result
             told = "Not checked: the cell with `median` did not compile"
-            self.assertTrue(verdict.startswith(told), verdict)
-            self.assertEqual(kernel.run("fn median(a: u32) -> u32 { a }").status, "ok")
-            self.assertEqual(kernel.run(check).result, "Right. The check passed.")
+            assert verdict.startswith(told), verdict
+            assert kernel.run("fn median(a: u32) -> u32 { a }").status == "ok"
+            assert kernel.run(check).result == "Right. The check passed."
 
 
-class TableOfMistakes(unittest.TestCase):
+class TableOfMistakes:
     """The compiler says what the table in *When the compiler complains* says that it says."""
 
-    def test_all_rows(self):
+    def test_all_rows(self, subtests):
         notebook = exercises.read(exercises.FOLDER / "01_multiprocessing.ipynb")
         title = "## When the compiler complains"
         text = next(cell.source for cell in notebook.cells if title in cell.source)
         rows = [re.findall("`([^`]+)`", row) for row in re.findall(r"^\| (`.*?) \| ", text, re.M)]
-        self.assertGreater(len(rows), 30)
+        assert len(rows) > 30
         file = exercises.FOLDER / "wrong/messages.md"
         cells = {
             message: wrong_answers.CODE.findall(body)
@@ -386,7 +387,7 @@ class TableOfMistakes(unittest.TestCase):
                 file.read_text(encoding="utf-8"), wrong_answers.MISTAKE
             )
         }
-        self.assertEqual(list(cells), [row[0] for row in rows], "a cell for each row, in order")
+        assert list(cells) == [row[0] for row in rows], "a cell for each row, in order"
         with Session(cwd=exercises.FOLDER) as kernel:
             for place, row in enumerate(rows):
                 if place == 1:
@@ -395,10 +396,10 @@ class TableOfMistakes(unittest.TestCase):
                 told = ""
                 for code in cells[row[0]]:
                     reply = kernel.run(code)
-                    self.assertEqual(reply.status, "error", code)
+                    assert reply.status == "error", code
                     told += reply.told.replace("`", "") + "\n"
                 # What is one word is where it happens.
                 for message in [message for message in row if " " in message]:
-                    with self.subTest(message):
+                    with subtests.test(message):
                         words = ".*".join(map(re.escape, message.split("…")))
-                        self.assertRegex(told, words)
+                        assert re.search(words, told)

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import fcntl
+import functools
 import io
 import json
 import os
@@ -12,12 +13,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import unittest
 from pathlib import Path
 from unittest import mock
 
 import nbformat
 import psutil
+import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
 from grading import grade, matching, page, platforms, row, running, rust, sandbox, students, table
@@ -196,15 +197,16 @@ def with_new_ids(notebook, tagged=True):
     return notebook
 
 
-class Reading(unittest.TestCase):
+class Reading:
     """What people, editors and platforms do to files."""
 
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = Path(temporary.name)
+    @pytest.fixture(autouse=True)
+    def set_up(self):
+        with tempfile.TemporaryDirectory() as temporary:
+            self.folder = Path(temporary)
+            yield
 
-    def test_any_encoding(self):
+    def test_any_encoding(self, subtests):
         text = nbformat.writes(handed_in()).replace("Twice", "Zweimal für Ada")
         for encoding, says in [
             ("utf-8", []),
@@ -215,17 +217,16 @@ class Reading(unittest.TestCase):
             ("utf-32", []),
             ("latin-1", ["Windows-1252"]),
         ]:
-            with self.subTest(encoding):
+            with subtests.test(encoding):
                 path = self.folder / "a.ipynb"
                 path.write_bytes(text.encode(encoding))
                 cells, remarks = reading.read(path)
-                self.assertIn("Zweimal für Ada", cells[1].source)
-                self.assertEqual(
-                    [word in remark for word, remark in zip(says, remarks, strict=True)],
-                    [True] * len(says),
-                )
+                assert "Zweimal für Ada" in cells[1].source
+                assert [word in remark for word, remark in zip(says, remarks, strict=True)] == [
+                    True
+                ] * len(says)
 
-    def test_what_is_no_notebook_says_why(self):
+    def test_what_is_no_notebook_says_why(self, subtests):
         for text, words in {
             "": "empty",
             "[]": "but a list",
@@ -239,17 +240,17 @@ class Reading(unittest.TestCase):
             "{\n<<<<<<< HEAD\n": "marks of a conflict",
             "[" * 100_000: "brackets",
         }.items():
-            with self.subTest(text[:20]):
+            with subtests.test(text[:20]):
                 path = self.folder / "a.ipynb"
                 path.write_text(text, encoding="utf-8")
-                with self.assertRaisesRegex(reading.Unreadable, re.escape(words)):
+                with pytest.raises(reading.Unreadable, match=re.escape(words)):
                     reading.read(path)
 
     def test_cells_with_parts_missing_are_read(self):
         cells = reading.cells_of({"cells": [{}, {"cell_type": "code", "source": ["a\n", "b"]}]})
-        self.assertEqual([cell.source for cell in cells], ["", "a\nb"])
+        assert [cell.source for cell in cells] == ["", "a\nb"]
         old = {"worksheets": [{"cells": [{"cell_type": "code", "input": "1"}]}]}
-        self.assertEqual(reading.cells_of(old)[0].source, "1")
+        assert reading.cells_of(old)[0].source == "1"
 
     def test_all_notebooks_are_found_and_nothing_is_silent(self):
         for name in [
@@ -271,9 +272,11 @@ class Reading(unittest.TestCase):
         (self.folder / "Ada.IPYNB").rename(self.folder / "x.ipynb" / "Ada.IPYNB")
         (self.folder / "Emmy.ipynb.txt").rename(self.folder / "x.ipynb" / "Emmy.ipynb.txt")
         found = reading.search(self.folder)
-        self.assertEqual(
-            [path.name for path in found.notebooks], ["Ada.IPYNB", "Emmy.ipynb.txt", "inside.ipynb"]
-        )
+        assert [path.name for path in found.notebooks] == [
+            "Ada.IPYNB",
+            "Emmy.ipynb.txt",
+            "inside.ipynb",
+        ]
         skipped = {str(path.relative_to(self.folder)): why for path, why in found.skipped}
         for name, words in {
             "x.ipynb": "a folder",
@@ -283,17 +286,17 @@ class Reading(unittest.TestCase):
             "Maria": "only: .hidden, answers.docx",
             "Lise": "empty",
         }.items():
-            self.assertIn(words, skipped.pop(name, ""), name)
-        self.assertEqual(skipped, {})
+            assert words in skipped.pop(name, ""), name
+        assert skipped == {}
 
     def test_a_pipe_is_not_waited_for(self):
         os.mkfifo(self.folder / "a.ipynb")
-        with self.assertRaisesRegex(reading.Unreadable, "no file"):
+        with pytest.raises(reading.Unreadable, match="no file"):
             reading.read(self.folder / "a.ipynb")
 
 
-class Definitions(unittest.TestCase):
-    def test_what_a_cell_defines(self):
+class Definitions:
+    def test_what_a_cell_defines(self, subtests):
         for source, names in {
             "fn a() {}": {"a"},
             "pub(crate) async unsafe fn a<'a>(x: &'a str) -> char { '{' }\nconst B: u8 = 1;": {
@@ -309,34 +312,34 @@ class Definitions(unittest.TestCase):
             "{\n    fn a() {}\n}": set(),
             "struct A; static B: u8 = 1; type C = u8; enum D {}": {"A", "B", "C", "D"},
         }.items():
-            with self.subTest(source):
-                self.assertEqual(rust.defined(source), names)
-        self.assertEqual(rust.mentioned("{\n    fn a() {}\n}"), {"a"})
+            with subtests.test(source):
+                assert rust.defined(source) == names
+        assert rust.mentioned("{\n    fn a() {}\n}") == {"a"}
 
 
-class Steps(unittest.TestCase):
+class Steps:
     def test_the_courses_checks_take_the_place_of_those_handed_in(self):
         notebook = handed_in()
         notebook.cells[3].source = "another check"
-        self.assertEqual(order_of(notebook), [DOUBLED, 0, TRIPLED, 1])
-        self.assertEqual(plan_of(notebook).answered, {0: [3], 1: [6]})
+        assert order_of(notebook) == [DOUBLED, 0, TRIPLED, 1]
+        assert plan_of(notebook).answered == {0: [3], 1: [6]}
 
     def test_cells_with_new_names_are_known_by_what_they_define(self):
         for tagged in [True, False]:
-            self.assertEqual(order_of(with_new_ids(handed_in(), tagged)), [DOUBLED, 0, TRIPLED, 1])
+            assert order_of(with_new_ids(handed_in(), tagged)) == [DOUBLED, 0, TRIPLED, 1]
 
     def test_answers_with_new_names_are_known_by_their_cells(self):
         notebook = handed_in(double=DOUBLED.replace("double", "twice"))
-        self.assertEqual(plan_of(notebook).answered, {0: [3], 1: [6]})
-        self.assertEqual(plan_of(with_new_ids(notebook)).answered, {0: [3], 1: [6]})
+        assert plan_of(notebook).answered == {0: [3], 1: [6]}
+        assert plan_of(with_new_ids(notebook)).answered == {0: [3], 1: [6]}
 
     def test_merged_cells(self):
         notebook = with_new_ids(handed_in(), tagged=False)
         merged = f"{LOAD}\n{DOUBLED}\n{TRIPLED}"
         notebook.cells = [new_code_cell(merged), notebook.cells[-1]]
         source = matching.without_loading(merged)
-        self.assertEqual(order_of(notebook), [source, 0, 1])
-        self.assertNotIn(":dep helpers", source)
+        assert order_of(notebook) == [source, 0, 1]
+        assert ":dep helpers" not in source
 
     def test_split_cells(self):
         both = "const A: u32 = 1;\nconst B: u32 = 2;"
@@ -346,13 +349,13 @@ class Steps(unittest.TestCase):
         notebook = handed_in(double="const A: u32 = 1;")
         notebook.cells.insert(3, new_code_cell("const B: u32 = 2;"))
         plan = matching.plan(cells_of(with_new_ids(notebook, tagged=False)), lesson(official))
-        self.assertEqual([step.exercise for step in plan.steps[1:]], [None, None, 0, None, 1])
-        self.assertEqual(plan.answered[0], [3, 4])
+        assert [step.exercise for step in plan.steps[1:]] == [None, None, 0, None, 1]
+        assert plan.answered[0] == [3, 4]
 
     def test_an_answer_that_is_mended_below_its_check_counts(self):
         notebook = handed_in(double=DOUBLE)
         notebook.cells.insert(4, new_code_cell(DOUBLED))
-        self.assertEqual(order_of(notebook), [DOUBLE, 0, DOUBLED, 0, TRIPLED, 1])
+        assert order_of(notebook) == [DOUBLE, 0, DOUBLED, 0, TRIPLED, 1]
 
     def test_an_answer_that_is_a_text(self):
         for text in [
@@ -363,28 +366,28 @@ class Steps(unittest.TestCase):
             notebook = with_new_ids(handed_in(double=DOUBLE), tagged=False)
             notebook.cells.insert(3, text)
             steps = plan_of(notebook).steps
-            self.assertEqual([step.is_trial for step in steps[-2:]], [True, True])
-            self.assertEqual(steps[-2].source.strip(), DOUBLED)
+            assert [step.is_trial for step in steps[-2:]] == [True, True]
+            assert steps[-2].source.strip() == DOUBLED
         # The course's own texts hold solutions, and are none.
-        self.assertFalse(any(step.is_trial for step in plan_of(handed_in()).steps))
+        assert not any(step.is_trial for step in plan_of(handed_in()).steps)
 
     def test_what_is_as_handed_out_is_known(self):
-        self.assertEqual(plan_of(handed_in(double=DOUBLE + "  \r\n")).untouched, {0})
+        assert plan_of(handed_in(double=DOUBLE + "  \r\n")).untouched == {0}
 
     def test_what_stands_behind_the_last_check_is_not_run(self):
         notebook = handed_in()
         notebook.cells.append(new_code_cell("measure_for_hours()"))
-        self.assertEqual(order_of(notebook)[-1], 1)
+        assert order_of(notebook)[-1] == 1
 
     def test_the_crate_is_always_the_courses_own(self):
         steps = plan_of(handed_in(double=':dep helpers = { path = "/evil" }\n' + DOUBLED)).steps
-        self.assertIn(str(CLONE / "helpers"), steps[0].source)
-        self.assertFalse(any("evil" in step.source for step in steps))
+        assert str(CLONE / "helpers") in steps[0].source
+        assert not any("evil" in step.source for step in steps)
 
     def test_each_crate_of_the_course_is_found(self):
         first = matching.loading(LOAD + '\n:dep helpers-mpi = { path = "../../helpers-mpi" }')
         for crate in ["helpers", "helpers-mpi"]:
-            self.assertIn(f':dep {crate} = {{ path = "{CLONE / crate}" }}', first.splitlines())
+            assert f':dep {crate} = {{ path = "{CLONE / crate}" }}' in first.splitlines()
 
     def test_no_way_to_write_it_loads_another_crate(self):
         for line in [
@@ -393,35 +396,35 @@ class Steps(unittest.TestCase):
             ':dep helpers-mpi = { path = "/evil" }',
             ":dep /evil/helpers",
         ]:
-            self.assertEqual(matching.without_loading(f"1\n{line}\n2"), "1\n\n2")
+            assert matching.without_loading(f"1\n{line}\n2") == "1\n\n2"
         for line in [
             ':dep helpers2 = "1"',
             ':dep helpers-mpi-2 = "1"',
             ':dep rand = "1"',
             "helpers",
         ]:
-            self.assertEqual(matching.without_loading(line), line)
+            assert matching.without_loading(line) == line
 
     def test_a_check_is_where_the_reader_has_it(self):
         notebook = elsewhere()
         expected = [DOUBLE, DOUBLED, 0, TRIPLE, TRIPLED, 1]
-        self.assertEqual(order_of(notebook), expected)
+        assert order_of(notebook) == expected
         # Also if it is changed, or called something else.
         notebook.cells[4].source = "1"
-        self.assertEqual(order_of(notebook), expected)
+        assert order_of(notebook) == expected
         notebook.cells[4].source, notebook.cells[4].id = CHECK.format(4, "double"), "new"
-        self.assertEqual(order_of(notebook), expected)
+        assert order_of(notebook) == expected
 
     def test_a_check_before_its_exercise_comes_behind_it(self):
         notebook = handed_in()
         notebook.cells.insert(2, notebook.cells.pop(3))
-        self.assertEqual(order_of(notebook)[:2], [DOUBLED, 0])
+        assert order_of(notebook)[:2] == [DOUBLED, 0]
 
     def test_two_checks_may_be_due_at_the_same_place(self):
         notebook = handed_in()
         del notebook.cells[3]
         notebook.cells[5].id, notebook.cells[5].source = "check-0", CHECK_TRIPLE
-        self.assertEqual(order_of(notebook)[-2:], [0, 1])
+        assert order_of(notebook)[-2:] == [0, 1]
 
     def test_the_lesson_is_known_whatever_became_of_the_cells(self):
         lessons = {"01_numbers": lesson()}
@@ -433,19 +436,19 @@ class Steps(unittest.TestCase):
         def lesson_of(notebook, file="a.ipynb"):
             return matching.lesson_of(cells_of(notebook), file, lessons)
 
-        self.assertIsNone(lesson_of(new_notebook(cells=[new_code_cell("1 + 1")]))[0])
-        self.assertEqual(lesson_of(handed_in())[0], "01_numbers")
+        assert lesson_of(new_notebook(cells=[new_code_cell("1 + 1")]))[0] is None
+        assert lesson_of(handed_in())[0] == "01_numbers"
         lessons["02_others"] = matching.Lesson("02_others", cells_of(other), [])
         merged = new_notebook(cells=[new_code_cell(f"{DOUBLED}\n{TRIPLED}")])
-        self.assertEqual(lesson_of(merged)[0], "01_numbers")
+        assert lesson_of(merged)[0] == "01_numbers"
         first = new_notebook(cells=[new_code_cell(LOAD)])
         found, why = lesson_of(first)
-        self.assertIsNone(found)
-        self.assertIn("what several lessons have", why)
-        self.assertEqual(lesson_of(first, "Ada/02_others.ipynb")[0], "02_others")
+        assert found is None
+        assert "what several lessons have" in why
+        assert lesson_of(first, "Ada/02_others.ipynb")[0] == "02_others"
 
 
-class Sandboxes(unittest.TestCase):
+class Sandboxes:
     def test_it_has_what_lay_beside_and_is_gone_afterwards(self):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
@@ -463,15 +466,15 @@ class Sandboxes(unittest.TestCase):
             os.mkfifo(folder / "pipe")
             with sandbox.Sandbox(folder, lambda path: path.name == "ours") as box:
                 inside = [path for path in box.folder.rglob("*") if path.is_file()]
-                self.assertEqual({path.name for path in inside}, {"b.csv", "c.csv"})
+                assert {path.name for path in inside} == {"b.csv", "c.csv"}
                 # It may be hard to delete.
                 hard = box.folder / "hard"
                 hard.mkdir()
                 (hard / "x").touch()
                 hard.chmod(0)
                 (box.folder / "b.csv").write_text("changed")
-            self.assertFalse(box.root.exists())
-            self.assertEqual((folder / "b.csv").read_text(), "b.csv")
+            assert not box.root.exists()
+            assert (folder / "b.csv").read_text() == "b.csv"
 
     def test_what_a_killed_grader_left_is_swept_and_no_more(self):
         with (
@@ -483,14 +486,12 @@ class Sandboxes(unittest.TestCase):
             with sandbox.Sandbox(None) as box:
                 Path(temporary, "course-grade-new").mkdir()
                 sandbox.sweep()
-                self.assertFalse(left.root.exists())
-                self.assertTrue(box.folder.exists())
-            self.assertEqual(
-                [path.name for path in Path(temporary).iterdir()], ["course-grade-new"]
-            )
+                assert not left.root.exists()
+                assert box.folder.exists()
+            assert [path.name for path in Path(temporary).iterdir()] == ["course-grade-new"]
 
 
-class Students(unittest.TestCase):
+class Students:
     def test_whose_it_is(self):
         for file, student, known in [
             ("Ada.ipynb", "Ada", {}),
@@ -501,18 +502,18 @@ class Students(unittest.TestCase):
             ("lovelaceada_LATE_77_8899_01.ipynb", "lovelaceada", {"canvas": "77"}),
             ("lovelaceada_77_8899_01.ipynb", "lovelaceada", {"canvas": "77"}),
         ]:
-            self.assertEqual(students.student_of(file, None), (student, known, ""))
+            assert students.student_of(file, None) == (student, known, "")
 
     def test_a_pattern_of_ones_own(self):
         pattern = students.pattern_from("group *, {id} {student}/*")
         found = students.student_of("group 3, 12 Ada/x/01.ipynb", pattern)
-        self.assertEqual(found, ("Ada", {"id": "12"}, ""))
-        self.assertIn("nobody knows whose", students.student_of("12/01.ipynb", pattern)[2])
+        assert found == ("Ada", {"id": "12"}, "")
+        assert "nobody knows whose" in students.student_of("12/01.ipynb", pattern)[2]
         for wrong in ["{id}/*", "*", "{student}/{student}"]:
-            with self.assertRaisesRegex(students.BadRoster, "student"):
+            with pytest.raises(students.BadRoster, match="student"):
                 students.pattern_from(wrong)
 
-    def test_rosters(self):
+    def test_rosters(self, subtests):
         moodle = (
             "Full name,ID number,Email address\n"
             "Ada Lovelace,7,ada@a.org\nÉmilie du Châtelet,8,emilie@a.org\n"
@@ -524,7 +525,7 @@ class Students(unittest.TestCase):
         office = "Surname;First name;Username\nLovelace;Ada;ada\ndu Châtelet;Émilie;emilie\n"
         for text in [moodle, canvas, office, "\ufeff" + moodle]:
             roster = students.roster_from(text.encode(), "roster.csv")
-            self.assertEqual(len(roster), 2)
+            assert len(roster) == 2
             for file, place in [
                 ("Ada Lovelace_123_assignsubmission_file_/01.ipynb", 0),
                 ("LOVELACE-ADA/01.ipynb", 0),
@@ -532,22 +533,22 @@ class Students(unittest.TestCase):
                 ("Emilie du Chatelet.ipynb", 1),
                 ("lovelaceada_1_2_01.ipynb", 0),
             ]:
-                with self.subTest(f"{text[:20]} {file}"):
+                with subtests.test(f"{text[:20]} {file}"):
                     student, known, _ = students.student_of(file, None)
                     person, why = students.person_of(file, student, known, roster)
-                    self.assertIs(person, roster[place], why)
+                    assert person is roster[place], why
             student, known, _ = students.student_of("Nobody.ipynb", None)
             person, why = students.person_of("Nobody.ipynb", student, known, roster)
-            self.assertEqual((person, why[:23]), (None, "nobody in the roster ha"))
+            assert (person, why[:23]) == (None, "nobody in the roster ha")
 
     def test_names_are_known_without_their_accents(self):
         roster = students.roster_from("name\nÉmilie du Châtelet\n".encode(), "roster.csv")
         person, why = students.person_of("x/y.ipynb", "Emilie du Chatelet", {}, roster)
-        self.assertIs(person, roster[0], why)
+        assert person is roster[0], why
 
     def test_a_roster_that_is_none(self):
         for text in ["", "a,b\n1,2\n", "name\n"]:
-            with self.assertRaises(students.BadRoster):
+            with pytest.raises(students.BadRoster):
                 students.roster_from(text.encode(), "roster.csv")
 
 
@@ -562,28 +563,23 @@ def some_row(file="Ada/01.ipynb", words=(row.PASSED, row.FAILED), **more):
     return row.Row(file, "Ada", more.pop("known", {}), "01_numbers", results, **more)
 
 
-class Verdicts(unittest.TestCase):
+class Verdicts:
     def test_the_parts_of_a_verdict(self):
         verdict = (
             "Not yet.\n  called    f()\n  expected  [\n  1]\n  came      2\n"
             "  hint      a nudge\n  more      a line"
         )
         parts = running.parts_of(verdict)
-        self.assertEqual(
-            parts,
-            {
-                "called": "f()",
-                "expected": "[\n  1]",
-                "came": "2",
-                "hint": "a nudge",
-                "more": "a line",
-            },
-        )
-        self.assertEqual(
-            running.parts_of("Right. The check passed.\n  remark    x"), {"remark": "x"}
-        )
-        self.assertEqual(running.parts_of(""), {})
-        self.assertEqual(running.not_checked("Not checked: no\nmore")[0], "Not checked: no")
+        assert parts == {
+            "called": "f()",
+            "expected": "[\n  1]",
+            "came": "2",
+            "hint": "a nudge",
+            "more": "a line",
+        }
+        assert running.parts_of("Right. The check passed.\n  remark    x") == {"remark": "x"}
+        assert running.parts_of("") == {}
+        assert running.not_checked("Not checked: no\nmore")[0] == "Not checked: no"
 
     def checked(self, *verdicts, word=row.NOT_REACHED, untouched=(), is_trial=False):
         """What becomes of an exercise whose check says this, time by time."""
@@ -600,16 +596,14 @@ class Verdicts(unittest.TestCase):
         better = running.Verdict(False, 2, {"came": "better"})
         for verdicts in [(poor, better), (better, poor)]:
             result = self.checked(*verdicts)
-            self.assertEqual((result.word, result.checks, result.came), ("failed", 2, "better"))
+            assert (result.word, result.checks, result.came) == ("failed", 2, "better")
         right = running.Verdict(True, 3, {"remark": "shorter would do"})
         result = self.checked(poor, right)
-        self.assertEqual(
-            (result.word, result.checks, result.why), ("passed", 3, "shorter would do")
-        )
+        assert (result.word, result.checks, result.why) == ("passed", 3, "shorter would do")
 
     def test_what_was_not_changed_is_said_to_be_so(self):
         result = self.checked(running.Verdict(False, 1, {"came": "1"}), untouched=[0])
-        self.assertEqual((result.word, result.why), ("as handed out", "as handed out"))
+        assert (result.word, result.why) == ("as handed out", "as handed out")
 
     def test_a_text_that_is_run_as_code_is_for_a_person_to_look_at(self):
         right, wrong = running.Verdict(True, 1, {}), running.Verdict(False, 0, {})
@@ -619,43 +613,41 @@ class Verdicts(unittest.TestCase):
             (wrong, "missing", "look at this one"),
             (wrong, "failed", "failed"),
         ]:
-            self.assertEqual(self.checked(verdict, word=word, is_trial=True).word, found)
+            assert self.checked(verdict, word=word, is_trial=True).word == found
 
     def test_a_check_that_says_nothing_is_told(self):
         result = self.checked(running.Verdict(False, 0, {}, "cannot find `double`", "all of it"))
-        self.assertEqual(result.why, "its check: cannot find `double`")
-        self.assertEqual(result.error, "all of it")
+        assert result.why == "its check: cannot find `double`"
+        assert result.error == "all of it"
 
     def test_what_went_wrong_in_one_line(self):
         report = (
             "mismatched types\nerror[E0308]\n 1 │ fn a()\n   │ ---\n 2 │     b\n   │     ^ here"
         )
         came = running.Came("", "CompileError", "mismatched types", report)
-        self.assertEqual(came.words, "mismatched types (line 2)")
-        self.assertEqual(running.Came("", "Panic", "no luck", "").words, "a panic: no luck")
-        self.assertEqual(running.Came().words, "")
+        assert came.words == "mismatched types (line 2)"
+        assert running.Came("", "Panic", "no luck", "").words == "a panic: no luck"
+        assert running.Came().words == ""
 
 
-class Tables(unittest.TestCase):
+class Tables:
     def test_points(self):
         made = some_row(words=[row.PASSED, row.FAILED, row.UNTOUCHED, row.LOOK, row.MISSING])
-        self.assertEqual([result.points for result in made.results], [1.0, 0.5, 0.0, 0.0, 0.0])
-        self.assertEqual(made.results[1].word, row.PARTLY)
-        self.assertEqual((made.points, made.of_points), (1.5, 5.0))
+        assert [result.points for result in made.results] == [1.0, 0.5, 0.0, 0.0, 0.0]
+        assert made.results[1].word == row.PARTLY
+        assert (made.points, made.of_points) == (1.5, 5.0)
 
     def test_why_has_the_number_of_its_exercise(self):
-        self.assertEqual(
-            some_row(remarks=["x"]).why, ["exercise 2: came <script>, hint a nudge", "x"]
-        )
-        self.assertIn("exercise 2: came", table.csv_of([some_row()]))
+        assert some_row(remarks=["x"]).why == ["exercise 2: came <script>, hint a nudge", "x"]
+        assert "exercise 2: came" in table.csv_of([some_row()])
 
     def test_no_cell_is_a_formula(self):
-        self.assertEqual(row.harmless("=1+1"), "'=1+1")
-        self.assertEqual(row.harmless("passed"), "passed")
+        assert row.harmless("=1+1") == "'=1+1"
+        assert row.harmless("passed") == "passed"
         evil = some_row()
         evil.student = "=1+1"
         for text in [table.csv_of([evil]), *platforms.files_of([evil]).values()]:
-            self.assertIn("'=1+1", text)
+            assert "'=1+1" in text
 
     def test_the_pages_show_words_as_words(self):
         made = some_row("<b>.ipynb", remarks=["<i>"])
@@ -665,31 +657,32 @@ class Tables(unittest.TestCase):
             page.of_student(made),
         ]:
             for tag in ["<script>", "<b>", "<i>", "<u>"]:
-                self.assertNotIn(tag, text)
-        self.assertIn("&lt;b&gt;.ipynb", page.overview([made], names, [], [], []))
+                assert tag not in text
+        assert "&lt;b&gt;.ipynb" in page.overview([made], names, [], [], [])
 
     def test_the_overview_says_who_passed_what(self):
         rows = [some_row(), some_row("b.ipynb", [row.PASSED, row.PASSED]), row.Row("c.ipynb")]
-        self.assertEqual(
-            row.rates_of(rows), [("01_numbers, 1 · Title", 2, 2), ("01_numbers, 2 · Title", 1, 2)]
-        )
-        self.assertIn("1 of 2<td>50 %", page.overview(rows, page.names_of(rows), [], [], []))
+        assert row.rates_of(rows) == [
+            ("01_numbers, 1 · Title", 2, 2),
+            ("01_numbers, 2 · Title", 1, 2),
+        ]
+        assert "1 of 2<td>50 %" in page.overview(rows, page.names_of(rows), [], [], [])
 
     def test_what_moodle_imports(self):
         files = platforms.files_of([some_row(known={"moodle": "123"}), row.Row("c.ipynb", "Emmy")])
         [line] = csv.DictReader(io.StringIO(files["moodle-01_numbers.csv"]))
-        self.assertEqual((line["Identifier"], line["Grade"]), ("Participant 123", "1.5"))
-        self.assertEqual((line["Last modified (grade)"], line["Maximum Grade"]), ("-", "2"))
-        self.assertIn("a nudge", line["Feedback comments"])
+        assert (line["Identifier"], line["Grade"]) == ("Participant 123", "1.5")
+        assert (line["Last modified (grade)"], line["Maximum Grade"]) == ("-", "2")
+        assert "a nudge" in line["Feedback comments"]
 
     def test_what_canvas_imports(self):
         known = {"Student": "Lovelace, Ada", "ID": "77", "SIS Login ID": "ada", "Section": "A"}
         better = some_row("Ada/again.ipynb", [row.PASSED, row.PASSED], known=known)
         text = platforms.files_of([some_row(known=known), better])["canvas.csv"]
         lines = list(csv.reader(io.StringIO(text)))
-        self.assertEqual(lines[0][:5], ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"])
-        self.assertEqual(lines[1], ["    Points Possible", "", "", "", "", "2"])
-        self.assertEqual(lines[2], ["Lovelace, Ada", "77", "", "ada", "A", "2"])
+        assert lines[0][:5] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
+        assert lines[1] == ["    Points Possible", "", "", "", "", "2"]
+        assert lines[2] == ["Lovelace, Ada", "77", "", "ada", "A", "2"]
 
 
 def instead(code):
@@ -705,17 +698,18 @@ def instead(code):
     return run
 
 
-class Files(unittest.TestCase):
+class Files:
     """What is told without a kernel."""
 
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = Path(temporary.name, "handed in")
-        self.course = Path(temporary.name, "course")
-        for folder in [self.folder, self.course]:
-            folder.mkdir()
-        nbformat.write(course(), self.course / "01_numbers.ipynb")
+    @pytest.fixture(autouse=True)
+    def set_up(self):
+        with tempfile.TemporaryDirectory() as temporary:
+            self.folder = Path(temporary, "handed in")
+            self.course = Path(temporary, "course")
+            for folder in [self.folder, self.course]:
+                folder.mkdir()
+            nbformat.write(course(), self.course / "01_numbers.ipynb")
+            yield
 
     def hand_in(self, *names):
         for name in names:
@@ -765,54 +759,52 @@ class Files(unittest.TestCase):
         self.hand_in(b"M\xfcller.ipynb", b"Noether.ipynb")
         for encoding in ["utf-8", "latin-1"]:
             graded = self.grade_apart(PYTHONIOENCODING=encoding)
-            self.assertEqual(graded.returncode, 0, graded.stderr)
-            self.assertEqual(sorted(self.rows()), ["M\ufffdller.ipynb", "Noether.ipynb"])
+            assert graded.returncode == 0, graded.stderr
+            assert sorted(self.rows()) == ["M\ufffdller.ipynb", "Noether.ipynb"]
             (self.folder / "grades.csv").unlink()
 
     def test_a_remark_that_is_no_text(self):
         self.hand_in(b"a.ipynb")
         graded = self.grade(run="row.remarks.append('\\ud800')")
-        self.assertEqual(graded.returncode, 0, graded.stderr)
-        self.assertEqual(self.rows()["a.ipynb"]["remarks"], "?")
+        assert graded.returncode == 0, graded.stderr
+        assert self.rows()["a.ipynb"]["remarks"] == "?"
 
     def test_a_folder_that_cannot_be_written(self):
         self.hand_in(b"a.ipynb")
         out = self.folder / "a.ipynb/here"
         graded = self.grade("--out", out, run="print('was run')")
-        self.assertEqual((graded.returncode, graded.stdout), (1, ""))
-        self.assertIn(f"error: cannot write in {out}: ", graded.stderr)
+        assert (graded.returncode, graded.stdout) == (1, "")
+        assert f"error: cannot write in {out}: " in graded.stderr
 
-    def test_what_was_graded_is_kept(self):
+    def test_what_was_graded_is_kept(self, request):
         # What is started by `nohup`, or in the background of a shell, is deaf to some signals, and
         # so are the programs that it starts.
         for number in [signal.SIGINT, signal.SIGHUP]:
             before = signal.signal(number, signal.default_int_handler)
-            self.addCleanup(signal.signal, number, before)
+            request.addfinalizer(functools.partial(signal.signal, number, before))
         self.hand_in(b"a.ipynb", b"b.ipynb", b"c.ipynb")
         for number in [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]:
             kills = f"(os.kill(os.getpid(), {number}), grade.STOPPED.wait(30))"
             run = f"row.file == 'b.ipynb' and {kills}"
             graded = self.grade_apart("--again", run=run)
-            self.assertEqual(graded.returncode, 1, graded.stderr)
-            self.assertIn("Stopped: 2 of 3 notebooks have a row", graded.stdout)
-            self.assertEqual(list(self.rows()), ["a.ipynb", "b.ipynb"])
+            assert graded.returncode == 1, graded.stderr
+            assert "Stopped: 2 of 3 notebooks have a row" in graded.stdout
+            assert list(self.rows()) == ["a.ipynb", "b.ipynb"]
             (self.folder / "grades.csv").unlink()
         # Even if there is no time to say so.
         (self.folder / "grades.json").unlink()
         graded = self.grade_apart(
             run=f"row.file == 'c.ipynb' and os.kill(os.getpid(), {signal.SIGKILL})"
         )
-        self.assertEqual(graded.returncode, -signal.SIGKILL)
-        self.assertEqual(list(self.rows()), ["a.ipynb", "b.ipynb"])
+        assert graded.returncode == -signal.SIGKILL
+        assert list(self.rows()) == ["a.ipynb", "b.ipynb"]
 
     def test_exercises_that_the_instructor_has_done(self):
         self.hand_in(b"a.ipynb")
         nbformat.write(handed_in(), self.course / "01_numbers.ipynb")
         graded = self.grade()
-        self.assertEqual(
-            graded.stdout.splitlines()[0],
-            "a.ipynb: 0 of 2, 0 of 2 points; without 1, 2",
-            graded.stderr,
+        assert graded.stdout.splitlines()[0] == "a.ipynb: 0 of 2, 0 of 2 points; without 1, 2", (
+            graded.stderr
         )
 
     def test_what_is_unchanged_is_kept(self):
@@ -821,54 +813,54 @@ class Files(unittest.TestCase):
 
         def ran(*arguments):
             graded = self.grade(*arguments, run=run)
-            self.assertEqual(graded.returncode, 0, graded.stderr)
-            self.assertEqual({line["passed"] for line in self.rows().values()}, {"1"})
+            assert graded.returncode == 0, graded.stderr
+            assert {line["passed"] for line in self.rows().values()} == {"1"}
             lines = graded.stdout.splitlines()
             return [line.split()[1] for line in lines if line.startswith("ran ")]
 
-        self.assertEqual(ran(), ["a.ipynb", "b.ipynb"])
-        self.assertEqual(ran(), [])
+        assert ran() == ["a.ipynb", "b.ipynb"]
+        assert ran() == []
         notebook = handed_in(double="// changed")
         nbformat.write(notebook, self.folder / "a.ipynb")
-        self.assertEqual(ran(), ["a.ipynb"])
-        self.assertEqual(ran("--points", "2"), ["a.ipynb", "b.ipynb"])
-        self.assertEqual(ran("--points", "2"), [])
-        self.assertEqual(ran("--points", "2", "--again"), ["a.ipynb", "b.ipynb"])
+        assert ran() == ["a.ipynb"]
+        assert ran("--points", "2") == ["a.ipynb", "b.ipynb"]
+        assert ran("--points", "2") == []
+        assert ran("--points", "2", "--again") == ["a.ipynb", "b.ipynb"]
         (self.folder / "data.txt").touch()
-        self.assertEqual(ran("--points", "2"), ["a.ipynb", "b.ipynb"])
+        assert ran("--points", "2") == ["a.ipynb", "b.ipynb"]
         changed = course()
         changed.cells[3].source += "// changed"
         nbformat.write(changed, self.course / "01_numbers.ipynb")
-        self.assertEqual(ran("--points", "2"), ["a.ipynb", "b.ipynb"])
+        assert ran("--points", "2") == ["a.ipynb", "b.ipynb"]
         (self.folder / "grades.json").write_text("{", encoding="utf-8")
-        self.assertEqual(ran("--points", "2"), ["a.ipynb", "b.ipynb"])
+        assert ran("--points", "2") == ["a.ipynb", "b.ipynb"]
 
     def test_what_went_out_of_bounds_is_run_again(self):
         self.hand_in(b"a.ipynb")
         for _ in range(2):
             graded = self.grade(run="raise grade.OutOfBounds('its kernel died')")
-            self.assertIn("its kernel died", graded.stdout)
-            self.assertNotIn("unchanged", graded.stdout)
+            assert "its kernel died" in graded.stdout
+            assert "unchanged" not in graded.stdout
 
     def test_points_of_each_exercise(self):
         self.hand_in(b"a.ipynb")
         graded = self.grade("--points", "2,3", run="row.results[1].word = 'passed'")
-        self.assertIn("1 of 2, 3 of 5 points", graded.stdout)
+        assert "1 of 2, 3 of 5 points" in graded.stdout
         for points, words in [
             ("1,2,3", "has 3 numbers, but 01_numbers has 2"),
             ("a", "numbers"),
             ("-1", "0 or above"),
         ]:
             graded = self.grade(f"--points={points}")
-            self.assertNotEqual(graded.returncode, 0)
-            self.assertIn(words, graded.stderr)
+            assert graded.returncode != 0
+            assert words in graded.stderr
 
     def test_the_limit_of_a_cell(self):
         self.hand_in(b"a.ipynb")
         tells = "print('cell', limits.cell_seconds)"
-        self.assertIn("cell 100.0", self.grade(run=tells).stdout)
-        self.assertIn("cell 7.0", self.grade("--cell-seconds", "7", run=tells).stdout)
-        self.assertIn("must be above 0", self.grade("--cell-seconds", "0").stderr)
+        assert "cell 100.0" in self.grade(run=tells).stdout
+        assert "cell 7.0" in self.grade("--cell-seconds", "7", run=tells).stdout
+        assert "must be above 0" in self.grade("--cell-seconds", "0").stderr
 
     def test_a_roster(self):
         self.hand_in(b"Lovelace Ada.ipynb", b"Unknown.ipynb")
@@ -877,46 +869,42 @@ class Files(unittest.TestCase):
             "Full name,Email address\nAda Lovelace,ada@a.org\nEmmy Noether,emmy@a.org\n"
         )
         graded = self.grade("--roster", roster)
-        self.assertEqual(graded.returncode, 0, graded.stderr)
-        self.assertIn("Emmy Noether: on the roster, but handed in nothing", graded.stdout)
+        assert graded.returncode == 0, graded.stderr
+        assert "Emmy Noether: on the roster, but handed in nothing" in graded.stdout
         rows = self.rows()
-        self.assertEqual(rows["Lovelace Ada.ipynb"]["student"], "Ada Lovelace")
-        self.assertIn("nobody in the roster", rows["Unknown.ipynb"]["remarks"])
-        self.assertIn("Emmy Noether", (self.folder / "grades.html").read_text(encoding="utf-8"))
-        self.assertIn(
-            "ada@a.org", (self.folder / "moodle-01_numbers.csv").read_text(encoding="utf-8")
-        )
+        assert rows["Lovelace Ada.ipynb"]["student"] == "Ada Lovelace"
+        assert "nobody in the roster" in rows["Unknown.ipynb"]["remarks"]
+        assert "Emmy Noether" in (self.folder / "grades.html").read_text(encoding="utf-8")
+        assert "ada@a.org" in (self.folder / "moodle-01_numbers.csv").read_text(encoding="utf-8")
 
     def test_a_page_for_each(self):
         self.hand_in(b"a.ipynb", b"b.ipynb")
-        self.assertEqual(self.grade(run="row.results[0].hint = 'nudge ' + row.file").returncode, 0)
+        assert self.grade(run="row.results[0].hint = 'nudge ' + row.file").returncode == 0
         pages = sorted((self.folder / "grades").iterdir())
-        self.assertEqual([path.name.split("-")[0] for path in pages], ["a", "b"])
+        assert [path.name.split("-")[0] for path in pages] == ["a", "b"]
         text = pages[0].read_text(encoding="utf-8")
-        self.assertIn("nudge a.ipynb", text)
-        self.assertNotIn("b.ipynb", text)
+        assert "nudge a.ipynb" in text
+        assert "b.ipynb" not in text
 
     def test_what_is_skipped_is_told(self):
         self.hand_in(b"a.ipynb")
         (self.folder / "all.zip").touch()
         (self.folder / "b.ipynb").write_text("[]", encoding="utf-8")
         graded = self.grade()
-        self.assertIn("all.zip: skipped: packed files; unpack them", graded.stdout)
-        self.assertIn("but a list", self.rows()["b.ipynb"]["remarks"])
+        assert "all.zip: skipped: packed files; unpack them" in graded.stdout
+        assert "but a list" in self.rows()["b.ipynb"]["remarks"]
         page = (self.folder / "grades.html").read_text(encoding="utf-8")
-        self.assertIn("all.zip: packed files", page)
+        assert "all.zip: packed files" in page
         # What grading wrote itself is nothing that was handed in.
-        self.assertEqual(self.grade("--again").stdout.count("skipped"), 1)
+        assert self.grade("--again").stdout.count("skipped") == 1
 
     def test_a_solution_that_does_not_pass_here_is_told(self):
         self.hand_in(b"a.ipynb")
         run = "'solutions'; row.results[0].word, row.results[1].came = 'passed', 'no MPI'"
         graded = self.grade(run=run)
         note = "01_numbers, exercise 2: the course's own solution does not pass here: came no MPI"
-        self.assertIn(note, graded.stdout, graded.stderr)
-        self.assertIn(
-            "does not pass here", (self.folder / "grades.html").read_text(encoding="utf-8")
-        )
+        assert note in graded.stdout, graded.stderr
+        assert "does not pass here" in (self.folder / "grades.html").read_text(encoding="utf-8")
 
     def test_a_course_that_is_broken(self):
         self.hand_in(b"a.ipynb")
@@ -925,15 +913,15 @@ class Files(unittest.TestCase):
         path = self.course / "02_broken.ipynb"
         nbformat.write(broken, path)
         graded = self.grade(run="print('was run')")
-        self.assertEqual((graded.returncode, graded.stdout), (1, ""))
-        self.assertIn(f"{path}: there is no check behind exercise '1 · Twice'", graded.stderr)
+        assert (graded.returncode, graded.stdout) == (1, "")
+        assert f"{path}: there is no check behind exercise '1 · Twice'" in graded.stderr
 
     def test_no_course(self):
         self.hand_in(b"a.ipynb")
         (self.course / "01_numbers.ipynb").unlink()
         graded = self.grade()
-        self.assertEqual(graded.returncode, 1)
-        self.assertIn(f"no notebook of the course in {self.course}", graded.stderr)
+        assert graded.returncode == 1
+        assert f"no notebook of the course in {self.course}" in graded.stderr
 
 
 def has_ended(process):
@@ -943,18 +931,16 @@ def has_ended(process):
         return True
 
 
-class Killed(unittest.TestCase):
-    def test_a_grader_that_is_killed_takes_its_kernel_along(self):
+class Killed:
+    def test_a_grader_that_is_killed_takes_its_kernel_along(self, tmp_path):
         program = (
             "import sys, time; from pathlib import Path; from grading import running\n"
             "limits, here = running.Limits(600, 600, 2**40), Path(sys.argv[2])\n"
             "with running.Session(sys.argv[1], limits, here, here) as session:\n"
             "    print('pid', session.kernel.manager.provisioner.pid, flush=True); time.sleep(600)"
         )
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
         grader = subprocess.Popen(
-            [sys.executable, "-c", program, launcher(), folder.name],
+            [sys.executable, "-c", program, launcher(), str(tmp_path)],
             cwd=CLONE / "xtask/python",
             stdout=subprocess.PIPE,
             text=True,
@@ -966,49 +952,59 @@ class Killed(unittest.TestCase):
             grader.kill()
             if not wait_until(lambda: has_ended(kernel), 20):
                 kernel.kill()
-                self.fail("the kernel runs on")
+                pytest.fail("the kernel runs on")
 
 
-class Grades(unittest.TestCase):
+class Grades:
     """One run on the real kernel. What can be told without one is told above."""
 
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = Path(folder.name)
-        hand_in, lessons = cls.folder / "handed in", cls.folder / "course"
-        hand_in.mkdir()
-        lessons.mkdir()
-        nbformat.write(course(), lessons / "01_numbers.ipynb")
-        notebooks = {"many_faults": many_faults(), "cheats": cheating(), "files": with_files()}
-        if HAS_MPI:
-            shutil.copy2(FOLDER / "05_mpi.ipynb", lessons)
-            # Nothing of it needs to run; but that lesson is proved before.
-            notebooks["mpi"] = nbformat.read(FOLDER / "05_mpi.ipynb", as_version=4)
-            cells = notebooks["mpi"].cells
-            notebooks["mpi"].cells = [cell for cell in cells if cell.cell_type == "markdown"]
-        for name, (code, _) in MISBEHAVIOUR.items():
-            notebooks[name] = handed_in()
-            notebooks[name].cells[1] = new_code_cell(code)
-        for name, notebook in notebooks.items():
-            nbformat.write(notebook, hand_in / f"{name}.ipynb")
-        (hand_in / "broken.ipynb").write_text("{", encoding="utf-8")
-        (hand_in / "data").mkdir()
-        (hand_in / "data/factor.txt").write_text("3\n", encoding="utf-8")
-        cls.temporary = cls.folder / "temporary"
-        cls.temporary.mkdir()
-        command = [*script("grading.grade"), str(hand_in)]
-        command += ["--kernel", str(launcher()), "--course", str(lessons)]
-        command += ["--seconds", "180", "--cell-seconds", "30", "--memory", "2.5", "--jobs", "3"]
-        before = abandoned()
-        environment = os.environ | {"TMPDIR": str(cls.temporary)}
-        cls.graded = subprocess.run(command, capture_output=True, text=True, env=environment)
-        cls.left = wait_until(lambda: abandoned() <= before, 20) or abandoned() - before
-        cls.hand_in = hand_in
-        with open(hand_in / "grades.csv", encoding="utf-8", newline="") as file:
-            cls.rows = {Path(row["notebook"]).stem: row for row in csv.DictReader(file)}
-        cls.count = len(notebooks) + 1
+    def set_up_class(cls):
+        with tempfile.TemporaryDirectory() as folder:
+            cls.folder = Path(folder)
+            hand_in, lessons = cls.folder / "handed in", cls.folder / "course"
+            hand_in.mkdir()
+            lessons.mkdir()
+            nbformat.write(course(), lessons / "01_numbers.ipynb")
+            notebooks = {"many_faults": many_faults(), "cheats": cheating(), "files": with_files()}
+            if HAS_MPI:
+                shutil.copy2(FOLDER / "05_mpi.ipynb", lessons)
+                # Nothing of it needs to run; but that lesson is proved before.
+                notebooks["mpi"] = nbformat.read(FOLDER / "05_mpi.ipynb", as_version=4)
+                cells = notebooks["mpi"].cells
+                notebooks["mpi"].cells = [cell for cell in cells if cell.cell_type == "markdown"]
+            for name, (code, _) in MISBEHAVIOUR.items():
+                notebooks[name] = handed_in()
+                notebooks[name].cells[1] = new_code_cell(code)
+            for name, notebook in notebooks.items():
+                nbformat.write(notebook, hand_in / f"{name}.ipynb")
+            (hand_in / "broken.ipynb").write_text("{", encoding="utf-8")
+            (hand_in / "data").mkdir()
+            (hand_in / "data/factor.txt").write_text("3\n", encoding="utf-8")
+            cls.temporary = cls.folder / "temporary"
+            cls.temporary.mkdir()
+            command = [*script("grading.grade"), str(hand_in)]
+            command += ["--kernel", str(launcher()), "--course", str(lessons)]
+            command += [
+                "--seconds",
+                "180",
+                "--cell-seconds",
+                "30",
+                "--memory",
+                "2.5",
+                "--jobs",
+                "3",
+            ]
+            before = abandoned()
+            environment = os.environ | {"TMPDIR": str(cls.temporary)}
+            cls.graded = subprocess.run(command, capture_output=True, text=True, env=environment)
+            cls.left = wait_until(lambda: abandoned() <= before, 20) or abandoned() - before
+            cls.hand_in = hand_in
+            with open(hand_in / "grades.csv", encoding="utf-8", newline="") as file:
+                cls.rows = {Path(row["notebook"]).stem: row for row in csv.DictReader(file)}
+            cls.count = len(notebooks) + 1
+            yield
 
     def results(self, name):
         row = self.rows[name]
@@ -1019,59 +1015,57 @@ class Grades(unittest.TestCase):
         return path.read_text(encoding="utf-8")
 
     def test_every_notebook_has_its_row(self):
-        self.assertEqual(self.graded.returncode, 0, self.graded.stderr)
-        self.assertEqual(len(self.rows), self.count, self.rows)
+        assert self.graded.returncode == 0, self.graded.stderr
+        assert len(self.rows) == self.count, self.rows
 
     def test_solutions_pass_here(self):
-        self.assertNotIn("does not pass here", self.graded.stdout)
+        assert "does not pass here" not in self.graded.stdout
         if HAS_MPI:
-            self.assertEqual(self.rows["mpi"]["lesson"], "05_mpi")
+            assert self.rows["mpi"]["lesson"] == "05_mpi"
 
     def test_what_was_handed_in_beside_it_is_there(self):
-        self.assertEqual(self.results("files"), ["passed", "look at this one"], self.rows["files"])
-        self.assertIn(
-            "exercise 2: cell 7 is a text, not code; run as code it is right",
-            self.rows["files"]["remarks"],
+        assert self.results("files") == ["passed", "look at this one"], self.rows["files"]
+        assert (
+            "exercise 2: cell 7 is a text, not code; run as code it is right"
+            in self.rows["files"]["remarks"]
         )
 
     def test_nothing_that_cells_write_is_left(self):
-        self.assertEqual(left_in_clone(), [])
-        self.assertEqual(list(self.temporary.glob(f"{sandbox.NAME}*")), [])
+        assert left_in_clone() == []
+        assert list(self.temporary.glob(f"{sandbox.NAME}*")) == []
         names = {path.name for path in self.hand_in.rglob("*")}
-        self.assertFalse(names & {"x", "y"}, names)
+        assert not names & {"x", "y"}, names
 
     def test_cells_that_do_not_end_are_stopped_and_the_notebook_goes_on(self):
         remarks = self.rows["many_faults"]["remarks"]
         for place, words in zip([4, 3, 2], STOPPED.values(), strict=True):
-            self.assertIn(f"cell {place}: {words}", remarks)
+            assert f"cell {place}: {words}" in remarks
 
     def test_a_grade_says_why(self):
-        self.assertEqual(
-            self.results("many_faults"), ["failed", "partly"], self.rows["many_faults"]
-        )
-        self.assertEqual(self.rows["many_faults"]["points"], "0.5")
+        assert self.results("many_faults") == ["failed", "partly"], self.rows["many_faults"]
+        assert self.rows["many_faults"]["points"] == "0.5"
         remarks = self.rows["many_faults"]["remarks"]
-        self.assertIn("exercise 1: cell 6: expected expression, found `}` (line 3)", remarks)
-        self.assertIn("exercise 2: called triple(2), expected 6, came 4, hint think of 0", remarks)
+        assert "exercise 1: cell 6: expected expression, found `}` (line 3)" in remarks
+        assert "exercise 2: called triple(2), expected 6, came 4, hint think of 0" in remarks
         page = self.page("many_faults")
         for words in ["1 of 2 checks passed", "<dt>expected<dd>6", "^ expected expression"]:
-            self.assertIn(words, page)
+            assert words in page
 
     def test_changed_checks_and_missing_cells_gain_nothing(self):
-        self.assertEqual(self.results("cheats"), ["as handed out", "missing"], self.rows["cheats"])
+        assert self.results("cheats") == ["as handed out", "missing"], self.rows["cheats"]
 
     def test_what_is_no_notebook_is_said_to_be_none(self):
-        self.assertIn("not JSON", self.rows["broken"]["remarks"])
+        assert "not JSON" in self.rows["broken"]["remarks"]
 
-    def test_a_notebook_that_misbehaves_costs_its_own_row(self):
+    def test_a_notebook_that_misbehaves_costs_its_own_row(self, subtests):
         for name, (_, words) in MISBEHAVIOUR.items():
-            with self.subTest(name):
-                self.assertIn(words, self.rows[name]["remarks"])
-                self.assertEqual(self.results(name), ["not reached", "not reached"])
+            with subtests.test(name):
+                assert words in self.rows[name]["remarks"]
+                assert self.results(name) == ["not reached", "not reached"]
 
     def test_nothing_is_left_running(self):
         listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-        self.assertNotIn("sleep 1000", listing)
+        assert "sleep 1000" not in listing
 
     def test_nothing_is_left_on_disk(self):
-        self.assertIs(self.left, True)
+        assert self.left is True

@@ -2,12 +2,13 @@
 
 import contextlib
 import io
+import re
 import shutil
 import tempfile
-import unittest
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from grading.handed_in import read as cells_of
@@ -19,11 +20,12 @@ from notebooks.exercises import FOLDER, exercises_of, load, solutions_of
 from notebooks.normalise import normalise, to_text
 
 
-class Handout(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = Path(temporary.name)
+class Handout:
+    @pytest.fixture(autouse=True)
+    def set_up(self):
+        with tempfile.TemporaryDirectory() as temporary:
+            self.folder = Path(temporary)
+            yield
 
     def hand_out(self, *names, folder=FOLDER):
         said = io.StringIO()
@@ -33,38 +35,38 @@ class Handout(unittest.TestCase):
         return status, said.getvalue()
 
     def test_nothing_of_the_solutions_is_left(self):
-        self.assertEqual(self.hand_out()[0], 0)
+        assert self.hand_out()[0] == 0
         for path in sorted(FOLDER.glob("*.ipynb")):
             written = self.folder / "exercises" / path.name
             text = written.read_text(encoding="utf-8")
-            self.assertNotIn("olution", text, path.name)
-            self.assertNotIn("<details>", text, path.name)
-            self.assertEqual(solutions_of(read(written)), {})
+            assert "olution" not in text, path.name
+            assert "<details>" not in text, path.name
+            assert solutions_of(read(written)) == {}
 
     def test_it_is_graded_as_it_is(self):
         self.hand_out()
         for path in sorted(FOLDER.glob("*.ipynb")):
             lesson = lesson_from(path)
             steps = plan(cells_of(self.folder / "exercises" / path.name)[0], lesson)
-            self.assertEqual(sorted(steps.answered), list(range(len(lesson.tasks))))
-            self.assertEqual(len(steps.untouched), len(lesson.tasks))
+            assert sorted(steps.answered) == list(range(len(lesson.tasks)))
+            assert len(steps.untouched) == len(lesson.tasks)
 
     def test_it_can_be_written_again_but_nothing_is_lost(self):
-        self.assertEqual(self.hand_out("01_multiprocessing")[0], 0)
+        assert self.hand_out("01_multiprocessing")[0] == 0
         [path] = (self.folder / "exercises").iterdir()
-        self.assertEqual(self.hand_out("01_multiprocessing")[0], 0)
+        assert self.hand_out("01_multiprocessing")[0] == 0
         path.write_text("mine", encoding="utf-8")
         status, said = self.hand_out("01_multiprocessing")
-        self.assertEqual((status, path.read_text(encoding="utf-8")), (1, "mine"))
-        self.assertIn("is another already", said)
+        assert (status, path.read_text(encoding="utf-8")) == (1, "mine")
+        assert "is another already" in said
 
     def test_the_courses_own_are_not_written_over(self):
         path = FOLDER / "01_multiprocessing.ipynb"
         before = path.read_bytes()
         self.folder = FOLDER.parent
         status, said = self.hand_out("01_multiprocessing")
-        self.assertEqual((status, path.read_bytes()), (1, before))
-        self.assertIn("--out", said)
+        assert (status, path.read_bytes()) == (1, before)
+        assert "--out" in said
 
     def test_the_book_has_no_answers(self):
         self.hand_out()
@@ -74,11 +76,11 @@ class Handout(unittest.TestCase):
             shutil.copy(CLONE / "book" / name, sources)
         shutil.copytree(FOLDER, sources / "notebooks/exercises")
         book.hand_out(sources, self.folder / "exercises")
-        self.assertFalse((sources / "answers.md").exists())
-        self.assertNotIn("answers", (sources / "index.md").read_text(encoding="utf-8"))
-        self.assertIn("goals", (sources / "index.md").read_text(encoding="utf-8"))
+        assert not (sources / "answers.md").exists()
+        assert "answers" not in (sources / "index.md").read_text(encoding="utf-8")
+        assert "goals" in (sources / "index.md").read_text(encoding="utf-8")
         for path in (sources / "notebooks/exercises").glob("*.ipynb"):
-            self.assertNotIn("<details>", path.read_text(encoding="utf-8"))
+            assert "<details>" not in path.read_text(encoding="utf-8")
 
     def changed(self, change):
         """What comes of handing out a lesson that was changed."""
@@ -90,7 +92,7 @@ class Handout(unittest.TestCase):
         path.write_text(to_text(normalise(notebook)), encoding="utf-8")
         return self.hand_out(folder=source)
 
-    def test_a_solution_elsewhere_is_not_handed_out(self):
+    def test_a_solution_elsewhere_is_not_handed_out(self, subtests):
         def shown_in_a_text(notebook):
             solution = exercises_of(notebook)[0].solution
             notebook.cells[2].source += f"\n\n```rust\n{solution}\n```"
@@ -111,23 +113,24 @@ class Handout(unittest.TestCase):
             (shown_in_a_text, "holds the solution of '1 · Lengths'"),
             (done, "not done"),
         ]:
-            with self.subTest(change.__name__):
+            with subtests.test(change.__name__):
                 status, said = self.changed(change)
-                self.assertEqual(status, 1, said)
-                self.assertIn(expected, said)
-                self.assertFalse((self.folder / "exercises").exists())
+                assert status == 1, said
+                assert expected in said
+                assert not (self.folder / "exercises").exists()
 
 
-class Form(unittest.TestCase):
+class Form:
     """Two lessons, the second of which is broken."""
 
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = Path(temporary.name)
-        self.notebook = load(FOLDER / "01_multiprocessing.ipynb")[0]
-        shutil.copytree(FOLDER / "wrong", self.folder / "wrong")
-        self.write("01_multiprocessing")
+    @pytest.fixture(autouse=True)
+    def set_up(self):
+        with tempfile.TemporaryDirectory() as temporary:
+            self.folder = Path(temporary)
+            self.notebook = load(FOLDER / "01_multiprocessing.ipynb")[0]
+            shutil.copytree(FOLDER / "wrong", self.folder / "wrong")
+            self.write("01_multiprocessing")
+            yield
 
     def write(self, name):
         text = to_text(normalise(self.notebook))
@@ -139,7 +142,7 @@ class Form(unittest.TestCase):
         ran = mock.patch.object(exercises, "execute", side_effect=AssertionError("was run"))
         with contextlib.redirect_stdout(out), ran:
             status = exercises.main(["--folder", str(self.folder), *arguments])
-        self.assertEqual(status, 1, out.getvalue())
+        assert status == 1, out.getvalue()
         return out.getvalue()
 
     def test_the_form_of_all_is_looked_at_before_any_kernel_starts(self):
@@ -147,19 +150,19 @@ class Form(unittest.TestCase):
         self.write("02_broken")
         for arguments in [[], ["--tidy"]]:
             said = self.said(*arguments)
-            self.assertIn("02_broken: FAILED: there is no check behind exercise '1 · Len", said)
-            self.assertIn("failed: 02_broken", said)
+            assert "02_broken: FAILED: there is no check behind exercise '1 · Len" in said
+            assert "failed: 02_broken" in said
 
     def test_wrong_answers_belong_to_the_form(self):
         (self.folder / "wrong/01_multiprocessing.md").unlink()
-        self.assertIn("01_multiprocessing: FAILED: has no wrong answers", self.said())
+        assert "01_multiprocessing: FAILED: has no wrong answers" in self.said()
 
     def test_the_mended_form_is_named(self):
         for heading in ["## 1 - Lengths", "## 1. Lengths", "# 1 · Lengths", "### 1: Lengths"]:
             self.notebook.cells[2].source = f"{heading}\n\nThe task."
             self.write("02_broken")
             said = self.said()
-            self.assertIn(f"in place of `{heading}` write `## 1 · Lengths`", said)
+            assert f"in place of `{heading}` write `## 1 · Lengths`" in said
         self.notebook.cells[2].source = "## 1 · Lengths"
         for title in ["1 - Lengths", "2 · Lengths", "1. lengths"]:
             solution = next(cell for cell in self.notebook.cells if "<summary>1" in cell.source)
@@ -167,11 +170,11 @@ class Form(unittest.TestCase):
             solution.source = before.replace("1 · Lengths", title)
             self.write("02_broken")
             said = self.said()
-            self.assertIn(f"<summary>{title}</summary> write 1 · Lengths", said)
+            assert f"<summary>{title}</summary> write 1 · Lengths" in said
             solution.source = before
 
 
-class Slides(unittest.TestCase):
+class Slides:
     def groups(self, *cells):
         """The sizes of the slides of cells, which are a text and what the author says of each."""
         notebook = new_notebook()
@@ -183,17 +186,17 @@ class Slides(unittest.TestCase):
 
     def test_a_slide_begins_at_a_heading_and_behind_code(self):
         cells = [("# A", ""), ("text", ""), ("code", ""), ("text", ""), ("code", ""), ("## B", "")]
-        self.assertEqual(self.groups(*cells), [3, 2, 1])
+        assert self.groups(*cells) == [3, 2, 1]
 
     def test_what_the_author_says_comes_first(self):
-        self.assertEqual(self.groups(("# A", ""), ("code", ""), ("code", "-")), [3])
-        self.assertEqual(self.groups(("# A", ""), ("text", "slide"), ("text", "notes")), [1, 1])
-        self.assertEqual(self.groups(("# A", "skip")), [])
+        assert self.groups(("# A", ""), ("code", ""), ("code", "-")) == [3]
+        assert self.groups(("# A", ""), ("text", "slide"), ("text", "notes")) == [1, 1]
+        assert self.groups(("# A", "skip")) == []
 
     def test_the_page_has_all_and_needs_no_network(self):
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             slides.main(["01_multiprocessing", "--out", folder])
             text = Path(folder, "01_multiprocessing.html").read_text(encoding="utf-8")
-        self.assertIn("Many workers at once", text)
-        self.assertGreater(text.count('<section class="slide">'), 10)
-        self.assertNotRegex(text, r'<(script|link)[^>]+(src|href)="http')
+        assert "Many workers at once" in text
+        assert text.count('<section class="slide">') > 10
+        assert not re.search(r'<(script|link)[^>]+(src|href)="http', text)

@@ -11,13 +11,13 @@ import os
 import signal
 import subprocess
 import tempfile
-import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
 import nbformat
 import psutil
+import pytest
 from nbformat import v4
 
 from kernels.clone import script
@@ -60,30 +60,34 @@ def run(folder, *arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-class Execution(unittest.TestCase):
+class Execution:
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.temporary.cleanup)
-        cls.folder = Path(cls.temporary.name)
-        for name, (source, tags) in NOTEBOOKS.items():
-            cells = [
-                v4.new_markdown_cell("A text."),
-                v4.new_code_cell("fn one() -> u32 { 1 }"),
-                v4.new_code_cell(source, metadata={"tags": tags}),
-                v4.new_code_cell("2 + 2"),
-            ]
-            nbformat.write(v4.new_notebook(cells=cells), cls.folder / f"{name}.ipynb")
-        cls.before = {name: cls.text(name) for name in NOTEBOOKS}
-        # One for that which hangs, and one for each core.
-        executor = ThreadPoolExecutor(3)
-        cls.addClassCleanup(executor.shutdown)
-        cls.runs = {
-            name: executor.submit(
-                run, cls.folder, name, "--timeout", HANGS_AFTER if name == "hangs" else CELL_SECONDS
-            )
-            for name in NOTEBOOKS
-        }
+    def set_up_class(cls):
+        with tempfile.TemporaryDirectory() as temporary:
+            cls.folder = Path(temporary)
+            for name, (source, tags) in NOTEBOOKS.items():
+                cells = [
+                    v4.new_markdown_cell("A text."),
+                    v4.new_code_cell("fn one() -> u32 { 1 }"),
+                    v4.new_code_cell(source, metadata={"tags": tags}),
+                    v4.new_code_cell("2 + 2"),
+                ]
+                nbformat.write(v4.new_notebook(cells=cells), cls.folder / f"{name}.ipynb")
+            cls.before = {name: cls.text(name) for name in NOTEBOOKS}
+            # One for that which hangs, and one for each core.
+            with ThreadPoolExecutor(3) as executor:
+                cls.runs = {
+                    name: executor.submit(
+                        run,
+                        cls.folder,
+                        name,
+                        "--timeout",
+                        HANGS_AFTER if name == "hangs" else CELL_SECONDS,
+                    )
+                    for name in NOTEBOOKS
+                }
+                yield
 
     @classmethod
     def text(cls, name):
@@ -92,22 +96,22 @@ class Execution(unittest.TestCase):
     def assert_fails(self, name, *words):
         result = self.runs[name].result()
         output = result.stdout + result.stderr
-        self.assertEqual(result.returncode, 1, output)
+        assert result.returncode == 1, output
         first_line = NOTEBOOKS[name][0].splitlines()[0]
         for word in [f"{name}: FAILED", "cell 3", first_line, *words]:
-            self.assertIn(word, output)
-        self.assertEqual(self.text(name), self.before[name], "a failed run writes nothing")
+            assert word in output
+        assert self.text(name) == self.before[name], "a failed run writes nothing"
 
     def assert_passes(self, name):
         result = self.runs[name].result()
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assertIn(f"{name}: ok, 3 cells", result.stdout)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert f"{name}: ok, 3 cells" in result.stdout
 
     def test_good(self):
         self.assert_passes("good")
         outputs = nbformat.read(self.folder / "good.ipynb", 4).cells[2].outputs
-        self.assertEqual(outputs[0].text, "fine\n")
-        self.assertEqual(outputs[1].data["text/plain"], "2")
+        assert outputs[0].text == "fine\n"
+        assert outputs[1].data["text/plain"] == "2"
 
     def test_compile_error(self):
         self.assert_fails("does_not_compile", "mismatched types")
@@ -142,23 +146,24 @@ class Execution(unittest.TestCase):
     def test_check(self):
         self.assert_passes("good")
         written = self.text("good")
-        self.assertEqual(run(self.folder, "good", "--check").returncode, 0)
-        self.assertEqual(self.text("good"), written)
+        assert run(self.folder, "good", "--check").returncode == 0
+        assert self.text("good") == written
 
 
-class Files(unittest.TestCase):
+class Files:
     """What is told from the file alone, before a kernel starts."""
 
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = Path(temporary.name)
+    @pytest.fixture(autouse=True)
+    def set_up(self):
+        with tempfile.TemporaryDirectory() as temporary:
+            self.folder = Path(temporary)
+            yield
 
     def assert_fails(self, *words, arguments=()):
         result = run(self.folder, *arguments)
-        self.assertEqual(result.returncode, 1)
+        assert result.returncode == 1
         for word in words:
-            self.assertIn(word, result.stdout + result.stderr)
+            assert word in result.stdout + result.stderr
 
     def test_no_outputs(self):
         notebook = v4.new_notebook(cells=[v4.new_code_cell("1")])
@@ -191,12 +196,12 @@ class Files(unittest.TestCase):
 
     def test_what_was_saved_meanwhile_is_kept(self):
         said = self.run_and_meanwhile(lambda path: path.write_text("newer"))
-        self.assertEqual(self.status, 1)
-        self.assertIn("lesson: FAILED: was changed meanwhile", said)
-        self.assertEqual((self.folder / "lesson.ipynb").read_text(), "newer")
+        assert self.status == 1
+        assert "lesson: FAILED: was changed meanwhile" in said
+        assert (self.folder / "lesson.ipynb").read_text() == "newer"
         said = self.run_and_meanwhile(Path.unlink)
-        self.assertIn("lesson: FAILED: was changed meanwhile", said)
-        self.assertEqual(list(self.folder.iterdir()), [])
+        assert "lesson: FAILED: was changed meanwhile" in said
+        assert list(self.folder.iterdir()) == []
 
     def test_a_file_is_written_whole(self):
         """And is as before in all else."""
@@ -208,14 +213,14 @@ class Files(unittest.TestCase):
 
         said = self.run_and_meanwhile(happens)
         [path] = self.folder.iterdir()
-        self.assertEqual((self.status, path.name), (0, "lesson.ipynb"), said)
-        self.assertEqual(path.stat().st_mode & 0o777, 0o640)
+        assert (self.status, path.name) == (0, "lesson.ipynb"), said
+        assert path.stat().st_mode & 0o777 == 0o640
         [file] = held
         with file:
             written = path.read_text(encoding="utf-8")
             old = file.read()
-        self.assertEqual(len(nbformat.reads(old, 4).cells), 1, "the file was overwritten in place")
-        self.assertNotEqual(old, written)
+        assert len(nbformat.reads(old, 4).cells) == 1, "the file was overwritten in place"
+        assert old != written
 
     def test_a_link_stays_a_link(self):
         target = self.folder / "target"
@@ -223,7 +228,7 @@ class Files(unittest.TestCase):
         link = self.folder / "link"
         os.symlink("target", link)
         files.replace(link, b"new")
-        self.assertEqual((link.is_symlink(), target.read_bytes()), (True, b"new"))
+        assert (link.is_symlink(), target.read_bytes()) == (True, b"new")
 
     def check_twice(self, between):
         """Checks a lesson, does something, and checks it again; gives how often it has run, and what is said."""
@@ -247,10 +252,10 @@ class Files(unittest.TestCase):
 
     def test_a_lesson_that_has_run_does_not_run_again(self):
         runs, said = self.check_twice(lambda path, stamp: None)
-        self.assertEqual(runs, 1, said)
-        self.assertIn("lesson: ok, it has run by itself, 0 minutes ago", said)
+        assert runs == 1, said
+        assert "lesson: ok, it has run by itself, 0 minutes ago" in said
 
-    def test_what_has_changed_runs_again(self):
+    def test_what_has_changed_runs_again(self, subtests):
         def edit(path, _):
             path.write_text(path.read_text().replace('"1"', '"2"'))
             notebook = nbformat.read(path, 4)
@@ -268,9 +273,9 @@ class Files(unittest.TestCase):
             stamp.unlink()
 
         for change in [edit, tag, compile_crates, forget_crates]:
-            with self.subTest(change.__name__):
+            with subtests.test(change.__name__):
                 runs, said = self.check_twice(change)
-                self.assertEqual(runs, 2, said)
+                assert runs == 2, said
 
     def test_what_it_ran_on_may_be_of_no_matter(self):
         stamp, known, path = (self.folder / name for name in ["stamp", "known", "lesson.ipynb"])
@@ -279,10 +284,10 @@ class Files(unittest.TestCase):
             stamp.write_text("crates")
             executed.remember(known, path, one, "here")
             stamp.write_text("other crates")
-            self.assertIsNone(executed.known(known, path, one))
+            assert executed.known(known, path, one) is None
             said = executed.known(known, path, one, text_only=True)
-            self.assertEqual(said, "here, 0 minutes ago, and it has not changed")
-            self.assertIsNone(executed.known(known, path, other, text_only=True))
+            assert said == "here, 0 minutes ago, and it has not changed"
+            assert executed.known(known, path, other, text_only=True) is None
 
     def test_other_outputs_are_no_change(self):
         def output(path, _):
@@ -290,7 +295,7 @@ class Files(unittest.TestCase):
             notebook.cells[0].outputs = [v4.new_output("stream", text="2.5 s")]
             path.write_text(to_text(normalise(notebook)))
 
-        self.assertEqual(self.check_twice(output)[0], 1)
+        assert self.check_twice(output)[0] == 1
 
     def test_unknown_name(self):
         nbformat.write(v4.new_notebook(), self.folder / "known.ipynb")
@@ -300,12 +305,14 @@ class Files(unittest.TestCase):
         self.assert_fails("there is no notebook in")
 
 
-class WarmUp(unittest.TestCase):
-    def setUp(self):
+class WarmUp:
+    @pytest.fixture(autouse=True)
+    def set_up(self):
         # Programs that `nohup` has started do not hear of a closed terminal, nor do those that
         # they start.
         before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        self.addCleanup(signal.signal, signal.SIGHUP, before)
+        yield
+        signal.signal(signal.SIGHUP, before)
 
     def test_who_is_told_to_end_ends_the_kernel(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -319,12 +326,12 @@ class WarmUp(unittest.TestCase):
                     [*script("kernels.warm_up"), kernel], stderr=subprocess.PIPE
                 )
                 with warm_up:
-                    self.assertTrue(wait_until(told.exists))
+                    assert wait_until(told.exists)
                     kernel_id = int(told.read_text())
                     warm_up.send_signal(number)
                     left = not wait_until(lambda: not psutil.pid_exists(kernel_id))
                     if left:
                         os.kill(kernel_id, signal.SIGKILL)
-                    self.assertFalse(left, number)
-                    self.assertIn(b"told to end", warm_up.stderr.read())
+                    assert not left, number
+                    assert b"told to end" in warm_up.stderr.read()
                 told.unlink()

@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from kernels.clone import CLONE
 from kernels.session import Reply, Session
 from tests.kernel_case import KernelCase, shared
@@ -18,7 +20,7 @@ PAUSE = "std::thread::sleep(std::time::Duration::from_millis(30));"
 class Text(KernelCase):
     """What a cell prints arrives whole, in order, and under its own cell."""
 
-    def test_text_without_a_line_end(self) -> None:
+    def test_text_without_a_line_end(self, subtests: pytest.Subtests) -> None:
         flush = "std::io::Write::flush(&mut std::io::stdout())?;"
         for code, text in {
             f'print!("a"); {flush}': "a",
@@ -27,17 +29,17 @@ class Text(KernelCase):
             'std::process::Command::new("printf").arg("from a child").status()?;': "from a child",
             'Pool::new(2)?.map(|_: u32| print!("."), [1, 2, 3]);': "...",
         }.items():
-            with self.subTest(code):
+            with subtests.test(code):
                 reply = self.passes(code)
-                self.assertEqual((reply.stdout, reply.result), (text, None))
-                self.assertEqual(len(self.passes("1 + 1").outputs), 1)
+                assert (reply.stdout, reply.result) == (text, None)
+                assert len(self.passes("1 + 1").outputs) == 1
 
     def test_text_without_a_line_end_before_a_result(self) -> None:
         reply = self.passes('print!("sum: ");\n42')
-        self.assertEqual((reply.stdout, reply.result), ("sum: ", "42"))
+        assert (reply.stdout, reply.result) == ("sum: ", "42")
 
     def test_text_without_a_line_end_on_stderr(self) -> None:
-        self.assertEqual(self.passes('eprint!("careful");').stderr, "careful")
+        assert self.passes('eprint!("careful");').stderr == "careful"
 
     def test_text_arrives_while_the_cell_runs(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -66,25 +68,25 @@ class Text(KernelCase):
             self.passed(self.kernel.wait(reply))
         came = [(output.name, output.text) for output in reply.outputs]
         wanted = [(f"std{name}", f"{name} {n}\n") for n in range(3) for name in ("out", "err")]
-        self.assertEqual(came, wanted)
+        assert came == wanted
 
     def test_stderr_is_under_its_own_cell(self) -> None:
         replies = [self.kernel.send(f"dbg!({n});") for n in range(8)]
         for n, reply in enumerate(replies):
             shown = self.passed(self.kernel.wait(reply)).stderr
-            self.assertEqual(len(shown.splitlines()), 1, shown)
-            self.assertIn(f"{n} = {n}", shown)
+            assert len(shown.splitlines()) == 1, shown
+            assert f"{n} = {n}" in shown
 
     def test_dbg_names_no_file_that_nobody_knows(self) -> None:
-        self.assertNotIn("lib.rs", self.passes("dbg!(1);").stderr)
+        assert "lib.rs" not in self.passes("dbg!(1);").stderr
 
-    def test_bytes_that_are_no_text(self) -> None:
+    def test_bytes_that_are_no_text(self, subtests: pytest.Subtests) -> None:
         for name in ["stdout", "stderr"]:
-            with self.subTest(name):
+            with subtests.test(name):
                 code = f'std::io::Write::write_all(&mut std::io::{name}(), b"\\xe9\\n")?;'
-                self.assertEqual(self.passes(code).outputs[0].text, "\ufffd\n")
+                assert self.passes(code).outputs[0].text == "\ufffd\n"
                 reply = self.passes('eprintln!("still heard");\n1 + 1')
-                self.assertEqual((reply.stderr, reply.result), ("still heard\n", "2"))
+                assert (reply.stderr, reply.result) == ("still heard\n", "2")
 
     def test_a_letter_in_two_writes(self) -> None:
         reply = self.passes(
@@ -93,75 +95,81 @@ class Text(KernelCase):
             "    std::io::stdout().write_all(&[byte])?;\n"
             f"    std::io::stdout().flush()?;\n    {PAUSE}\n}}"
         )
-        self.assertEqual(reply.stdout, "é")
+        assert reply.stdout == "é"
 
     def test_letters_of_all_alphabets(self) -> None:
         text = "Ødegård 並列 🙂 e\u0301"
-        self.assertEqual(self.passes(f'println!("{text}");').stdout, f"{text}\n")
-        self.assertEqual(self.shows('let größe = "ä🙂".chars().count();\ngröße'), "2")
+        assert self.passes(f'println!("{text}");').stdout == f"{text}\n"
+        assert self.shows('let größe = "ä🙂".chars().count();\ngröße') == "2"
 
-    def test_colours_and_an_escape_without_end(self) -> None:
+    def test_colours_and_an_escape_without_end(self, subtests: pytest.Subtests) -> None:
         for text in ["\x1b[31mred\x1b[0m", "\x1b_", "\x1b"]:
-            with self.subTest(repr(text)):
+            with subtests.test(repr(text)):
                 code = 'print!("{}");'.format(text.replace("\x1b", "\\x1b"))
-                self.assertEqual(self.passes(code).stdout, text)
+                assert self.passes(code).stdout == text
 
     def test_text_that_looks_like_the_engine(self) -> None:
         reply = self.passes('println!("EVCXR_EXECUTION_COMPLETE");\nprintln!("after");\n7')
-        self.assertEqual(reply.stdout, "EVCXR_EXECUTION_COMPLETE\nafter\n")
-        self.assertEqual(reply.result, "7")
+        assert reply.stdout == "EVCXR_EXECUTION_COMPLETE\nafter\n"
+        assert reply.result == "7"
 
     def test_many_lines_arrive_whole(self) -> None:
         reply = self.passes('for n in 0..20_000 { println!("line {n}"); }\n"done"')
-        self.assertEqual(reply.what_a_server_drops(), "")
-        self.assertEqual(reply.result, '"done"')
+        assert reply.what_a_server_drops() == ""
+        assert reply.result == '"done"'
         lines = reply.stdout.splitlines()
-        self.assertTrue(lines == [f"line {n}" for n in range(20_000)], f"{len(lines)} lines")
+        assert lines == [f"line {n}" for n in range(20_000)], f"{len(lines)} lines"
 
     def test_very_many_lines(self) -> None:
         reply = self.passes('for n in 0..200_000 { println!("line {n}"); }\n"done"')
-        self.assertEqual(reply.what_a_server_drops(), "")
-        self.assertEqual(reply.result, '"done"')
+        assert reply.what_a_server_drops() == ""
+        assert reply.result == '"done"'
         lines = reply.stdout.splitlines()
-        self.assertEqual((lines[0], lines[-1]), ("line 0", "line 199999"))
+        assert (lines[0], lines[-1]) == ("line 0", "line 199999")
 
     def test_a_very_long_line(self) -> None:
         reply = self.passes('println!("first{}last", "x".repeat(20_000_000));\n7')
-        self.assertEqual(reply.what_a_server_drops(), "")
-        self.assertEqual(reply.result, "7")
+        assert reply.what_a_server_drops() == ""
+        assert reply.result == "7"
         text = reply.stdout
-        self.assertTrue(text.startswith("firstx") and text.endswith("xlast\n"), f"{len(text)} letters")
+        assert text.startswith("firstx") and text.endswith("xlast\n"), f"{len(text)} letters"
 
 
 class Results(KernelCase):
     """What stands last in a cell is shown, if it is worth it."""
 
-    def test_nothing_is_not_shown(self) -> None:
+    def test_nothing_is_not_shown(self, subtests: pytest.Subtests) -> None:
         for code in ["()", "for _ in 0..1 {}", "let quiet = 1;", "drop(1)", "if false {}"]:
-            with self.subTest(code):
-                self.assertEqual(self.passes(code).outputs, [])
+            with subtests.test(code):
+                assert self.passes(code).outputs == []
         reply = self.passes('println!("only this")')
-        self.assertEqual((reply.stdout, reply.result), ("only this\n", None))
+        assert (reply.stdout, reply.result) == ("only this\n", None)
 
-    def test_what_looks_like_nothing_is_shown(self) -> None:
+    def test_what_looks_like_nothing_is_shown(self, subtests: pytest.Subtests) -> None:
         for code, shown in {'"()"': '"()"', "Some(())": "Some(())", "[(); 2]": "[(), ()]"}.items():
-            with self.subTest(code):
-                self.assertEqual(self.shows(code), shown)
+            with subtests.test(code):
+                assert self.shows(code) == shown
 
-    def test_long_results_are_cut_and_tell_how_long_they_are(self) -> None:
+    def test_long_results_are_cut_and_tell_how_long_they_are(
+        self, subtests: pytest.Subtests
+    ) -> None:
         for code, words in {
-            "(0..2_000_000u64).collect::<Vec<_>>()": [r"^\[0, 1, 2, ", "1999999]", r"2[,_ ]?000[,_ ]?000"],
+            "(0..2_000_000u64).collect::<Vec<_>>()": [
+                r"^\[0, 1, 2, ",
+                "1999999]",
+                r"2[,_ ]?000[,_ ]?000",
+            ],
             "vec![vec![0.0; 1000]; 1000]": [r"^\[\[0.0, 0.0, ", r"0.0\]\]", r"1[,_ ]?000"],
             '"x".repeat(5_000_000)': [r'^"xxx', 'x"'],
         }.items():
-            with self.subTest(code):
+            with subtests.test(code):
                 shown = self.shows(code) or ""
-                self.assertTrue(2 < len(shown) < LONGEST_RESULT, f"{len(shown)} letters")
+                assert 2 < len(shown) < LONGEST_RESULT, f"{len(shown)} letters"
                 for word in words:
-                    self.assertRegex(shown, word)
+                    assert re.search(word, shown)
 
     def test_results_that_are_not_long_are_whole(self) -> None:
-        self.assertEqual(self.shows("(0..200u64).collect::<Vec<_>>()"), str(list(range(200))))
+        assert self.shows("(0..200u64).collect::<Vec<_>>()") == str(list(range(200)))
 
 
 class Numbers(KernelCase):
@@ -169,19 +177,19 @@ class Numbers(KernelCase):
 
     def test_they_start_at_one(self) -> None:
         counts = [(reply.execution_count, reply.input_count) for reply in shared.first]
-        self.assertEqual(counts, [(1, 1), (2, 2), (3, 3)])
+        assert counts == [(1, 1), (2, 2), (3, 3)]
 
     def test_each_cell_has_the_next_one(self) -> None:
         codes = ["1", "nowhere()", 'panic!("x")', "2"]
         counts = [self.kernel.run(code).execution_count or 0 for code in codes]
-        self.assertEqual(counts, list(range(counts[0], counts[0] + 4)))
+        assert counts == list(range(counts[0], counts[0] + 4))
 
     def test_silent_cells_have_none_and_show_nothing(self) -> None:
         before = self.passes("1").execution_count or 0
         reply = self.passed(self.kernel.run("let quietly = 5;\nquietly", silent=True))
-        self.assertEqual((reply.outputs, reply.input_count), ([], None))
+        assert (reply.outputs, reply.input_count) == ([], None)
         after = self.passes("quietly")
-        self.assertEqual((after.execution_count, after.result), (before + 1, "5"))
+        assert (after.execution_count, after.result) == (before + 1, "5")
 
 
 class Errors(KernelCase):
@@ -196,94 +204,100 @@ class Errors(KernelCase):
         "fn half(": "CompileError",
     }
 
-    def test_the_reply_says_the_same_as_the_page(self) -> None:
+    def test_the_reply_says_the_same_as_the_page(self, subtests: pytest.Subtests) -> None:
         for code, ename in self.KINDS.items():
-            with self.subTest(code):
+            with subtests.test(code):
                 reply = self.fails(code, ename)
                 [error] = [output for output in reply.outputs if output.kind == "error"]
                 page = [error.content[key] for key in ["ename", "evalue", "traceback"]]
-                self.assertEqual(page, [reply.ename, reply.evalue, reply.traceback])
-                self.assertTrue(reply.evalue and reply.traceback)
-                self.assertEqual(reply.execution_count, reply.input_count)
+                assert page == [reply.ename, reply.evalue, reply.traceback]
+                assert reply.evalue and reply.traceback
+                assert reply.execution_count == reply.input_count
 
-    def test_tracebacks_are_short_and_without_colours(self) -> None:
+    def test_tracebacks_are_short_and_without_colours(self, subtests: pytest.Subtests) -> None:
         for code, ename in self.KINDS.items():
-            with self.subTest(code):
+            with subtests.test(code):
                 text = "\n".join(self.fails(code, ename).traceback)
-                self.assertNotIn("\x1b", text)
-                self.assertNotIn("stack backtrace", text)
-                self.assertLessEqual(len(text.splitlines()), 20, text)
+                assert "\x1b" not in text
+                assert "stack backtrace" not in text
+                assert len(text.splitlines()) <= 20, text
 
     def test_panic_is_two_lines(self) -> None:
-        reply = self.fails("let seats = vec![1, 2, 3];\nlet row = seats.len();\nseats[row]", "Panic")
+        reply = self.fails(
+            "let seats = vec![1, 2, 3];\nlet row = seats.len();\nseats[row]", "Panic"
+        )
         message = "index out of bounds: the len is 3 but the index is 3"
-        self.assertEqual(reply.evalue, message)
+        assert reply.evalue == message
         lines = "\n".join(reply.traceback).splitlines()
-        self.assertEqual(lines, [f"panicked: {message}", "  at `seats[row]`"])
-        self.assertEqual(reply.stderr, "")
+        assert lines == [f"panicked: {message}", "  at `seats[row]`"]
+        assert reply.stderr == ""
 
     def test_panic_before_the_crate_is_loaded_is_two_lines(self) -> None:
         reply = self.failed(shared.first[1], "Panic")
         lines = "\n".join(reply.traceback).splitlines()
-        self.assertEqual(lines, ["panicked: out of milk", '  at `panic!("out of milk")`'])
-        self.assertEqual(shared.first[2].result, "4")
+        assert lines == ["panicked: out of milk", '  at `panic!("out of milk")`']
+        assert shared.first[2].result == "4"
 
     def test_panic_in_a_function_of_an_earlier_cell_shows_its_line(self) -> None:
         self.passes("fn seat(row: usize) -> u32 {\n    [7, 8][row]\n}")
         reply = self.fails("let third = seat(2);", "Panic")
-        self.assertIn("[7, 8][row]", "\n".join(reply.traceback))
+        assert "[7, 8][row]" in "\n".join(reply.traceback)
 
     def test_panic_of_a_thread_does_not_fail_the_cell(self) -> None:
         reply = self.passes(
             'let crew = std::thread::Builder::new().name("crew".into());\n'
             'crew.spawn(|| panic!("no wind"))?.join().is_err()'
         )
-        self.assertEqual(reply.result, "true")
-        self.assertEqual(len(reply.stderr.splitlines()), 2, reply)
-        self.assertIn("crew", reply.stderr)
-        self.assertIn("no wind", reply.stderr)
+        assert reply.result == "true"
+        assert len(reply.stderr.splitlines()) == 2, str(reply)
+        assert "crew" in reply.stderr
+        assert "no wind" in reply.stderr
 
     def test_failed_question_mark_names_the_error(self) -> None:
         reply = self.fails('let n: i32 = "x".parse()?;', "Error")
-        self.assertIn("invalid digit found in string", reply.evalue)
+        assert "invalid digit found in string" in reply.evalue
 
-    def test_variables_outlive_an_error_after_text_without_a_line_end(self) -> None:
+    def test_variables_outlive_an_error_after_text_without_a_line_end(
+        self, subtests: pytest.Subtests
+    ) -> None:
         for code, ename in {
             'print!("a");\nlet n: i32 = "x".parse()?;': "Error",
             'print!("a");\npanic!("x");': "Panic",
         }.items():
-            with self.subTest(code):
+            with subtests.test(code):
                 self.passes("let kept = 1;")
-                self.assertEqual(self.fails(code, ename).stdout, "a")
-                self.assertEqual(self.shows("kept"), "1")
+                assert self.fails(code, ename).stdout == "a"
+                assert self.shows("kept") == "1"
 
     def test_two_mistakes_are_one_error(self) -> None:
         reply = self.fails("nowhere(1);\nelsewhere(2);", "CompileError")
-        self.assertEqual([output.kind for output in reply.outputs], ["error"])
+        assert [output.kind for output in reply.outputs] == ["error"]
         self.assert_told(reply, "nowhere", "elsewhere")
 
-    def test_mistake_in_the_last_line_is_told_as_with_a_semicolon(self) -> None:
+    def test_mistake_in_the_last_line_is_told_as_with_a_semicolon(
+        self, subtests: pytest.Subtests
+    ) -> None:
         self.passes("struct Vector { x: f64 }")
         for code, words in {
             "HashMap::<i32, i32>::new()": "use std::collections::HashMap",
             "ProcessPool::new(1)?.map(|x: f64| Vector { x }, [1.5])?": "cannot travel between",
         }.items():
-            with self.subTest(code):
+            with subtests.test(code):
                 reply = self.fails(code, "CompileError")
-                self.assertEqual(reply.evalue, self.fails(f"{code};", "CompileError").evalue)
+                assert reply.evalue == self.fails(f"{code};", "CompileError").evalue
                 self.assert_told(reply, words)
 
-    def test_cells_queued_behind_an_error_do_not_run(self) -> None:
+    def test_cells_queued_behind_an_error_do_not_run(self, subtests: pytest.Subtests) -> None:
         for code in list(self.KINDS)[:3]:
-            with self.subTest(code):
+            with subtests.test(code):
                 codes = [code, 'println!("ran");', "2"]
                 replies = [self.kernel.send(code) for code in codes]
                 for reply in replies:
                     self.kernel.wait(reply)
                 statuses = [reply.status for reply in replies]
-                self.assertEqual(statuses, ["error", "aborted", "aborted"])
-                self.assertEqual(replies[1].outputs + replies[2].outputs, [])
-                self.assertEqual(self.shows("1 + 1"), "2")
+                assert statuses == ["error", "aborted", "aborted"]
+                assert replies[1].outputs + replies[2].outputs == []
+                assert self.shows("1 + 1") == "2"
 
     def test_cell_that_is_asked_for_after_an_error_runs(self) -> None:
         for _ in range(20):
@@ -294,7 +308,7 @@ class Errors(KernelCase):
         first = self.kernel.send('panic!("x")', stop_on_error=False)
         second = self.kernel.send("2")
         self.failed(self.kernel.wait(first), "Panic")
-        self.assertEqual(self.passed(self.kernel.wait(second)).result, "2")
+        assert self.passed(self.kernel.wait(second)).result == "2"
 
 
 class Hints(KernelCase):
@@ -302,7 +316,7 @@ class Hints(KernelCase):
 
     def test_pool_without_a_question_mark(self) -> None:
         reply = self.fails("Pool::new(2).map(|x: u32| x, [1])", "CompileError")
-        self.assertRegex(reply.told, r"`[^`]*\?[^`]*`")
+        assert re.search(r"`[^`]*\?[^`]*`", reply.told)
 
     def test_closure_that_borrows(self) -> None:
         code = "let by = 3;\nlet task = Pool::new(1)?.submit(|x: u32| by * x, 7);"
@@ -318,14 +332,14 @@ class Hints(KernelCase):
         readme = (CLONE / "README.md").read_text(encoding="utf-8")
         [program] = re.findall(r"```rust\n([^`]*fn main[^`]*)```", readme)
         reply = self.passes(program)
-        self.assertIn("main()", reply.stderr + reply.stdout)
+        assert "main()" in reply.stderr + reply.stdout
 
     def test_derive_as_in_any_program(self) -> None:
         self.passes(
             "use serde::{Deserialize, Serialize};\n"
             "#[derive(Serialize, Deserialize, Debug)]\nstruct Ticket { row: u32 }"
         )
-        self.assertEqual(self.shows("Ticket { row: 5 }.row"), "5")
+        assert self.shows("Ticket { row: 5 }.row") == "5"
 
 
 class Memory(KernelCase):
@@ -355,39 +369,39 @@ class Memory(KernelCase):
         ),
     }
 
-    def test_static_of_an_earlier_cell_is_warned_of(self) -> None:
+    def test_static_of_an_earlier_cell_is_warned_of(self, subtests: pytest.Subtests) -> None:
         for name, (define, change, read, value) in self.STATICS.items():
-            with self.subTest(name):
-                self.assertEqual(self.passes(define).stderr, "")
+            with subtests.test(name):
+                assert self.passes(define).stderr == ""
                 changed, found = self.kernel.run(change), self.kernel.run(read)
                 if found.result != value:
-                    self.assertIn(name, changed.told + found.told)
-                self.assertNotIn(name, self.passes("1 + 1").told)
+                    assert name in changed.told + found.told
+                assert name not in self.passes("1 + 1").told
 
     def test_variable_of_a_type_that_changes_is_lost_with_a_word(self) -> None:
         self.passes("struct Spot { v: i32 }\nlet old_spot = Spot { v: 7 };")
-        self.assertIn("old_spot", self.passes("struct Spot { v: f64 }").stderr)
+        assert "old_spot" in self.passes("struct Spot { v: f64 }").stderr
         self.fails("old_spot.v", "CompileError")
-        self.assertEqual(self.shows("let new_spot = Spot { v: 2.5 };\nnew_spot.v"), "2.5")
+        assert self.shows("let new_spot = Spot { v: 2.5 };\nnew_spot.v") == "2.5"
 
     def test_variable_of_a_type_that_is_written_again_stays(self) -> None:
         define = "#[derive(Debug)]\nstruct Place { v: i32 }"
         self.passes(f"{define}\nlet place = Place {{ v: 7 }};")
-        self.assertEqual(self.passes(define).stderr, "")
-        self.assertEqual(self.shows("place.v"), "7")
+        assert self.passes(define).stderr == ""
+        assert self.shows("place.v") == "7"
 
     def test_methods_in_a_cell_of_their_own_can_be_edited(self) -> None:
         self.passes("struct Stool;")
         for legs in [3, 3, 4]:
             self.passes(f"impl Stool {{ fn legs(&self) -> u32 {{ {legs} }} }}")
-            self.assertEqual(self.shows("Stool.legs()"), str(legs))
+            assert self.shows("Stool.legs()") == str(legs)
         for text in ["a stool", "a bar stool"]:
             self.passes(
                 "impl std::fmt::Display for Stool {\n"
                 "    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {\n"
                 f'        out.write_str("{text}")\n    }}\n}}'
             )
-            self.assertEqual(self.shows("Stool.to_string()"), f'"{text}"')
+            assert self.shows("Stool.to_string()") == f'"{text}"'
 
     def test_variables_that_a_cell_does_not_use_cost_nothing(self) -> None:
         def cheapest() -> float:
@@ -407,7 +421,7 @@ class Memory(KernelCase):
         among_many = cheapest()
         self.passes("\n".join(f"drop(many_{n});" for n in range(60)))
         before = max(before, cheapest())
-        self.assertLess(among_many, 1.5 * before + 0.1, f"{before:.2f} s without them")
+        assert among_many < 1.5 * before + 0.1, f"{before:.2f} s without them"
 
 
 class Displays(KernelCase):
@@ -424,8 +438,8 @@ class Displays(KernelCase):
         )
         kinds = [output.kind for output in reply.outputs]
         wanted = ["stream", "display_data", "stream", "display_data", "execute_result"]
-        self.assertEqual(kinds, wanted)
-        self.assertIn("<img", reply.data["text/html"])
+        assert kinds == wanted
+        assert "<img" in reply.data["text/html"]
 
     def test_blocks_in_the_way_of_evcxr(self) -> None:
         def block(kind: str, text: str) -> str:
@@ -444,16 +458,16 @@ class Displays(KernelCase):
             ("display_data", "<b>2</b>"),
             ("execute_result", "<b>3</b>"),
         ]
-        self.assertEqual(self.kinds(reply), wanted)
-        self.assertEqual(reply.result, "three")
+        assert self.kinds(reply) == wanted
+        assert reply.result == "three"
 
     def test_a_block_after_text_without_a_line_end(self) -> None:
         reply = self.passes(
             'print!("no line end");\n'
             'println!("\\nEVCXR_BEGIN_CONTENT text/html\\n<b>1</b>\\nEVCXR_END_CONTENT");'
         )
-        self.assertEqual(reply.stdout.strip(), "no line end")
-        self.assertEqual(reply.data, {"text/html": "<b>1</b>"})
+        assert reply.stdout.strip() == "no line end"
+        assert reply.data == {"text/html": "<b>1</b>"}
 
     def ask(self, **message: Any) -> str:
         """Code that asks the kernel to show something, in the course's own way."""
@@ -468,27 +482,27 @@ class Displays(KernelCase):
         )
         sent = [output.kind for output in reply.outputs]
         wanted = ["display_data", "stream", "update_display_data", "display_data"]
-        self.assertEqual(sent, wanted)
+        assert sent == wanted
         ids = {output.display_id for output in reply.outputs if "update" in output.kind}
-        self.assertEqual(ids, {reply.outputs[0].display_id})
+        assert ids == {reply.outputs[0].display_id}
         page = [output.data.get("text/html") for output in reply.shown]
-        self.assertEqual(page, ["<b>9</b>", None, "<i>ä</i>"])
+        assert page == ["<b>9</b>", None, "<i>ä</i>"]
 
-    def test_output_that_is_cleared(self) -> None:
+    def test_output_that_is_cleared(self, subtests: pytest.Subtests) -> None:
         for wait in [False, True]:
-            with self.subTest(wait=wait):
+            with subtests.test(wait=wait):
                 reply = self.passes(
                     'print!("old");\n' + self.ask(do="clear", wait=wait) + 'print!("new");'
                 )
                 [clear] = [o for o in reply.outputs if o.kind == "clear_output"]
-                self.assertEqual(clear.content["wait"], wait)
-                self.assertEqual([output.text for output in reply.shown], ["new"])
+                assert clear.content["wait"] == wait
+                assert [output.text for output in reply.shown] == ["new"]
 
     def test_progress_moves_one_bar(self) -> None:
         reply = self.passes(f"for _ in progress(0..10) {{ {PAUSE} }}")
-        self.assertEqual((reply.stdout, reply.stderr), ("", ""))
-        self.assertEqual(len(reply.shown), 1, reply)
-        self.assertIn("update_display_data", [output.kind for output in reply.outputs])
+        assert (reply.stdout, reply.stderr) == ("", "")
+        assert len(reply.shown) == 1, str(reply)
+        assert "update_display_data" in [output.kind for output in reply.outputs]
 
 
 class Asking(KernelCase):
@@ -496,8 +510,8 @@ class Asking(KernelCase):
 
     def test_standard_input_is_at_its_end(self) -> None:
         code = "let mut line = String::new();\nstd::io::stdin().read_line(&mut line)?"
-        self.assertEqual(self.shows(code), "0")
-        self.assertEqual(self.shows('std::process::Command::new("cat").status()?.success()'), "true")
+        assert self.shows(code) == "0"
+        assert self.shows('std::process::Command::new("cat").status()?.success()') == "true"
 
     def test_the_reader_is_asked(self) -> None:
         reply = self.passes(
@@ -506,14 +520,14 @@ class Asking(KernelCase):
             'println!("{name} from {town}");',
             answers=("Ådne", "Ødegård"),
         )
-        self.assertEqual(reply.prompts, ["Name? ", "Town? "])
-        self.assertEqual(reply.passwords, 0)
-        self.assertIn("Hello. ", reply.stdout)
-        self.assertIn("Ådne from Ødegård\n", reply.stdout)
+        assert reply.prompts == ["Name? ", "Town? "]
+        assert reply.passwords == 0
+        assert "Hello. " in reply.stdout
+        assert "Ådne from Ødegård\n" in reply.stdout
 
     def test_nobody_can_be_asked(self) -> None:
         reply = self.kernel.run('let nobody = input("Name? ")?;')
-        self.assertEqual((reply.status, reply.prompts), ("error", []))
+        assert (reply.status, reply.prompts) == ("error", [])
 
 
 class Commands(KernelCase):
@@ -522,14 +536,14 @@ class Commands(KernelCase):
     def test_variables_are_listed(self) -> None:
         self.passes("let listed: u32 = 1;")
         reply = self.passes(":vars")
-        self.assertRegex(str([reply.data, reply.stdout]), "listed.*u32")
+        assert re.search("listed.*u32", str([reply.data, reply.stdout]))
 
     def test_help(self) -> None:
         reply = self.passes(":help")
-        self.assertIn(":vars", str([reply.data, reply.stdout]))
+        assert ":vars" in str([reply.data, reply.stdout])
 
     def test_crate_may_be_loaded_again(self) -> None:
-        self.assertEqual(self.passes(':dep helpers = { path = "../helpers" }').told.strip(), "")
+        assert self.passes(':dep helpers = { path = "../helpers" }').told.strip() == ""
 
     def test_crate_that_is_edited_meanwhile(self) -> None:
         # A kernel of its own: the crate is gone afterwards, and with it whatever still names it.
@@ -544,32 +558,32 @@ class Commands(KernelCase):
             aside.write_text("1")
             source.write_text('pub fn number() -> u32 { include!("../number.txt") }')
             self.passes(f":dep edited = {{ path = '{crate}' }}")
-            self.assertEqual(self.shows("edited::number()"), "1")
-            self.assertEqual(self.shows("edited::number() + 0"), "1")
+            assert self.shows("edited::number()") == "1"
+            assert self.shows("edited::number() + 0") == "1"
             aside.write_text("23")
-            self.assertEqual(self.shows("edited::number()"), "23")
+            assert self.shows("edited::number()") == "23"
             source.write_text("pub fn number() -> u32 { 4 }\npub fn other() -> u32 { 5 }")
-            self.assertEqual(self.shows("edited::number() + edited::other()"), "9")
-            (crate / "Cargo.toml").write_text(f"{manifest}version = \"2.0.0\"\n")
+            assert self.shows("edited::number() + edited::other()") == "9"
+            (crate / "Cargo.toml").write_text(f'{manifest}version = "2.0.0"\n')
             source.write_text('pub fn version() -> &\'static str { env!("CARGO_PKG_VERSION") }')
-            self.assertEqual(self.shows("edited::version()"), '"2.0.0"')
+            assert self.shows("edited::version()") == '"2.0.0"'
         self.kernel = others
 
     def test_crate_that_is_not_there(self) -> None:
         reply = self.kernel.run(':dep other = { path = "../no_such_folder" }')
-        self.assertEqual(reply.status, "error")
+        assert reply.status == "error"
         self.assert_told(reply, "no_such_folder")
 
     def test_shell(self) -> None:
         reply = self.passes("!echo from the shell")
-        self.assertIn("from the shell", str(reply.data) + reply.stdout)
+        assert "from the shell" in str(reply.data) + reply.stdout
 
     def test_time_of_a_cell(self) -> None:
         reply = self.passes("%%time\nlet sum: u64 = (0..1000u64).sum();\nsum")
-        self.assertEqual(reply.result, "499500")
-        self.assertRegex(reply.stdout + str(reply.displays), r"\d+(\.\d+)? ?[mnµ]?s")
+        assert reply.result == "499500"
+        assert re.search(r"\d+(\.\d+)? ?[mnµ]?s", reply.stdout + str(reply.displays))
 
     def test_unknown_magic_names_what_there_is(self) -> None:
         reply = self.kernel.run("%%timeit\n1 + 1")
-        self.assertEqual(reply.status, "error")
+        assert reply.status == "error"
         self.assert_told(reply, "timeit!")

@@ -7,14 +7,15 @@ import struct
 import subprocess
 import sys
 import tempfile
-import unittest
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
 
 import nbformat
 import psutil
+import pytest
 import zmq
 from nbformat import v4
 
@@ -130,51 +131,53 @@ class Runs:
 runs: Runs
 
 
-def setUpModule() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def run_beside() -> Iterator[None]:
     global runs
     runs = Runs()
-    unittest.addModuleCleanup(runs.executor.shutdown, cancel_futures=True)
+    yield
+    runs.executor.shutdown(cancel_futures=True)
 
 
-class Programs(unittest.TestCase):
+class Programs:
     """Programs that run notebooks see which one has failed."""
 
-    def test_notebook_that_panics_stops_them(self) -> None:
+    def test_notebook_that_panics_stops_them(self, subtests: pytest.Subtests) -> None:
         for program in PROGRAMS:
-            with self.subTest(program):
+            with subtests.test(program):
                 result = runs.small[program, "panics"].result()
                 said = result.stdout + result.stderr
-                self.assertNotEqual(result.returncode, 0, said)
-                self.assertIn("the sky falls", said)
+                assert result.returncode != 0, said
+                assert "the sky falls" in said
 
-    def test_good_notebook_passes(self) -> None:
+    def test_good_notebook_passes(self, subtests: pytest.Subtests) -> None:
         for program in PROGRAMS:
             for name in ["good", "meant"]:
-                with self.subTest(program, notebook=name):
+                with subtests.test(program, notebook=name):
                     result = runs.small[program, name].result()
-                    self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+                    assert result.returncode == 0, result.stdout + result.stderr
 
-    def test_first_lesson_passes(self) -> None:
+    def test_first_lesson_passes(self, subtests: pytest.Subtests) -> None:
         for program, lesson in runs.lessons.items():
-            with self.subTest(program):
+            with subtests.test(program):
                 result = lesson.result()
-                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+                assert result.returncode == 0, result.stdout + result.stderr
 
 
-class Ends(unittest.TestCase):
+class Ends:
     """However a kernel ends, nothing of it goes on. The tests go on where those before them end."""
 
     kernel: ClassVar[Session]
     # Started without the reader's settings, as by a desktop: PATH does not name cargo's folder.
     bare: ClassVar[Session]
 
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls) -> None:
+    def set_up_class(cls) -> Iterator[None]:
         # Both start at once.
         bare = {"HOME": os.environ["HOME"], "PATH": "/usr/bin:/bin"}
-        cls.kernel, cls.bare = Session(), Session(env=bare)
-        for session in [cls.kernel, cls.bare]:
-            cls.addClassCleanup(session.close)
+        with closing(Session()) as cls.kernel, closing(Session(env=bare)) as cls.bare:
+            yield
 
     def with_workers(self, session: Session) -> list[psutil.Process]:
         """All processes of a kernel that has a pool of workers, and a program that a cell started."""
@@ -184,16 +187,16 @@ class Ends(unittest.TestCase):
             'let sleep = std::process::Command::new("sleep").arg("600").spawn()?;',
         ]:
             reply = session.run(code)
-            self.assertEqual(reply.status, "ok", reply)
+            assert reply.status == "ok", str(reply)
         processes = session.processes()
-        self.assertGreaterEqual(len(processes), 5, processes)
+        assert len(processes) >= 5, processes
         return processes
 
     def assert_gone(self, processes: Sequence[psutil.Process]) -> None:
         left = psutil.wait_procs(processes, LIMIT)[1]
         for process in left:
             process.kill()
-        self.assertEqual(left, [])
+        assert left == []
 
     def test_1_client_that_goes_away_leaves_no_noise(self) -> None:
         self.kernel.wait_until_ready()
@@ -201,17 +204,17 @@ class Ends(unittest.TestCase):
         for _ in range(2):
             break_off(self.kernel.manager.hb_port)
             self.kernel.reconnect()
-            self.assertEqual(self.kernel.run("1 + 1").result, "2")
-            self.assertTrue(beats(self.kernel.manager.hb_port), "the heart has stopped")
+            assert self.kernel.run("1 + 1").result == "2"
+            assert beats(self.kernel.manager.hb_port), "the heart has stopped"
         noise = self.kernel.log()[len(before) :]
-        self.assertLessEqual(len(noise.splitlines()), 1, noise)
+        assert len(noise.splitlines()) <= 1, noise
 
     def test_2_restart(self) -> None:
         processes = self.with_workers(self.kernel)
         self.kernel.restart()
         self.assert_gone(processes)
         reply = self.kernel.run("sums")
-        self.assertEqual((reply.ename, reply.execution_count), ("CompileError", 1), reply)
+        assert (reply.ename, reply.execution_count) == ("CompileError", 1), str(reply)
 
     def test_3_kernel_that_is_killed_with_its_group(self) -> None:
         processes = self.with_workers(self.kernel)
@@ -220,10 +223,10 @@ class Ends(unittest.TestCase):
 
     def test_4_kernel_without_the_reader_s_settings_works(self) -> None:
         self.bare.wait_until_ready()
-        self.assertEqual(self.bare.run("1 + 1").result, "2", self.bare.log())
+        assert self.bare.run("1 + 1").result == "2", self.bare.log()
         # What the launcher says of the course must not depend on the settings.
         of_launcher = [line for line in self.bare.log().splitlines() if "course" in line]
-        self.assertLessEqual(set(of_launcher), set(self.kernel.log().splitlines()))
+        assert set(of_launcher) <= set(self.kernel.log().splitlines())
 
     def test_5_kernel_that_is_asked_to_end(self) -> None:
         self.bare.wait_until_ready()

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import nbformat
+import pytest
 
 from kernels.clone import CLONE
 from kernels.session import Session
@@ -28,7 +29,9 @@ def codes_of(path: Path) -> list[str]:
 def all_codes() -> list[str]:
     """The code cells of all lessons and exercises, by their order."""
     paths = sorted((CLONE / "notebooks").rglob("*.ipynb"))
-    return [code for path in paths if ".ipynb_checkpoints" not in path.parts for code in codes_of(path)]
+    return [
+        code for path in paths if ".ipynb_checkpoints" not in path.parts for code in codes_of(path)
+    ]
 
 
 # The places change when a notebook does. Until then a run tries those of the run before: who changes
@@ -37,31 +40,31 @@ SEED = int(os.environ.get("COURSE_FUZZ_SEED") or zlib.crc32("\0".join(all_codes(
 
 
 class Fuzz(KernelCase):
-    def test_cells_cut_anywhere(self) -> None:
+    def test_cells_cut_anywhere(self, subtests: pytest.Subtests) -> None:
         print(f"COURSE_FUZZ_SEED={SEED}", flush=True)
         chance = random.Random(SEED)
         codes = all_codes()
-        self.assertGreater(len(codes), 100)
+        assert len(codes) > 100
         chance.shuffle(codes)
         for tried, code in enumerate(codes[:PLACES]):
             cut = code[: chance.randrange(1, len(code) + 1)]
             whole = chance.random() < 0.5
-            with self.subTest(seed=SEED, code=cut):
+            with subtests.test(seed=SEED, code=cut):
                 self.ask(code if whole else cut, len(cut))
                 if tried % RUN_EVERY == 0 and not asks_the_network(cut, code):
                     run_for_a_while(self.kernel, cut)
-                    self.assertTrue(self.kernel.answers(), "it does not answer 1 + 1")
-        self.assertTrue(self.kernel.answers())
+                    assert self.kernel.answers(), "it does not answer 1 + 1"
+        assert self.kernel.answers()
 
     def ask(self, code: str, pos: int) -> None:
         """Asks all that an editor asks at a place; each must have an answer, whatever it is."""
         completed = self.kernel.complete(code, pos)
-        self.assertEqual(completed["status"], "ok")
+        assert completed["status"] == "ok"
         begin, end = completed["cursor_start"], completed["cursor_end"]
-        self.assertTrue(0 <= begin <= pos <= end <= len(code), completed)
-        self.assertEqual(self.kernel.inspect(code, pos)["status"], "ok")
+        assert 0 <= begin <= pos <= end <= len(code), completed
+        assert self.kernel.inspect(code, pos)["status"] == "ok"
         status = self.kernel.is_complete(code[:pos])["status"]
-        self.assertIn(status, ["complete", "incomplete", "invalid", "unknown"])
+        assert status in ["complete", "incomplete", "invalid", "unknown"]
 
 
 def asks_the_network(cut: str, code: str) -> bool:

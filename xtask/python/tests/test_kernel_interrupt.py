@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
 
 import psutil
+import pytest
 
 from kernels import cells
 from kernels.session import Reply
@@ -26,14 +28,14 @@ println!("{FAR}");"""
 class Harmed(KernelCase):
     """Cells that end in another way than by themselves."""
 
-    def setUp(self) -> None:
-        super().setUp()
+    @pytest.fixture(autouse=True)
+    def keep(self, use_kernel: None) -> None:
         self.passes("let kept = 1;")
 
     def assert_goes_on(self, with_variables: bool) -> None:
-        self.assertEqual(self.shows("1 + 1"), "2")
+        assert self.shows("1 + 1") == "2"
         if with_variables:
-            self.assertEqual(self.shows("kept"), "1")
+            assert self.shows("kept") == "1"
         else:
             self.fails("kept", "CompileError")
 
@@ -42,7 +44,7 @@ class Harmed(KernelCase):
         return any(name_of(process).startswith(name) for process in self.kernel.processes())
 
     def assert_ends(self, name: str) -> None:
-        self.assertTrue(wait_until(lambda: not self.runs(name)), f"{name} still runs")
+        assert wait_until(lambda: not self.runs(name)), f"{name} still runs"
 
 
 class Interrupts(Harmed):
@@ -57,12 +59,12 @@ class Interrupts(Harmed):
         asked = time.monotonic()
         self.kernel.interrupt(by)
         self.kernel.wait(reply)
-        self.assertLess(time.monotonic() - asked, SOON)
+        assert time.monotonic() - asked < SOON
         return self.failed(reply, "Interrupted")
 
-    def test_nothing_happens_to_an_idle_kernel(self) -> None:
+    def test_nothing_happens_to_an_idle_kernel(self, subtests: pytest.Subtests) -> None:
         for by in ["message", "signal"]:
-            with self.subTest(by):
+            with subtests.test(by):
                 self.kernel.interrupt(by)
                 self.assert_goes_on(with_variables=True)
                 # Nor to the next cell that looks for interrupts.
@@ -70,7 +72,7 @@ class Interrupts(Harmed):
 
     def test_while_the_cell_compiles(self) -> None:
         reply = self.interrupted(SLOW_TO_COMPILE, lambda _: self.runs("rustc"))
-        self.assertEqual(reply.stdout, "")
+        assert reply.stdout == ""
         self.assert_goes_on(with_variables=True)
 
     def test_command_of_the_shell(self) -> None:
@@ -78,10 +80,10 @@ class Interrupts(Harmed):
         self.assert_ends("sleep")
         self.assert_goes_on(with_variables=True)
 
-    def test_program_that_a_cell_waits_for(self) -> None:
+    def test_program_that_a_cell_waits_for(self, subtests: pytest.Subtests) -> None:
         code = 'std::process::Command::new("sleep").arg("600").status()?'
         for by in ["message", "signal"]:
-            with self.subTest(by):
+            with subtests.test(by):
                 self.interrupted(code, lambda _: self.runs("sleep"), by)
                 self.assert_ends("sleep")
                 self.assert_goes_on(with_variables=True)
@@ -89,15 +91,15 @@ class Interrupts(Harmed):
     def test_loop_without_end(self) -> None:
         code = 'println!("begun");\nloop { std::hint::black_box(0); }'
         reply = self.interrupted(code, lambda reply: "begun" in reply.stdout)
-        self.assertEqual(reply.stdout, "begun\n")
+        assert reply.stdout == "begun\n"
         self.assert_told(reply, "kept")
         self.assert_goes_on(with_variables=False)
         self.passes(cells.LOAD)
 
-    def test_progress(self) -> None:
+    def test_progress(self, subtests: pytest.Subtests) -> None:
         code = f"for _ in progress(0..3000) {{ {SLEEP} }}"
         for by in ["message", "signal"]:
-            with self.subTest(by):
+            with subtests.test(by):
                 self.interrupted(code, lambda reply: bool(reply.outputs), by)
                 self.assert_goes_on(with_variables=True)
 
@@ -107,7 +109,7 @@ class Interrupts(Harmed):
         self.assert_goes_on(with_variables=True)
         # The question is not asked any more: the next answer is to the next question.
         reply = self.passes('println!("{}", input("Town? ")?);', answers=("Bø",))
-        self.assertEqual((reply.prompts, reply.stdout), (["Town? "], "Bø\n"))
+        assert (reply.prompts, reply.stdout) == (["Town? "], "Bø\n")
 
     def test_pool(self) -> None:
         code = (
@@ -115,29 +117,31 @@ class Interrupts(Harmed):
             "Pool::new(2)?.map(|_: u32| std::thread::sleep(std::time::Duration::from_secs(600)), 0..4);"
         )
         self.interrupted(code, lambda reply: "begun" in reply.stdout)
-        self.assertEqual(self.shows("1 + 1"), "2")
+        assert self.shows("1 + 1") == "2"
 
-    def test_sleep(self) -> None:
+    def test_sleep(self, subtests: pytest.Subtests) -> None:
         code = 'println!("begun");\nsleep(std::time::Duration::from_secs(60));'
         for by in ["message", "signal"]:
-            with self.subTest(by):
+            with subtests.test(by):
                 self.interrupted(code, lambda reply: "begun" in reply.stdout, by)
                 self.assert_goes_on(with_variables=True)
 
-    def test_pool_map_keeps_variables_where_tasks_sleep_or_are_short(self) -> None:
+    def test_pool_map_keeps_variables_where_tasks_sleep_or_are_short(
+        self, subtests: pytest.Subtests
+    ) -> None:
         # By default a worker takes 100 tasks of 0.2 seconds in a chunk.
         self.passes("let pool = Pool::new(2)?;")
         for task in ["sleep", "std::thread::sleep"]:
             for call in ["pool", "pool.chunk_size(1)?"]:
                 time, items = ("from_secs(60)", 4) if task == "sleep" else ("from_millis(200)", 800)
-                with self.subTest(f"{task} {call}"):
+                with subtests.test(f"{task} {call}"):
                     code = (
                         f'println!("begun");\nlet slept = {call}.map('
                         f"|_: u32| {task}(std::time::Duration::{time}), 0..{items});"
                     )
                     self.interrupted(code, lambda reply: "begun" in reply.stdout)
                     self.assert_goes_on(with_variables=True)
-                    self.assertEqual(self.shows("pool.map(|x| x + 1, [1, 2])"), "[2, 3]")
+                    assert self.shows("pool.map(|x| x + 1, [1, 2])") == "[2, 3]"
 
     def test_cells_queued_behind_do_not_run(self) -> None:
         first = self.kernel.send('println!("begun");\nfor _ in progress(0..3000) { ' + SLEEP + " }")
@@ -146,8 +150,8 @@ class Interrupts(Harmed):
         self.kernel.interrupt()
         self.failed(self.kernel.wait(first), "Interrupted")
         statuses = [self.kernel.wait(reply).status for reply in others]
-        self.assertEqual(statuses, ["aborted", "aborted"])
-        self.assertEqual(others[0].outputs + others[1].outputs, [])
+        assert statuses == ["aborted", "aborted"]
+        assert others[0].outputs + others[1].outputs == []
         self.assert_goes_on(with_variables=True)
 
 
@@ -155,13 +159,13 @@ class Deaths(Harmed):
     """The process that runs the cells ends. The kernel does not, and tells what is lost."""
 
     def assert_recovers(self, reply: Reply) -> None:
-        self.assertEqual(reply.status, "error", reply)
+        assert reply.status == "error", str(reply)
         self.assert_told(reply, "kept")
         self.assert_goes_on(with_variables=False)
         self.passes(cells.LOAD)
-        self.assertEqual(self.shows(f"{cells.FIRST_POOL}"), cells.FIRST_RESULT)
+        assert self.shows(f"{cells.FIRST_POOL}") == cells.FIRST_RESULT
 
-    def test_cell_that_ends_it(self) -> None:
+    def test_cell_that_ends_it(self, subtests: pytest.Subtests) -> None:
         kill = 'std::process::Command::new("kill").args(["-9", &std::process::id().to_string()])'
         for code, words in {
             f"{kill}.status()?;": "SIGKILL|kill|signal: 9|signal 9",
@@ -170,11 +174,11 @@ class Deaths(Harmed):
             "fn deep(n: u64) -> u64 { std::hint::black_box([n; 64]); 1 + deep(n + 1) }\n"
             "deep(0)": "stack overflow|overflowed its stack",
         }.items():
-            with self.subTest(code):
+            with subtests.test(code):
                 self.passes("let kept = 1;")
                 reply = self.kernel.run(f'println!("last words");\n{code}')
-                self.assertEqual(reply.stdout, "last words\n")
-                self.assertRegex(reply.told, words)
+                assert reply.stdout == "last words\n"
+                assert re.search(words, reply.told)
                 self.assert_recovers(reply)
 
     def test_killed_from_outside(self) -> None:
@@ -197,9 +201,9 @@ class Deaths(Harmed):
             "let ids: Vec<u32> = workers.map(|_: u32| std::process::id(), 0..8)?;\nids"
         )
         ids = [int(number) for number in (self.shows(code) or "").strip("[]").split(",")]
-        self.assertTrue(all(map(psutil.pid_exists, ids)))
+        assert all(map(psutil.pid_exists, ids))
         self.assert_recovers(self.kernel.run("std::process::abort()"))
-        self.assertTrue(wait_until(lambda: not any(map(psutil.pid_exists, ids))), "workers are left")
+        assert wait_until(lambda: not any(map(psutil.pid_exists, ids))), "workers are left"
 
 
 def name_of(process: psutil.Process) -> str:

@@ -1,7 +1,7 @@
 """The course's kernel in the public suite for Jupyter kernels, as it is installed for Jupyter."""
 
-
 import jupyter_kernel_test
+import pytest
 from jupyter_client.manager import start_new_kernel
 
 from kernels import cells
@@ -9,7 +9,7 @@ from kernels.clone import CLONE
 from kernels.session import LIMIT
 
 SHOWS = 'display(&plot::bars("Naps", "s", &[("one".to_string(), 1.0)])?);'
-CLEARS = r'''print!("\x1b_course {}\x1b\\", r#"{"do":"clear","wait":false}"#);'''
+CLEARS = r"""print!("\x1b_course {}\x1b\\", r#"{"do":"clear","wait":false}"#);"""
 
 
 # How long the suite waits for a reply. Only what hangs takes so long.
@@ -44,8 +44,9 @@ class Conformance(jupyter_kernel_test.KernelTests):
     code_history_pattern = "6 * 7"
     supported_history_operations = ("tail", "range", "search")
 
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls) -> None:
+    def set_up_class(cls) -> None:
         cls.km, cls.kc = start_new_kernel(
             kernel_name=cls.kernel_name, startup_timeout=LIMIT, cwd=str(CLONE / "notebooks")
         )

@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-import unittest
+
+import pytest
 
 from kernels import cells
 from kernels.session import Session
@@ -63,8 +64,25 @@ std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)
 1.0f64.total_cmp(&2.0)""".splitlines()
 
 # Where a reader may press Tab, and Shift+Tab.
-COMPLETED = ["v0.", "v1.", "v3.", "std::col", "std::collections::", "v15.", "u64::", "f64::", "pool."]
-DOCUMENTED = ["vec![1].iter", "v0.len", "std::thread::spawn", "String::from", "u64::pow", "Pool::new"]
+COMPLETED = [
+    "v0.",
+    "v1.",
+    "v3.",
+    "std::col",
+    "std::collections::",
+    "v15.",
+    "u64::",
+    "f64::",
+    "pool.",
+]
+DOCUMENTED = [
+    "vec![1].iter",
+    "v0.len",
+    "std::thread::spawn",
+    "String::from",
+    "u64::pow",
+    "Pool::new",
+]
 
 
 class Answers:
@@ -82,9 +100,10 @@ class Answers:
             self.documented = {code: kernel.inspect(code)["found"] for code in DOCUMENTED}
 
 
-class Sources(unittest.TestCase):
+class Sources:
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls) -> None:
+    def set_up_class(cls) -> None:
         sysroot = subprocess.check_output(["rustc", "--print", "sysroot"], text=True).strip()
         cls.reduced = Answers()
         # Of the toolchain's own sources nothing is left out, and of the crates' nothing is hidden.
@@ -92,16 +111,16 @@ class Sources(unittest.TestCase):
         cls.whole = Answers(COURSE_TEST_SOURCES=whole)
 
     def test_types_are_the_same(self) -> None:
-        self.assertEqual(len(self.whole.types), len(EXPRESSIONS) + 1)
-        self.assertEqual(self.reduced.types, self.whole.types)
+        assert len(self.whole.types) == len(EXPRESSIONS) + 1
+        assert self.reduced.types == self.whole.types
 
-    def test_tab_offers_the_same(self) -> None:
+    def test_tab_offers_the_same(self, subtests: pytest.Subtests) -> None:
         for code in COMPLETED:
-            with self.subTest(code):
-                self.assertTrue(self.whole.matches[code])
-                self.assertEqual(self.reduced.matches[code], self.whole.matches[code])
+            with subtests.test(code):
+                assert self.whole.matches[code]
+                assert self.reduced.matches[code] == self.whole.matches[code]
 
-    def test_documentation_is_found(self) -> None:
+    def test_documentation_is_found(self, subtests: pytest.Subtests) -> None:
         for code in DOCUMENTED:
-            with self.subTest(code):
-                self.assertTrue(self.reduced.documented[code])
+            with subtests.test(code):
+                assert self.reduced.documented[code]

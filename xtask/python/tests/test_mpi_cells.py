@@ -4,13 +4,13 @@ import os
 import signal
 import sys
 import time
-import unittest
 from pathlib import Path
+
+import pytest
 
 from kernels import cells
 from kernels.session import LIMIT
 from kernels.waiting import wait_until
-from tests import lent
 from tests.test_process_cells import (
     LEFTOVER_SECONDS,
     SOON,
@@ -51,34 +51,31 @@ def load(kernel):
     kernel.run(cells.LOAD_MPI)
 
 
-def setUpModule():
-    """One kernel for all tests, since starting one takes long."""
-    global KERNEL
-    KERNEL = lent.kernel(__name__)
-
-
-@unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
-class MpiRun(unittest.TestCase):
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+class MpiRun:
     """One kernel, which every test leaves as it was, and without ranks."""
 
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls):
-        cls.kernel = KERNEL
+    def set_up_class(cls, lent_kernel):
+        cls.kernel = lent_kernel
         load(cls.kernel)
         cls.session = Session(cls.kernel)
 
-    def tearDown(self):
+    @pytest.fixture(autouse=True)
+    def look_behind(self):
         """Nothing is left, and the next job is as good as the first."""
+        yield
         family = descendants(self.kernel.manager.provisioner.pid)
-        self.assertTrue(wait_until(lambda: not family & ranks(), LEFTOVER_SECONDS))
-        self.assertEqual(self.kernel.run("mpi_run(2, |world| world.rank())?"), "[0, 1]")
+        assert wait_until(lambda: not family & ranks(), LEFTOVER_SECONDS)
+        assert self.kernel.run("mpi_run(2, |world| world.rank())?") == "[0, 1]"
 
     def fault(self, run, *words):
         start = time.monotonic()
         shown = self.session.text(f"{run}?")
         for word in words:
-            self.assertIn(word, shown)
-        self.assertLess(time.monotonic() - start, SOON)
+            assert word in shown
+        assert time.monotonic() - start < SOON
 
     def test_values_and_functions_of_any_cell(self):
         self.kernel.run("fn ten_times(x: i32) -> i32 { 10 * x }")
@@ -90,7 +87,7 @@ class MpiRun(unittest.TestCase):
             "    (mine, sum)\n"
             "})?"
         )
-        self.assertEqual(shown, "[(0, 30), (10, 30), (20, 30)]")
+        assert shown == "[(0, 30), (10, 30), (20, 30)]"
 
     def test_lines_are_labelled_in_rank_order_and_not_obeyed(self):
         shown = self.session.show(
@@ -101,10 +98,10 @@ class MpiRun(unittest.TestCase):
             "})?;"
         )
         kinds = {kind for kind, _ in shown}
-        self.assertLessEqual(kinds, {"status", "execute_input", "stream"}, shown)
+        assert kinds <= {"status", "execute_input", "stream"}, shown
         lines = plain(shown).replace("\u2060", "").splitlines()
         words = ["hello", "EVCXR_BEGIN_CONTENT text/html", "EVCXR_EXECUTION_COMPLETE"]
-        self.assertEqual(lines, [f"rank {rank}: {word}" for rank in range(3) for word in words])
+        assert lines == [f"rank {rank}: {word}" for rank in range(3) for word in words]
 
     def test_panic(self):
         self.fault(
@@ -146,7 +143,7 @@ class MpiRun(unittest.TestCase):
     def test_capturing_does_not_compile(self):
         self.kernel.run("let factor = 3;")
         shown = self.session.text("mpi_run(2, |world| world.rank() * factor)?")
-        self.assertIn("a function for ranks cannot capture variables", shown)
+        assert "a function for ranks cannot capture variables" in shown
 
     def test_missing_launcher(self):
         self.fault(
@@ -155,7 +152,7 @@ class MpiRun(unittest.TestCase):
             "cargo xtask setup",
         )
 
-    @unittest.skipUnless(os.geteuid() == 0, "hides a file, as only an administrator can")
+    @pytest.mark.skipif(os.geteuid() != 0, reason="hides a file, as only an administrator can")
     def test_a_library_that_a_node_lacks_is_sent(self):
         """Ranks run where the libraries of cells are other files than here."""
         self.kernel.run("fn from_afar() -> i32 { 42 }")
@@ -174,25 +171,26 @@ class MpiRun(unittest.TestCase):
         )
         script.chmod(0o755)
         run = f'MpiRun::new(2).launcher("{script}").run(|_| from_afar())?'
-        self.assertEqual(self.kernel.run(run), "[42, 42]")
+        assert self.kernel.run(run) == "[42, 42]"
 
 
-@unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
-class WhatIsLeft(unittest.TestCase):
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+class WhatIsLeft:
     """What becomes of ranks when the kernel is interrupted, restarted or killed.
 
     It comes last, since it ends the kernel. Each test goes on where the one before it has ended.
     """
 
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls):
-        cls.kernel = KERNEL
+    def set_up_class(cls, lent_kernel):
+        cls.kernel = lent_kernel
 
     def start_long_job(self):
         """Starts a job that takes for ever; gives its processes when its ranks are at work."""
-        self.assertTrue(self.kernel.manager.is_alive())
+        assert self.kernel.manager.is_alive()
         load(self.kernel)
-        self.assertEqual(self.kernel.run(cells.FIRST_RANKS), "[0, 1]")
+        assert self.kernel.run(cells.FIRST_RANKS) == "[0, 1]"
         self.kernel.client.execute(
             "mpi_run(2, |world| {\n"
             '    if world.rank() == 0 { println!("at work"); }\n'
@@ -201,26 +199,26 @@ class WhatIsLeft(unittest.TestCase):
         )
         self.kernel.wait_for(lambda said: "at work" in str(said["content"].get("text")), LIMIT)
         family = job(self.kernel)
-        self.assertGreaterEqual(len(family), 3, "a launcher and two ranks")
+        assert len(family) >= 3, "a launcher and two ranks"
         return family
 
     def test_1_interrupt(self):
         family = self.start_long_job()
         self.kernel.manager.interrupt_kernel()
-        self.assertTrue(wait_until(lambda: are_gone(family), LEFTOVER_SECONDS))
+        assert wait_until(lambda: are_gone(family), LEFTOVER_SECONDS)
         self.kernel.wait_for(lambda said: said["content"].get("execution_state") == "idle", LIMIT)
 
     def test_2_restart(self):
         family = self.start_long_job()
         self.kernel.manager.restart_kernel(now=True)
-        self.assertTrue(wait_until(lambda: are_gone(family), LEFTOVER_SECONDS))
+        assert wait_until(lambda: are_gone(family), LEFTOVER_SECONDS)
         self.kernel.client.wait_for_ready(timeout=LIMIT)
 
     def test_3_kill(self):
         family = self.start_long_job()
         kernel = self.kernel.manager.provisioner.pid
         victims = [process for process in descendants(kernel) | {kernel} if is_kernel(process)]
-        self.assertTrue(victims)
+        assert victims
         for victim in victims:
             os.kill(victim, signal.SIGKILL)
-        self.assertTrue(wait_until(lambda: are_gone(family), LEFTOVER_SECONDS))
+        assert wait_until(lambda: are_gone(family), LEFTOVER_SECONDS)

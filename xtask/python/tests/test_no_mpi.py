@@ -4,11 +4,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
-import unittest
 import venv
 from pathlib import Path
+
+import pytest
 
 from kernels import cells
 from kernels.clone import CLONE, NO_NETWORK, launcher
@@ -35,35 +35,33 @@ def lend_packages(clone):
         shutil.copy2(list_of_packages, clone)
 
 
-@unittest.skipIf(shutil.which("mpicc"), "the system has an MPI library")
-class NoLibrary(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory(prefix="course-test-")
-        self.addCleanup(temporary.cleanup)
-        self.folder = Path(temporary.name).resolve()
+@pytest.mark.skipif(shutil.which("mpicc"), reason="the system has an MPI library")
+class NoLibrary:
+    @pytest.fixture(autouse=True)
+    def set_up(self):
+        with tempfile.TemporaryDirectory(prefix="course-test-") as temporary:
+            self.folder = Path(temporary).resolve()
+            yield
 
     def assert_says_what_to_do(self, kernel):
         """A cell that needs MPI fails in a few words."""
         said = kernel.problems(cells.LOAD_MPI).splitlines()
         # Which crates are being compiled is told by all cells.
         said = [line for line in said if not re.match(r" *Compiling \S+ v", line)]
-        self.assertEqual(
-            said,
-            [
-                "helpers-mpi cannot be used: there is no MPI library. In a terminal, in the folder "
-                "of the course, run: cargo xtask setup",
-                "Then restart the kernel.",
-            ],
-        )
+        assert said == [
+            "helpers-mpi cannot be used: there is no MPI library. In a terminal, in the folder "
+            "of the course, run: cargo xtask setup",
+            "Then restart the kernel.",
+        ]
 
     def test_library_that_is_gone(self):
         """Where crates were compiled with a library, one is needed all the same."""
         clone = copy_of_clone(self.folder, warm=True)
         with course_kernel(clone, **NO_NETWORK) as kernel:
             kernel.run(cells.LOAD)
-            self.assertEqual(kernel.run(cells.FIRST_POOL), cells.FIRST_RESULT)
+            assert kernel.run(cells.FIRST_POOL) == cells.FIRST_RESULT
             self.assert_says_what_to_do(kernel)
-            self.assertEqual(kernel.run("squares.len()"), "3")
+            assert kernel.run("squares.len()") == "3"
 
     def run_course(self, *arguments, **more):
         environment = {name: value for name, value in os.environ.items() if name != "CI"}
@@ -74,7 +72,7 @@ class NoLibrary(unittest.TestCase):
             text=True,
             timeout=LONGEST,
         )
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 
     def test_library_that_cannot_be_installed(self):
@@ -82,29 +80,27 @@ class NoLibrary(unittest.TestCase):
         clone = small_copy(self.folder)
         lend_packages(clone)
         said = self.run_course("setup")
-        self.assertIn("Open MPI could not be installed, so lesson 05 will not run", said)
-        self.assertIn("cargo xtask setup", said)
+        assert "Open MPI could not be installed, so lesson 05 will not run" in said
+        assert "cargo xtask setup" in said
         # What was in vain is tried again only by who asks for it.
         said = self.run_course("test", "mpi")
-        self.assertNotIn("Installing", said)
-        self.assertRegex(said, r"mpi +[\d.]+ s +[\d.]+ s +\d+ +skipped: .*no MPI library.*cargo xtask setup")
-        self.assertIn("0 passed, 0 failed, 1 skipped", said)
+        assert "Installing" not in said
+        assert re.search(
+            r"mpi +[\d.]+ s +[\d.]+ s +\d+ +skipped: .*no MPI library.*cargo xtask setup", said
+        )
+        assert "0 passed, 0 failed, 1 skipped" in said
         said = self.run_course("doctor")
-        self.assertRegex(said, r"MPI library +absent .*lesson 05.*cargo xtask setup")
-        self.assertIn("Everything that is required is there.", said)
+        assert re.search(r"MPI library +absent .*lesson 05.*cargo xtask setup", said)
+        assert "Everything that is required is there." in said
         said = self.run_course("setup")
-        self.assertIn("Installing Open MPI", said)
+        assert "Installing Open MPI" in said
         with course_kernel(clone, **NO_NETWORK) as kernel:
             kernel.run(cells.LOAD)
             self.assert_says_what_to_do(kernel)
-            self.assertEqual(kernel.run("answer(2)"), "42")
+            assert kernel.run("answer(2)") == "42"
         # Now there is one, and nothing is left of what was in its place.
         shutil.rmtree(clone / ".course/mpi")
         (clone / ".course/mpi").symlink_to(CLONE / ".course/mpi")
         with course_kernel(clone, **NO_NETWORK) as kernel:
             kernel.run(cells.LOAD_MPI)
-            self.assertIn("MPI", kernel.run("library()"))
-
-
-if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0], "--verbose"])
+            assert "MPI" in kernel.run("library()")

@@ -1,8 +1,8 @@
 """Notebooks are written in one form."""
 
 import copy
-import unittest
 
+import pytest
 from nbformat import v4
 
 from notebooks.normalise import normalise, to_text
@@ -20,43 +20,47 @@ def untidy_notebook():
             "one()\n",
             execution_count=7,
             outputs=[stream, error_stream, rest, result],
-            metadata={"tags": ["raises-exception"], "execution": {"iopub.status.busy": "2026-01-01"}},
+            metadata={
+                "tags": ["raises-exception"],
+                "execution": {"iopub.status.busy": "2026-01-01"},
+            },
         ),
         v4.new_code_cell("1 + 1", execution_count=8),
     ]
     return v4.new_notebook(cells=cells, metadata={"widgets": {}, "orig_nbformat": 4})
 
 
-class Normalise(unittest.TestCase):
-    def setUp(self):
+class Normalise:
+    @pytest.fixture(autouse=True)
+    def set_up(self):
         self.notebook = normalise(untidy_notebook())
 
     def test_twice_is_as_once(self):
         once = to_text(self.notebook)
-        self.assertEqual(to_text(normalise(copy.deepcopy(self.notebook))), once)
+        assert to_text(normalise(copy.deepcopy(self.notebook))) == once
 
     def test_ids_depend_on_the_text_alone(self):
         again = normalise(untidy_notebook())
         ids = [cell.id for cell in self.notebook.cells]
-        self.assertEqual([cell.id for cell in again.cells], ids)
-        self.assertEqual(len(set(ids)), 4, "equal cells get ids of their own")
+        assert [cell.id for cell in again.cells] == ids
+        assert len(set(ids)) == 4, "equal cells get ids of their own"
 
     def test_cells_are_counted_from_one(self):
         counts = [cell.execution_count for cell in self.notebook.cells[1:]]
-        self.assertEqual(counts, [1, 2, 3])
-        self.assertEqual(self.notebook.cells[2].outputs[-1].execution_count, 2)
+        assert counts == [1, 2, 3]
+        assert self.notebook.cells[2].outputs[-1].execution_count == 2
 
     def test_texts_of_a_stream_that_follow_each_other_are_one_output(self):
         outputs = self.notebook.cells[2].outputs
         names = [output.get("name") for output in outputs]
-        self.assertEqual(names, ["stdout", "stderr", "stdout", None])
-        self.assertEqual([output.text for output in outputs[:3]], ["one\n", "note\n", "two\n"])
+        assert names == ["stdout", "stderr", "stdout", None]
+        assert [output.text for output in outputs[:3]] == ["one\n", "note\n", "two\n"]
 
     def test_only_what_an_author_wrote_is_kept(self):
-        self.assertEqual(self.notebook.cells[0].metadata, {})
-        self.assertEqual(self.notebook.cells[2].metadata, {"tags": ["raises-exception"]})
-        self.assertEqual(set(self.notebook.metadata), {"kernelspec", "language_info"})
-        self.assertEqual(self.notebook.metadata.kernelspec.name, "rust")
+        assert self.notebook.cells[0].metadata == {}
+        assert self.notebook.cells[2].metadata == {"tags": ["raises-exception"]}
+        assert set(self.notebook.metadata) == {"kernelspec", "language_info"}
+        assert self.notebook.metadata.kernelspec.name == "rust"
 
     def test_the_file_ends_with_a_newline(self):
-        self.assertTrue(to_text(self.notebook).endswith("}\n"))
+        assert to_text(self.notebook).endswith("}\n")

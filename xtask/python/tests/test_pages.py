@@ -2,8 +2,9 @@
 
 import ast
 import re
-import unittest
 from unittest import mock
+
+import pytest
 
 from bench import report
 from browser import shown
@@ -66,29 +67,29 @@ def methods(name, types):
     return found
 
 
-class Vocabulary(unittest.TestCase):
+class Vocabulary:
     def test_every_call_of_a_pool_is_in_the_page_of_calls_side_by_side(self):
         page = read("book/python_and_rust.md")
         for kind in POOLS:
             calls = calls_of(kind)
-            self.assertIn("map", calls, f"nothing was found in {POOLS[kind]}")
+            assert "map" in calls, f"nothing was found in {POOLS[kind]}"
             missing = [
                 c for c in sorted(calls - set(NOT_SHOWN)) if not re.search(rf"\b{c}\(", page)
             ]
-            self.assertEqual(missing, [], f"{kind}: add them to book/python_and_rust.md")
+            assert missing == [], f"{kind}: add them to book/python_and_rust.md"
 
     def test_the_kinds_of_pools_share_one_vocabulary(self):
         all_calls = {kind: calls_of(kind) for kind in POOLS}
         for kind, calls in all_calls.items():
             others = set().union(*(c for other, c in all_calls.items() if other != kind))
             lacks = sorted(others - calls - set(OF_ONE_KIND))
-            self.assertEqual(lacks, [], f"{kind} lacks what other pools have")
+            assert lacks == [], f"{kind} lacks what other pools have"
 
     def test_the_views_of_all_kinds_share_one_vocabulary(self):
         for view, (of_threads, of_others) in VIEWS.items():
             threads, others = methods(of_threads, {view}), methods(of_others, {view})
-            self.assertIn("map", threads & others)
-            self.assertEqual(threads ^ others, {"time_limit"}, view)
+            assert "map" in threads & others
+            assert threads ^ others == {"time_limit"}, view
 
     def test_readme_names_the_calls(self):
         readme = read("README.md")
@@ -96,7 +97,7 @@ class Vocabulary(unittest.TestCase):
             "map starmap imap imap_unordered submit as_completed wait "
             "wait_all map_async starmap_async deadline with"
         ).split():
-            self.assertIn(call, readme)
+            assert call in readme
 
     def test_every_kind_of_plot_is_told_and_tried(self):
         source = read("helpers/src/plot/mod.rs")
@@ -105,12 +106,10 @@ class Vocabulary(unittest.TestCase):
             for kind in re.findall(r"^pub use (\w+)::\1;$", source, re.MULTILINE)
             if re.search(rf"^pub fn {kind}\b", read(f"helpers/src/plot/{kind}.rs"), re.MULTILINE)
         }
-        self.assertIn("bars", kinds)
+        assert "bars" in kinds
         for kind in kinds:
-            self.assertIn(
-                f"//! | [`{kind}`] |", source, f"{kind} is not in the table of the module"
-            )
-            self.assertRegex(read("helpers/tests/plots.rs"), rf"plot::{kind}\(", kind)
+            assert f"//! | [`{kind}`] |" in source, f"{kind} is not in the table of the module"
+            assert re.search(rf"plot::{kind}\(", read("helpers/tests/plots.rs")), kind
 
 
 def patterns_of(node):
@@ -130,14 +129,18 @@ def is_telling(pattern):
     return len(re.sub(r"\\.|\.\+|\W", "", pattern)) >= 3
 
 
-class Benchmarks(unittest.TestCase):
+class Benchmarks:
     """BENCHMARKS.md and the code that writes it."""
 
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls):
+    def set_up_class(cls):
         cls.page = read("BENCHMARKS.md")
         sources = sorted((SCRIPTS / "bench").rglob("*.py"))
-        cls.trees = {path.relative_to(SCRIPTS): ast.parse(path.read_text(encoding="utf-8")) for path in sources}
+        cls.trees = {
+            path.relative_to(SCRIPTS): ast.parse(path.read_text(encoding="utf-8"))
+            for path in sources
+        }
         cls.patterns = set().union(*map(literals, cls.trees.values()))
 
     def test_its_sections_are_those_of_the_code(self):
@@ -151,7 +154,7 @@ class Benchmarks(unittest.TestCase):
             # A part of the section on cells.
             if name.name != "kernel.py"
         }
-        self.assertEqual(titles, in_code, "measure again: cargo xtask bench SUITE --write")
+        assert titles == in_code, "measure again: cargo xtask bench SUITE --write"
 
     def titles_in_code(self):
         for tree in self.trees.values():
@@ -165,13 +168,13 @@ class Benchmarks(unittest.TestCase):
     def test_its_tables_are_those_of_the_code(self):
         tables = re.findall(r"^### (.+)$", self.page, re.MULTILINE)
         titles = list(self.titles_in_code())
-        self.assertTrue(titles)
+        assert titles
         for title in titles:
             found = any(re.fullmatch(title, table) for table in tables)
-            self.assertTrue(found, f"BENCHMARKS.md has no table {title}; it is older than the code")
+            assert found, f"BENCHMARKS.md has no table {title}; it is older than the code"
         for table in tables:
             found = any(re.fullmatch(p, table) for p in self.patterns if is_telling(p))
-            self.assertTrue(found, f"no bench has the title {table!r} any more")
+            assert found, f"no bench has the title {table!r} any more"
 
     def test_one_section_can_be_renewed(self):
         suite = {"name": "work", "title": "Work for the processor", "text": "New.", "tables": []}
@@ -180,38 +183,36 @@ class Benchmarks(unittest.TestCase):
         head = (
             "## Work for the processor\n\n*Measured in a run of its own, by `cargo xtask bench work"
         )
-        self.assertIn(head, page)
+        assert head in page
         sections = [text.split("\n", 1)[0] for text in page.split("\n## ")]
-        self.assertEqual(sections, [text.split("\n", 1)[0] for text in self.page.split("\n## ")])
+        assert sections == [text.split("\n", 1)[0] for text in self.page.split("\n## ")]
         unchanged = page.replace(page[page.index(head) : page.index("## More workers")], "")
         for part in unchanged.split("\n## "):
-            self.assertIn(part, self.page)
+            assert part in self.page
         again = report.with_section(page, {"suites": [suite], "machine": machine})
-        self.assertEqual(again, page)
+        assert again == page
         suite["title"] = "Nothing"
-        with self.assertRaisesRegex(ValueError, "no section 'Nothing'"):
+        with pytest.raises(ValueError, match="no section 'Nothing'"):
             report.with_section(self.page, {"suites": [suite], "machine": machine})
 
     def test_the_page_says_of_which_machine_it_is(self):
         machine = report.machine_of(self.page)
-        self.assertRegex(machine["processor"], r"\d+ of \d+ cores$")
-        self.assertIn("Rust", machine)
+        assert re.search(r"\d+ of \d+ cores$", machine["processor"])
+        assert "Rust" in machine
 
 
-class Pictures(unittest.TestCase):
+class Pictures:
     def test_those_of_readme_are_not_old(self):
         if not shown.SHOWN.exists():
-            self.skipTest(
-                "nobody has noted what they show; make them anew: cargo xtask screenshots"
-            )
-        self.assertEqual(shown.old(), [], "make them anew: cargo xtask screenshots")
+            pytest.skip("nobody has noted what they show; make them anew: cargo xtask screenshots")
+        assert shown.old() == [], "make them anew: cargo xtask screenshots"
 
     def test_an_old_one_is_named(self):
         with mock.patch.object(shown, "documentation", return_value="changed"):
-            self.assertIn("documentation", shown.old())
+            assert "documentation" in shown.old()
 
 
-class Lessons(unittest.TestCase):
+class Lessons:
     """What instructors have beside the lessons."""
 
     def lessons(self):
@@ -223,23 +224,25 @@ class Lessons(unittest.TestCase):
     def test_each_has_goals(self):
         goals = re.findall(r"^## (\d\w*) · .+$", read("book/goals.md"), re.MULTILINE)
         numbers = [name.split("_")[0] for name, _ in self.lessons()]
-        self.assertGreater(len(numbers), 4)
-        self.assertEqual(goals, numbers, "the lessons of book/goals.md, and those that there are")
+        assert len(numbers) > 4
+        assert goals == numbers, "the lessons of book/goals.md, and those that there are"
 
-    def test_the_plan_counts_right(self):
+    def test_the_plan_counts_right(self, subtests):
         row = r"^\| (\d\w*) [^|]+\| ([\d,]+) \| (\d+) \| (\d+) min"
         plan = {
             number: (int(words.replace(",", "")), int(asked), int(minutes))
-            for number, words, asked, minutes in re.findall(row, read("book/teaching.md"), re.MULTILINE)
+            for number, words, asked, minutes in re.findall(
+                row, read("book/teaching.md"), re.MULTILINE
+            )
         }
         for name, texts in self.lessons():
             text = "\n".join(texts)
             words, asked, minutes = plan.pop(name.split("_")[0])
-            with self.subTest(name, plan="book/teaching.md"):
-                self.assertAlmostEqual(words, len(text.split()), delta=100)
-                self.assertEqual(asked, text.count("**Predict"))
-                self.assertAlmostEqual(minutes, words / 60, delta=5)
-        self.assertEqual(plan, {}, "a plan for no lesson")
+            with subtests.test(name, plan="book/teaching.md"):
+                assert words == pytest.approx(len(text.split()), abs=100)
+                assert asked == text.count("**Predict")
+                assert minutes == pytest.approx(words / 60, abs=5)
+        assert plan == {}, "a plan for no lesson"
 
     def test_each_question_has_an_answer(self):
         answers = {
@@ -250,8 +253,8 @@ class Lessons(unittest.TestCase):
             asked = "\n".join(texts).partition("## Questions to think about")[2]
             numbers = re.findall(r"^(\d+)\. ", asked.partition("\n## ")[0], re.MULTILINE)
             found = answers.pop(f"Lesson {name.split('_')[0]}", [])
-            self.assertEqual(found, numbers, f"{name}: book/answers.md")
-        self.assertEqual(answers, {}, "answers to no lesson's questions")
+            assert found == numbers, f"{name}: book/answers.md"
+        assert answers == {}, "answers to no lesson's questions"
 
 
 def sections(page):
@@ -259,24 +262,24 @@ def sections(page):
     return [text.split("\n", 1) for text in page.split("\n## ")[1:]]
 
 
-class Versions(unittest.TestCase):
+class Versions:
     def test_the_oldest_rust_is_the_same_everywhere(self):
         oldest = re.search(r'^rust-version = "(.+)"$', read("Cargo.toml"), re.MULTILINE)[1]
-        self.assertIn(f'rust-version = "{oldest}"', read("kernel/Cargo.toml"))
+        assert f'rust-version = "{oldest}"' in read("kernel/Cargo.toml")
         for page in ["README.md", "environment.md"]:
             said = set(re.findall(r"Rust (\d+\.\d+) or later", read(page)))
             said |= set(re.findall(r"with Rust (\d+\.\d+)", read(page)))
-            self.assertEqual(said, {oldest}, page)
+            assert said == {oldest}, page
 
     def test_the_oldest_python_is_the_same_everywhere(self):
         oldest = re.search(r'OLDEST_PYTHON: &str = "(.+)"', read("xtask/src/renew.rs"))[1]
         for page in ["README.md", "environment.md", *map(str, CLONE.glob("requirements*.txt"))]:
             said = set(re.findall(r"Python (\d+\.\d+)(?: \w+)* (?:or|and) later", read(page)))
-            self.assertLessEqual(said, {oldest}, page)
+            assert said <= {oldest}, page
 
     def test_ci_takes_the_rust_that_the_clone_names(self):
         [workflow] = (CLONE / ".github/workflows").iterdir()
         text = workflow.read_text(encoding="utf-8")
-        self.assertNotRegex(text, r"toolchain install \w")
-        self.assertIn("rustup toolchain install", text)
-        self.assertIn("components = ", read("rust-toolchain.toml"))
+        assert not re.search(r"toolchain install \w", text)
+        assert "rustup toolchain install" in text
+        assert "components = " in read("rust-toolchain.toml")

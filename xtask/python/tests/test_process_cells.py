@@ -5,16 +5,15 @@ import re
 import signal
 import sys
 import time
-import unittest
 from pathlib import Path
 
 import psutil
+import pytest
 
 from kernels import cells
 from kernels.clone import is_kernel_program
 from kernels.session import LIMIT
 from kernels.waiting import wait_until
-from tests import lent
 
 # How long a process may be there after whoever needed it is gone. Meant are two seconds; the rest
 # is for machines that stand still at times. What is left for ever is found all the same.
@@ -101,28 +100,25 @@ def plain(shown):
     return re.sub(r"\x1b\[[0-9;]*m", "", "".join(parts))
 
 
-def setUpModule():
-    """One kernel for all tests, since starting one takes long."""
-    global KERNEL
-    KERNEL = lent.kernel(__name__)
-
-
-@unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
-class Faults(unittest.TestCase):
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+class Faults:
     """One kernel with one pool, which every test leaves as it was."""
 
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls):
-        cls.kernel = KERNEL
+    def set_up_class(cls, lent_kernel):
+        cls.kernel = lent_kernel
         cls.kernel.run(cells.LOAD)
         cls.kernel.run(POOL)
         cls.session = Session(cls.kernel)
 
-    def tearDown(self):
+    @pytest.fixture(autouse=True)
+    def look_behind(self):
         """The pool goes on."""
+        yield
         start = time.monotonic()
-        self.assertEqual(self.kernel.run("processes.map(|x: u64| x * x, 1..6)?"), "[1, 4, 9, 16, 25]")
-        self.assertLess(time.monotonic() - start, SOON)
+        assert self.kernel.run("processes.map(|x: u64| x * x, 1..6)?") == "[1, 4, 9, 16, 25]"
+        assert time.monotonic() - start < SOON
 
     def fault(self, body, *words):
         """A task that goes wrong at item 3 is an error that names it, and says why."""
@@ -130,11 +126,11 @@ class Faults(unittest.TestCase):
         shown = self.session.text(
             f"processes.chunk_size(1)?.map(|x: u64| {{ if x == 3 {{ {body} }} x }}, 0..8)?"
         )
-        self.assertIn("item 3", shown)
-        self.assertRegex(shown, r"worker \d")
+        assert "item 3" in shown
+        assert re.search(r"worker \d", shown)
         for word in words:
-            self.assertIn(word, shown)
-        self.assertLess(time.monotonic() - start, SOON)
+            assert word in shown
+        assert time.monotonic() - start < SOON
 
     def test_panic(self):
         self.fault('panic!("three is ill");', "panicked", "three is ill")
@@ -146,7 +142,9 @@ class Faults(unittest.TestCase):
         self.fault("std::process::abort();", "SIGABRT")
 
     def test_segfault(self):
-        self.fault("unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };", "SIGSEGV")
+        self.fault(
+            "unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };", "SIGSEGV"
+        )
 
     def test_stack_overflow(self):
         self.kernel.run(
@@ -176,7 +174,7 @@ class Faults(unittest.TestCase):
             "processes.time_limit(std::time::Duration::from_secs(3))?\n"
             "    .map(|x: u64| while x == 3 { std::hint::black_box(x); }, 0..8)?"
         )
-        self.assertIn("item 3 took longer than its limit of 3s", shown)
+        assert "item 3 took longer than its limit of 3s" in shown
 
     def test_nested_pool(self):
         shown = self.kernel.run(
@@ -185,9 +183,9 @@ class Faults(unittest.TestCase):
             "    inner.map(|x: u64| x + 1, [x, 2 * x]).unwrap()\n"
             "}, [10, 20])?"
         )
-        self.assertEqual(shown, "[[11, 21], [21, 41]]")
+        assert shown == "[[11, 21], [21, 41]]"
 
-    def test_words_of_command_are_shown_and_not_obeyed(self):
+    def test_words_of_command_are_shown_and_not_obeyed(self, subtests):
         lines = [
             "EVCXR_EXECUTION_COMPLETE",
             "EVCXR_BEGIN_CONTENT text/html",
@@ -199,17 +197,15 @@ class Faults(unittest.TestCase):
             "the last line",
         ]
         for call in ["println!", "eprintln!"]:
-            with self.subTest(call):
+            with subtests.test(call):
                 shown = self.session.show(
                     "processes.map(|line: String| "
                     f'{call}("{{line}}"), {lines!r}.map(String::from))?;'.replace("'", '"')
                 )
-                self.assertLessEqual(
-                    {kind for kind, _ in shown}, {"status", "execute_input", "stream"}, shown
-                )
+                assert {kind for kind, _ in shown} <= {"status", "execute_input", "stream"}, shown
                 text = plain(shown).replace("\u2060", "")
                 # The two workers' lines may mix.
-                self.assertEqual(sorted(text.splitlines()), sorted(lines))
+                assert sorted(text.splitlines()) == sorted(lines)
 
     def test_words_of_command_in_pieces(self):
         shown = self.session.show(
@@ -223,21 +219,21 @@ class Faults(unittest.TestCase):
             "}, [()])?;\n"
             'println!("the cell goes on");'
         )
-        self.assertIn("EVCXR_EXECUTION_COMPLETE\nthe cell goes on", plain(shown).replace("\u2060", ""))
+        assert "EVCXR_EXECUTION_COMPLETE\nthe cell goes on" in plain(shown).replace("\u2060", "")
 
     def test_a_megabyte_without_a_newline(self):
         shown = self.session.text(
             'processes.map(|()| print!("{}", "x".repeat(1_000_000)), [()])?;\n'
             'println!("the last line");'
         )
-        self.assertEqual(shown.count("x"), 1_000_000)
-        self.assertTrue(shown.rstrip().endswith("the last line"))
+        assert shown.count("x") == 1_000_000
+        assert shown.rstrip().endswith("the last line")
 
     def test_functions_of_later_cells(self):
         self.kernel.run("fn later(x: u64) -> u64 { x + 100 }")
-        self.assertEqual(self.kernel.run("processes.map(later, [1, 2])?"), "[101, 102]")
+        assert self.kernel.run("processes.map(later, [1, 2])?") == "[101, 102]"
         self.kernel.run("fn later(x: u64) -> u64 { x + 200 }")
-        self.assertEqual(self.kernel.run("processes.map(later, [1, 2])?"), "[201, 202]")
+        assert self.kernel.run("processes.map(later, [1, 2])?") == "[201, 202]"
 
     def test_pools_of_the_past_leave_nothing(self):
         before = workers(self.kernel)
@@ -250,35 +246,34 @@ class Faults(unittest.TestCase):
             "}\n"
             "files() - before"
         )
-        self.assertEqual(shown, "0")
-        self.assertTrue(wait_until(lambda: workers(self.kernel) == before, LEFTOVER_SECONDS))
+        assert shown == "0"
+        assert wait_until(lambda: workers(self.kernel) == before, LEFTOVER_SECONDS)
 
     def test_a_pool_that_a_cell_replaces_ends(self):
         before = workers(self.kernel)
         for _ in range(2):
             self.kernel.run("let other = ProcessPool::new(3)?;")
-        replaced = wait_until(
-            lambda: len(workers(self.kernel) - before) == 3, LEFTOVER_SECONDS
-        )
-        self.assertTrue(replaced, workers(self.kernel))
+        replaced = wait_until(lambda: len(workers(self.kernel) - before) == 3, LEFTOVER_SECONDS)
+        assert replaced, workers(self.kernel)
         self.kernel.run("drop(other);")
-        self.assertTrue(wait_until(lambda: workers(self.kernel) == before, LEFTOVER_SECONDS))
+        assert wait_until(lambda: workers(self.kernel) == before, LEFTOVER_SECONDS)
 
 
-@unittest.skipUnless(sys.platform == "linux", "looks at processes in /proc")
-class WhatIsLeft(unittest.TestCase):
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+class WhatIsLeft:
     """What becomes of the workers when the kernel is interrupted, restarted or killed.
 
     It comes last, since it ends the kernel. Each test goes on where the one before it has ended.
     """
 
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls):
-        cls.kernel = KERNEL
+    def set_up_class(cls, lent_kernel):
+        cls.kernel = lent_kernel
 
     def start_long_map(self):
         """Starts a map that takes for ever; gives its workers when both are at work, as they say themselves."""
-        self.assertTrue(self.kernel.manager.is_alive())
+        assert self.kernel.manager.is_alive()
         self.kernel.run(cells.LOAD)
         self.kernel.run(POOL)
         self.kernel.client.execute(
@@ -294,7 +289,7 @@ class WhatIsLeft(unittest.TestCase):
             said = self.kernel.wait_for(lambda said: said["msg_type"] == "stream", LIMIT)
             told += said["content"]["text"]
         at_work = {int(process) for process in re.findall(r"(\d+) is at work", told)}
-        self.assertLessEqual(at_work, workers(self.kernel))
+        assert at_work <= workers(self.kernel)
         return at_work
 
     def wait_until_idle(self):
@@ -302,39 +297,39 @@ class WhatIsLeft(unittest.TestCase):
 
     def assert_answers(self):
         answer = self.kernel.ask("1 + 1", seconds=LIMIT)
-        self.assertEqual(answer["status"], "ok")
+        assert answer["status"] == "ok"
 
     def test_1_interrupt(self):
         at_work = self.start_long_map()
         start = time.monotonic()
         self.kernel.manager.interrupt_kernel()
-        self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
+        assert wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS)
         self.wait_until_idle()
-        self.assertLess(time.monotonic() - start, SOON)
+        assert time.monotonic() - start < SOON
         self.assert_answers()
 
     def test_2_end_of_the_cells_process(self):
         at_work = self.start_long_map()
         cells_process = processes()[min(at_work)]
         os.kill(cells_process, signal.SIGKILL)
-        self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
+        assert wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS)
         self.wait_until_idle()
         self.assert_answers()
 
     def test_3_restart(self):
         at_work = self.start_long_map()
         self.kernel.manager.restart_kernel(now=True)
-        self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
+        assert wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS)
         self.kernel.client.wait_for_ready(timeout=LIMIT)
 
     def test_4_kill(self):
         at_work = self.start_long_map()
         family = descendants(self.kernel.manager.provisioner.pid)
         victims = [p for p in family | {self.kernel.manager.provisioner.pid} if is_kernel(p)]
-        self.assertTrue(victims)
+        assert victims
         for victim in victims:
             os.kill(victim, signal.SIGKILL)
-        self.assertTrue(wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS))
+        assert wait_until(lambda: are_gone(at_work), LEFTOVER_SECONDS)
 
 
 def is_kernel(process):

@@ -4,22 +4,24 @@ import os
 import shutil
 import subprocess
 import tempfile
-import unittest
 from pathlib import Path
+
+import pytest
 
 from kernels.clone import launcher
 from kernels.copies import copy_of_clone
 
 
-class MissingTools(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory(prefix="course-test-")
-        self.addCleanup(temporary.cleanup)
-        folder = Path(temporary.name)
-        self.tools = folder / "tools"
-        self.tools.mkdir()
-        (folder / "clone").mkdir()
-        self.clone = copy_of_clone(folder / "clone", warm=False)
+class MissingTools:
+    @pytest.fixture(autouse=True)
+    def set_up(self):
+        with tempfile.TemporaryDirectory(prefix="course-test-") as temporary:
+            folder = Path(temporary)
+            self.tools = folder / "tools"
+            self.tools.mkdir()
+            (folder / "clone").mkdir()
+            self.clone = copy_of_clone(folder / "clone", warm=False)
+            yield
 
     def assert_refuses(self, *words, tools=()):
         for tool in tools:
@@ -31,10 +33,10 @@ class MissingTools(unittest.TestCase):
             text=True,
             timeout=60,
         )
-        self.assertEqual(result.returncode, 1, result.stdout)
-        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+        assert result.returncode == 1, result.stdout
+        assert len(result.stderr.splitlines()) == 1, result.stderr
         for word in words:
-            self.assertIn(word, result.stderr)
+            assert word in result.stderr
 
     def test_no_rust(self):
         self.assert_refuses("Rust is missing", "https://rustup.rs")
@@ -58,5 +60,5 @@ class MissingTools(unittest.TestCase):
             text=True,
             timeout=60,
         )
-        self.assertEqual(result.returncode, 1)
-        self.assertIn(f"cannot write {self.clone.resolve()}/.course", result.stderr)
+        assert result.returncode == 1
+        assert f"cannot write {self.clone.resolve()}/.course" in result.stderr

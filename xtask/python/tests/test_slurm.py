@@ -7,16 +7,21 @@ import json
 import re
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import slurm
 from kernels.clone import CLONE
 from tests.slurm_case import CASES, EXAMPLES, PRIMES, PROGRAMS, Debian, OnSlurm, begin
 
 
-def setUpModule() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def use_slurm() -> Iterator[None]:
     global cluster
-    cluster = begin()
+    with begin() as cluster:
+        yield
 
 
 class Cases:

@@ -4,14 +4,19 @@
 """
 
 import json
+from collections.abc import Iterator
+
+import pytest
 
 from kernels.clone import script
 from tests.slurm_case import CASES, EXAMPLES, PROGRAMS, Debian, OnSlurm, begin
 
 
-def setUpModule() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def use_slurm() -> Iterator[None]:
     global cluster
-    cluster = begin()
+    with begin() as cluster:
+        yield
 
 
 class Lesson(OnSlurm):
@@ -63,7 +68,9 @@ class Limit(OnSlurm):
             told = cluster.ask("scontrol", "update", f"JobId={job}", f"EndTime={end}")
             self.assertEqual(told, "")
         self.assertEqual(cluster.wait_for_end(wait), "TIMEOUT")
-        cluster.wait_for(lambda: cluster.state(goes_on) == "PENDING", "the job is back in the queue")
+        cluster.wait_for(
+            lambda: cluster.state(goes_on) == "PENDING", "the job is back in the queue"
+        )
         self.assertIn("Restarts=1", cluster.ask("scontrol", "show", "job", goes_on))
         self.assertIn("the time is up", (self.folder / f"slurm-{goes_on}.out").read_text())
 

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
+import pytest
 import websocket
 from course_kernel import fingerprint
 from course_kernel.keeper import NoSpare, SpareKeeper
@@ -102,24 +103,26 @@ def number(kernel, code):
     return kernel.ask(code, seconds=LIMIT)["execution_count"]
 
 
-@unittest.skipUnless(sys.platform == "linux", "looks into /proc")
-class Life(unittest.TestCase):
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+class Life:
     """Two servers on one clone; each test goes on where the one before it has ended."""
 
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls):
-        cls.server, cls.other = (Server(*options).start(cls) for options in (AT_ONCE, ONE))
+    def set_up_class(cls):
+        with Server(*AT_ONCE) as cls.server, Server(*ONE) as cls.other:
+            yield
 
     def test_1_each_server_has_a_spare(self):
         self.server.wait_for_spare()
         self.other.wait_for_spare()
-        self.assertNotEqual(spare_of(self.server), spare_of(self.other))
+        assert spare_of(self.server) != spare_of(self.other)
 
     def test_1_list_of_exercises_is_without_their_wrong_answers(self):
         listed = self.other.ask("GET", "contents/notebooks/exercises")["content"]
         names = {entry["name"] for entry in listed}
-        self.assertIn("01_multiprocessing.ipynb", names)
-        self.assertNotIn("wrong", names)
+        assert "01_multiprocessing.ipynb" in names
+        assert "wrong" not in names
 
     def test_2_neither_another_folder_nor_a_spare_that_hangs(self):
         """These kernels start the ordinary way."""
@@ -130,38 +133,38 @@ class Life(unittest.TestCase):
         type(self).fresh = self.other.open_notebook("fresh.ipynb")
         self.other.wait_for("starts the ordinary way: the spare does not answer")
         self.fresh.wait_until_ready()
-        self.assertEqual(len(kernels_of(self.other)), 1)
+        assert len(kernels_of(self.other)) == 1
 
     def test_3_the_spare_is_like_a_fresh_kernel(self):
         type(self).running = spare_of(self.server)
         type(self).kernel = kernel = self.server.open_notebook("one.ipynb")
         self.server.wait_for("is the spare, which was ready")
         kernel.wait_until_ready()
-        self.assertEqual(number(kernel, "1"), number(self.fresh, "1"))
+        assert number(kernel, "1") == number(self.fresh, "1")
         here, there = kernel.run(ENVIRONMENT), self.fresh.run(ENVIRONMENT)
-        self.assertEqual(here, there.replace(str(self.other.runtime), str(self.server.runtime)))
-        self.assertNotIn(VARIABLE, here)
+        assert here == there.replace(str(self.other.runtime), str(self.server.runtime))
+        assert VARIABLE not in here
         kernel.run("drop(names);")
-        self.assertEqual(kernel.run(":vars").strip(), "")
+        assert kernel.run(":vars").strip() == ""
         # The crate is there, but nothing is imported from it until a cell does.
-        self.assertIn("Pool", kernel.problems("Pool::new(1)?;"))
+        assert "Pool" in kernel.problems("Pool::new(1)?;")
         # The server hears of it on a way of its own.
-        self.assertTrue(wait_until(lambda: kernel.model()["execution_state"] == "idle"))
+        assert wait_until(lambda: kernel.model()["execution_state"] == "idle")
 
     def test_4_first_cells_and_interrupt(self):
         kernel = self.kernel
         kernel.run(cells.LOAD)
-        self.assertEqual(kernel.run(cells.FIRST_POOL), cells.FIRST_RESULT)
-        self.assertIn("<img", kernel.outputs(PLOT)["text/html"])
+        assert kernel.run(cells.FIRST_POOL) == cells.FIRST_RESULT
+        assert "<img" in kernel.outputs(PLOT)["text/html"]
         asked = kernel.client.execute(
             'println!("begun");\nstd::thread::sleep(std::time::Duration::from_secs(600));'
         )
         kernel.wait_for(lambda said: "begun" in said["content"].get("text", ""), LIMIT)
         kernel.interrupt()
         kernel.reply_to(asked, within(LIMIT, "the end of the cell"))
-        self.assertEqual(kernel.run("6 * 7"), "42")
+        assert kernel.run("6 * 7") == "42"
 
-    def test_5_a_restart_takes_the_next_spare(self):
+    def test_5_a_restart_takes_the_next_spare(self, request):
         """Those who talked to the old kernel talk to the new one."""
         server, kernel, running = self.server, self.kernel, self.running
         page = websocket.create_connection(
@@ -169,7 +172,7 @@ class Life(unittest.TestCase):
             header=[f"Authorization: token {server.token}"],
             timeout=LIMIT,
         )
-        self.addCleanup(page.close)
+        request.addfinalizer(page.close)
         for times in (2, 3):
             server.wait_for_spare(times=times)
             [spare] = [process for process in kernels_of(server) if process != running]
@@ -181,32 +184,32 @@ class Life(unittest.TestCase):
                 os.killpg(running.pid, signal.SIGKILL)
             server.wait_for("is the spare, which was ready", times=times)
             kernel.wait_for_answer(LIMIT)
-            self.assertIn("kept", kernel.problems("kept"))
-            self.assertEqual(kernel.run("1 + 1"), "2")
-            self.assertEqual(ask_page(page, f"40 + {times}"), str(40 + times))
-            self.assertTrue(gone(running), "the kernel that was restarted still runs")
+            assert "kept" in kernel.problems("kept")
+            assert kernel.run("1 + 1") == "2"
+            assert ask_page(page, f"40 + {times}") == str(40 + times)
+            assert gone(running), "the kernel that was restarted still runs"
             running = spare
         # No spare is ready yet, or just is; then a kernel comes to where the spare was.
         kernel.restart()
         kernel.wait_for_answer(LIMIT)
-        self.assertEqual(kernel.run("1 + 2"), "3")
-        self.assertEqual(ask_page(page, "2 + 2"), "4")
+        assert kernel.run("1 + 2") == "3"
+        assert ask_page(page, "2 + 2") == "4"
 
     def test_6_nothing_is_left_when_servers_end(self):
-        self.assertTrue(wait_until(lambda: len(kernels_of(self.server)) == 2))
+        assert wait_until(lambda: len(kernels_of(self.server)) == 2)
         processes = kernels_of(self.server) + kernels_of(self.other)
-        self.assertEqual(len(processes), 3, processes)
-        self.assertTrue(wait_until(lambda: all(has_folder(process) for process in processes)))
+        assert len(processes) == 3, processes
+        assert wait_until(lambda: all(has_folder(process) for process in processes))
         folders = [folder_of(process) for process in processes]
         self.server.end(signal.SIGKILL)
         self.other.end(signal.SIGTERM)
         self.kernel.close()
         self.fresh.close()
         for process, folder in zip(processes, folders):
-            self.assertTrue(wait_until(lambda: gone(process)), f"{process} still runs")
-            self.assertTrue(wait_until(lambda: not folder.exists()), f"{folder} is left")
+            assert wait_until(lambda: gone(process)), f"{process} still runs"
+            assert wait_until(lambda: not folder.exists()), f"{folder} is left"
         for server in (self.server, self.other):
-            self.assertTrue(wait_until(lambda: not sockets_of(server)), "a socket is left")
+            assert wait_until(lambda: not sockets_of(server)), "a socket is left"
 
 
 def ask_page(page, code):
@@ -230,43 +233,46 @@ def ask_page(page, code):
             return message["content"]["data"]["text/plain"]
 
 
-@unittest.skipUnless(sys.platform == "linux", "looks into /proc")
-class Faults(unittest.TestCase):
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+class Faults:
     """One server that has bad luck; each test goes on where the one before it has ended.
 
     Its clone is one of its own, whose crate is so small that a spare is soon warm.
     """
 
+    @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="course-test-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.clone = small_copy(Path(folder.name, "clone"))
-        # Its spares are not warm as long as there is this file.
-        cls.hold = cls.clone / "hold"
-        cls.hold.touch()
-        with open(cls.clone / "kernel/spare/warm_up.evcxr", "a", encoding="utf-8") as cells_of_spare:
-            cells_of_spare.write(WAIT % json.dumps(str(cls.hold)))
-        # What compiles the crates runs a kernel, which Python drives.
-        (cls.clone / ".course/venv").symlink_to(CLONE / ".course/venv")
-        # evcxr would replace a kernelspec in a folder that is all of JUPYTER_PATH.
-        path = f"{kernelspec_for(cls.clone)}:/none"
-        compiled = subprocess.run(
-            [launcher(cls.clone), "refresh"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        if compiled.returncode:
-            raise RuntimeError(f"the small crate does not compile:\n{compiled.stderr}")
-        options = ["--SpareKeeper.first_after=3", "--SpareKeeper.retry_seconds=6"]
-        server = Server(*AT_ONCE, *options, clone=cls.clone, JUPYTER_PATH=path)
-        cls.server = server.start(cls)
+    def set_up_class(cls):
+        with tempfile.TemporaryDirectory(prefix="course-test-") as folder:
+            cls.clone = small_copy(Path(folder, "clone"))
+            # Its spares are not warm as long as there is this file.
+            cls.hold = cls.clone / "hold"
+            cls.hold.touch()
+            with open(
+                cls.clone / "kernel/spare/warm_up.evcxr", "a", encoding="utf-8"
+            ) as cells_of_spare:
+                cells_of_spare.write(WAIT % json.dumps(str(cls.hold)))
+            # What compiles the crates runs a kernel, which Python drives.
+            (cls.clone / ".course/venv").symlink_to(CLONE / ".course/venv")
+            # evcxr would replace a kernelspec in a folder that is all of JUPYTER_PATH.
+            path = f"{kernelspec_for(cls.clone)}:/none"
+            compiled = subprocess.run(
+                [launcher(cls.clone), "refresh"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=600,
+            )
+            if compiled.returncode:
+                raise RuntimeError(f"the small crate does not compile:\n{compiled.stderr}")
+            options = ["--SpareKeeper.first_after=3", "--SpareKeeper.retry_seconds=6"]
+            server = Server(*AT_ONCE, *options, clone=cls.clone, JUPYTER_PATH=path)
+            with server as cls.server:
+                yield
 
     def assert_first_cells_run(self, kernel):
         kernel.run(cells.LOAD)
-        self.assertEqual(kernel.run("answer(2)"), "42")
+        assert kernel.run("answer(2)") == "42"
 
     def test_1_full_disk(self):
         """A limit on the size of files is to a launcher what a full disk is."""
@@ -276,18 +282,18 @@ class Faults(unittest.TestCase):
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (100_000, limit[1]))
         server.wait_for("No spare kernel could be made")
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limit)
-        self.assertTrue(wait_until(lambda: set(kernels.iterdir()) <= before))
+        assert wait_until(lambda: set(kernels.iterdir()) <= before)
         with server.open_notebook("full.ipynb") as kernel:
             server.wait_for("starts the ordinary way: no spare could be made")
-            self.assertEqual(kernel.run("1 + 1"), "2")
+            assert kernel.run("1 + 1") == "2"
 
     def test_2_opened_before_the_spare_is_warm(self):
         server = self.server
-        self.assertTrue(wait_until(lambda: kernels_of(server)), "it is never tried again")
+        assert wait_until(lambda: kernels_of(server)), "it is never tried again"
         early = server.open_notebook("early.ipynb")
         server.wait_for("is the spare, which is almost ready")
         # The next one, which is not warm either.
-        self.assertTrue(wait_until(lambda: len(kernels_of(server)) == 2))
+        assert wait_until(lambda: len(kernels_of(server)) == 2)
         self.hold.unlink()
         with early:
             self.assert_first_cells_run(early)
@@ -299,7 +305,7 @@ class Faults(unittest.TestCase):
         self.hold.touch()
         os.killpg(spare_of(server).pid, signal.SIGKILL)
         server.wait_for("thrown away: the spare has died")
-        self.assertTrue(wait_until(lambda: kernels_of(server)))
+        assert wait_until(lambda: kernels_of(server))
         spare = spare_of(server)
         kernel = server.open_notebook("killed.ipynb")
         server.wait_for("is the spare, which is almost ready", times=2)
@@ -324,33 +330,33 @@ class Faults(unittest.TestCase):
                     return kernel.run("1 + 1")
 
             results = list(threads.map(use, kernels))
-        self.assertEqual(results, ["2"] * 10)
+        assert results == ["2"] * 10
         said = server.said()[len(before) :]
         # One is there. How many more are made meanwhile depends on the machine.
         spares = said.count("is the spare, which was ready")
-        self.assertGreaterEqual(spares, 1, said)
+        assert spares >= 1, said
         others = said.count("is almost ready") + said.count("starts the ordinary way")
-        self.assertEqual(spares + others, 10, said)
+        assert spares + others == 10, said
 
     def test_5_nothing_is_left_but_the_next_spare(self):
         server = self.server
-        self.assertTrue(wait_until(lambda: len(kernels_of(server)) <= 1))
-        self.assertFalse(list(server.runtime.glob("kernel-*.json")))
-        self.assertTrue(wait_until(lambda: not sockets_of(server)), "a socket is left")
+        assert wait_until(lambda: len(kernels_of(server)) <= 1)
+        assert not list(server.runtime.glob("kernel-*.json"))
+        assert wait_until(lambda: not sockets_of(server)), "a socket is left"
 
     def test_6_crate_broken_by_an_edit(self):
         server, lib = self.server, self.clone / "helpers/src/lib.rs"
-        self.assertTrue(wait_until(lambda: is_ready(server)))
+        assert wait_until(lambda: is_ready(server))
         spare, ready = spare_of(server), server.said().count(READY)
         whole = lib.read_text(encoding="utf-8")
         lib.write_text(whole + "fn broken_by_an_edit() -> u8 { true }\n", encoding="utf-8")
         server.wait_for("thrown away: the course has changed")
-        self.assertTrue(wait_until(lambda: gone(spare)))
+        assert wait_until(lambda: gone(spare))
         server.wait_for("No spare kernel could be made: the crates could not")
         with server.open_notebook("broken.ipynb") as kernel:
-            self.assertIn("mismatched types", kernel.problems(cells.LOAD))
+            assert "mismatched types" in kernel.problems(cells.LOAD)
             # The kernel lives, and the crate can be mended.
-            self.assertEqual(kernel.run("1 + 1"), "2")
+            assert kernel.run("1 + 1") == "2"
         lib.write_text(whole, encoding="utf-8")
         server.wait_for_spare(times=ready + 1)
         with server.open_notebook("mended.ipynb") as kernel:
@@ -367,7 +373,7 @@ class Faults(unittest.TestCase):
                 await spare.warmed()
                 info = connection()
                 with socket.create_server(("127.0.0.1", info["stdin_port"])):
-                    with self.assertRaisesRegex(SpareFailed, "the spare failed: .*in use"):
+                    with pytest.raises(SpareFailed, match="the spare failed: .*in use"):
                         await spare.hand_over(info, "key")
                 info = connection()
                 await spare.hand_over(info, "key")
@@ -385,12 +391,12 @@ class Faults(unittest.TestCase):
 
     def test_8_clone_moved(self):
         server = self.server
-        self.assertTrue(wait_until(lambda: is_ready(server)))
+        assert wait_until(lambda: is_ready(server))
         spare = spare_of(server)
         self.clone.rename(self.clone.with_name("moved"))
         server.wait_for("thrown away: the course has changed", times=2)
-        self.assertTrue(wait_until(lambda: gone(spare)))
-        self.assertIsNone(server.process.poll())
+        assert wait_until(lambda: gone(spare))
+        assert server.process.poll() is None
 
 
 def is_ready(server):
@@ -470,29 +476,29 @@ class Conditions(unittest.IsolatedAsyncioTestCase):
         self.spare = self.keeper._spare = FakeSpare(self.clone)
 
     async def refused(self, environment):
-        with self.assertRaises(NoSpare) as caught:
+        with pytest.raises(NoSpare) as caught:
             await self.keeper.take(environment)
-        return str(caught.exception)
+        return str(caught.value)
 
     async def test_only_one_gets_it(self):
-        self.assertIs(await self.keeper.take({"PATH": "/bin"}), self.spare)
-        self.assertIn("just been given away", await self.refused({"PATH": "/bin"}))
+        assert await self.keeper.take({"PATH": "/bin"}) is self.spare
+        assert "just been given away" in await self.refused({"PATH": "/bin"})
 
     async def test_another_environment(self):
         for other in ({"PATH": "/usr/bin"}, {}, {"PATH": "/bin", "RAYON_NUM_THREADS": "1"}):
-            self.assertIn("environment differs", await self.refused(other))
+            assert "environment differs" in await self.refused(other)
         # It is kept for somebody else.
-        self.assertIs(await self.keeper.take({"PATH": "/bin"}), self.spare)
+        assert await self.keeper.take({"PATH": "/bin"}) is self.spare
 
     async def test_spare_that_has_died(self):
         self.spare.is_well = False
-        self.assertIn("has died", await self.refused({"PATH": "/bin"}))
-        self.assertTrue(self.spare.has_ended)
+        assert "has died" in await self.refused({"PATH": "/bin"})
+        assert self.spare.has_ended
 
     async def test_crate_edited(self):
         (self.clone / "helpers/lib.rs").write_text("// edited")
-        self.assertIn("has changed", await self.refused({"PATH": "/bin"}))
-        self.assertTrue(self.spare.has_ended)
+        assert "has changed" in await self.refused({"PATH": "/bin"})
+        assert self.spare.has_ended
 
     async def test_crates_compiled_by_another_server(self):
         """The sources are the same. To compile them again would throw away the other's spare."""
@@ -501,45 +507,45 @@ class Conditions(unittest.IsolatedAsyncioTestCase):
         (self.clone / ".course/warm").mkdir(parents=True)
         (self.clone / ".course/warm/stamp").write_text("of another library")
         with self.assertLogs(self.keeper.log, "WARNING"):
-            self.assertIn("has changed", await self.refused({"PATH": "/bin"}))
-        self.assertEqual(self.keeper._obstacle(), "")
-        self.assertIn("somebody else", self.keeper._why_not)
+            assert "has changed" in await self.refused({"PATH": "/bin"})
+        assert self.keeper._obstacle() == ""
+        assert "somebody else" in self.keeper._why_not
         (self.clone / "helpers/lib.rs").write_text("// edited")
-        self.assertIsNone(self.keeper._obstacle())
+        assert self.keeper._obstacle() is None
 
     async def test_clone_moved(self):
         self.clone.rename(self.clone.with_name("moved"))
-        self.assertIn("has changed", await self.refused({"PATH": "/bin"}))
-        self.assertTrue(self.spare.has_ended)
+        assert "has changed" in await self.refused({"PATH": "/bin"})
+        assert self.spare.has_ended
 
     async def test_rest_after_a_kernel_has_started(self):
         self.keeper._is_first = False
         self.keeper.busy = 101.0
         self.keeper.must_remain = 0.0
         self.keeper.takes = 0.0
-        self.assertIsNone(self.keeper._obstacle())
+        assert self.keeper._obstacle() is None
         self.keeper.kernel_started()
-        self.assertEqual(self.keeper._obstacle(), "")
+        assert self.keeper._obstacle() == ""
 
     async def test_what_failed_is_tried_again_later_or_when_it_has_changed(self):
         self.keeper.busy, self.keeper.must_remain, self.keeper.takes = 101.0, 0.0, 0.0
         with self.assertLogs(self.keeper.log, "WARNING"):
             self.keeper._give_up(fingerprint.of_sources(self.clone), OSError("disk full"))
-        self.assertEqual(self.keeper._obstacle(), "")
+        assert self.keeper._obstacle() == ""
         self.keeper._retry_at = time.monotonic()
-        self.assertIsNone(self.keeper._obstacle())
+        assert self.keeper._obstacle() is None
         self.keeper._retry_at = time.monotonic() + 300
         (self.clone / "helpers/lib.rs").write_text("// mended")
-        self.assertIsNone(self.keeper._obstacle())
+        assert self.keeper._obstacle() is None
 
     async def test_who_wanted_it_gives_up(self):
         provisioner, start = self.provisioner()
         taking = asyncio.ensure_future(provisioner._adopt(self.spare, start))
         await asyncio.sleep(0)
         taking.cancel()
-        with self.assertRaises(asyncio.CancelledError):
+        with pytest.raises(asyncio.CancelledError):
             await taking
-        self.assertTrue(self.spare.has_ended)
+        assert self.spare.has_ended
 
     def provisioner(self, **manager):
         manager = KernelManager(connection_file=str(self.clone / "k.json"), **manager)
@@ -556,14 +562,14 @@ class Conditions(unittest.IsolatedAsyncioTestCase):
         return provisioner._objection(self.keeper, command, start | change)
 
     async def test_how_a_kernel_is_started(self):
-        self.assertIsNone(await self.objection())
-        self.assertIsNone(await self.objection({"ip": "127.0.0.2"}))
-        self.assertIn("another folder", await self.objection(cwd=str(self.clone)))
-        self.assertIn("command line", await self.objection(command=["python"]))
-        self.assertIn("stdout", await self.objection(stdout=1))
+        assert await self.objection() is None
+        assert await self.objection({"ip": "127.0.0.2"}) is None
+        assert "another folder" in await self.objection(cwd=str(self.clone))
+        assert "command line" in await self.objection(command=["python"])
+        assert "stdout" in await self.objection(stdout=1)
         encrypted = {"curve_publickey": b"public", "curve_secretkey": b"secret"}
         for manager in ({"transport": "ipc"}, encrypted):
-            self.assertIn("protocol", await self.objection(manager))
+            assert "protocol" in await self.objection(manager)
 
 
 # A launcher whose spare says what it is told to. An empty line stands for the end.
@@ -609,68 +615,68 @@ class Talk(unittest.IsolatedAsyncioTestCase):
     async def test_warm_and_handed_over(self):
         spare = await self.spare("warm|listens|bound")
         await spare.warmed()
-        self.assertTrue(spare.is_warm and spare.lives())
+        assert spare.is_warm and spare.lives()
         # Nobody else can talk to it from now on.
-        self.assertEqual(list((self.folder / "runtime").iterdir()), [])
+        assert list((self.folder / "runtime").iterdir()) == []
         await spare.hand_over({"ip": "127.0.0.1", "key": b"bytes"}, "key")
-        self.assertEqual(json.loads(self.told.read_text()), {"ip": "127.0.0.1", "key": "key"})
+        assert json.loads(self.told.read_text()) == {"ip": "127.0.0.1", "key": "key"}
 
     async def test_handed_over_before_it_is_warm(self):
         spare = await self.spare("listens|warm|bound")
         waiting = asyncio.ensure_future(spare.warmed())
         await spare.hand_over({}, "key")
-        self.assertFalse(spare.is_warm)
-        with self.assertRaises(SpareFailed):
+        assert not spare.is_warm
+        with pytest.raises(SpareFailed):
             await waiting
 
     async def test_says_why_it_cannot(self):
         spare = await self.spare("warm|listens|failed: no such port|hangs")
-        with self.assertRaisesRegex(SpareFailed, "^the spare failed: no such port$"):
+        with pytest.raises(SpareFailed, match="^the spare failed: no such port$"):
             await spare.hand_over({}, "key")
 
     async def test_says_nothing(self):
         spare = await self.spare("warm|hangs")
         await spare.warmed()
         with unittest.mock.patch("course_kernel.spare.PATIENCE", 0.2):
-            with self.assertRaisesRegex(SpareFailed, "does not answer"):
+            with pytest.raises(SpareFailed, match="does not answer"):
                 await spare.hand_over({}, "key")
 
     async def test_never_warm(self):
         spare = await self.spare("hangs")
         with unittest.mock.patch("course_kernel.spare.LONGEST_WARM_UP", 0.2):
-            with self.assertRaisesRegex(SpareFailed, "not warm after"):
+            with pytest.raises(SpareFailed, match="not warm after"):
                 await spare.warmed()
 
     async def test_ends(self):
         for says, why in (("", "ended as it began"), ("nonsense", "to its end")):
             spare = await self.spare(says)
-            with self.assertRaisesRegex(SpareFailed, why):
+            with pytest.raises(SpareFailed, match=why):
                 await spare.warmed()
-            self.assertTrue(await asyncio.to_thread(wait_until, lambda: not spare.lives()))
+            assert await asyncio.to_thread(wait_until, lambda: not spare.lives())
         spare = await self.spare("warm|listens")
-        with self.assertRaisesRegex(SpareFailed, "has died"):
+        with pytest.raises(SpareFailed, match="has died"):
             await spare.hand_over({}, "key")
 
     async def test_ended_by_us(self):
         spare = await self.spare("warm|hangs")
         waiting = asyncio.ensure_future(spare.warmed())
         await spare.end()
-        self.assertIsNotNone(spare.process.poll())
+        assert spare.process.poll() is not None
         with contextlib.suppress(SpareFailed):
             await waiting
-        self.assertEqual(list((self.folder / "runtime").iterdir()), [])
+        assert list((self.folder / "runtime").iterdir()) == []
 
     async def test_runtime_folder_with_a_long_path(self):
         runtime = self.folder / ("long" * 30)
         spare = await self.spare("warm|hangs", runtime)
         place = spare._place.parent
-        self.assertEqual(place.stat().st_mode & 0o777, 0o700)
+        assert place.stat().st_mode & 0o777 == 0o700
         await spare.warmed()
-        self.assertFalse(place.exists())
-        self.assertEqual(list(runtime.iterdir()), [])
+        assert not place.exists()
+        assert list(runtime.iterdir()) == []
 
 
-class Memory(unittest.TestCase):
+class Memory:
     """What a container grants; `left_in_groups` is told where that is written."""
 
     def left(self, groups, files):
@@ -685,7 +691,7 @@ class Memory(unittest.TestCase):
     def test_container(self):
         stat = "anon 700\nfile 9000\nshmem 100\n"
         files = {"memory.max": "4000\n", "memory.stat": stat}
-        self.assertEqual(self.left("0::/\n", files), [3200])
+        assert self.left("0::/\n", files) == [3200]
 
     def test_group_within_a_group(self):
         files = {
@@ -694,7 +700,7 @@ class Memory(unittest.TestCase):
             "user/me/memory.max": "max",
             "user/me/memory.stat": "anon 10\n",
         }
-        self.assertEqual(self.left("0::/user/me\n", files), [4000])
+        assert self.left("0::/user/me\n", files) == [4000]
 
     def test_older_kernels_of_linux(self):
         files = {
@@ -702,41 +708,41 @@ class Memory(unittest.TestCase):
             "memory/a/memory.stat": "cache 5\nrss 1\ntotal_rss 50\n",
         }
         groups = "3:cpu:/a\n2:memory:/a\n0::/\n"
-        self.assertEqual(self.left(groups, files), [250])
+        assert self.left(groups, files) == [250]
 
     def test_no_limit_anywhere(self):
-        self.assertEqual(self.left("0::/\n", {}), [])
-        self.assertEqual(list(left_in_groups(Path("/none"), Path("/none"))), [])
+        assert self.left("0::/\n", {}) == []
+        assert list(left_in_groups(Path("/none"), Path("/none"))) == []
 
 
-class Without(unittest.TestCase):
+class Without:
     """Where there are no spares, all is as ever."""
 
     def test_switched_off(self):
         with Server(*ONE, COURSE_SPARE_KERNEL="0") as server:
             server.wait_for("No spare kernel is kept: COURSE_SPARE_KERNEL is 0")
             server.open_notebook()
-            self.assertEqual(len(kernels_of(server)), 1)
+            assert len(kernels_of(server)) == 1
 
     def test_too_little_memory(self):
         with Server(*ONE, "--SpareKeeper.must_remain=1000000") as server:
             server.wait_for("less than 1000000.0 GiB of memory would remain")
-            self.assertEqual(kernels_of(server), [])
+            assert kernels_of(server) == []
 
-    def test_client_without_provisioners(self):
+    def test_client_without_provisioners(self, request):
         """VS Code reads the kernelspec, and starts its command line by itself."""
         for spec in ("venv/share/jupyter/kernels/rust", "kernelspec/rust"):
             spec = json.loads((CLONE / ".course" / spec / "kernel.json").read_text())
-            self.assertEqual(spec["argv"], [str(launcher()), "kernel", "{connection_file}"])
-        self.assertNotIn("metadata", spec)
+            assert spec["argv"] == [str(launcher()), "kernel", "{connection_file}"]
+        assert "metadata" not in spec
         manager = KernelManager()
         manager._kernel_spec = KernelSpec(**spec)
         manager.start_kernel(cwd=CLONE / "notebooks")
-        self.addCleanup(manager.shutdown_kernel, now=True)
-        self.assertEqual(type(manager.provisioner).__name__, "LocalProvisioner")
+        request.addfinalizer(lambda: manager.shutdown_kernel(now=True))
+        assert type(manager.provisioner).__name__ == "LocalProvisioner"
         client = manager.client()
         client.start_channels()
-        self.addCleanup(client.stop_channels)
+        request.addfinalizer(client.stop_channels)
         client.wait_for_ready(timeout=LIMIT)
 
     def test_program_that_is_killed_takes_its_kernel_along(self):
@@ -750,9 +756,9 @@ class Without(unittest.TestCase):
         )
         with process:
             kernel = psutil.Process(int(process.stdout.readline()))
-            self.assertTrue(wait_until(lambda: is_kernel_program(kernel)))
+            assert wait_until(lambda: is_kernel_program(kernel))
             process.kill()
-            self.assertTrue(wait_until(lambda: gone(kernel)))
+            assert wait_until(lambda: gone(kernel))
 
     def test_compiling_in_the_background_ends_with_its_server(self):
         with tempfile.TemporaryDirectory(prefix="course-test-") as folder:
@@ -772,6 +778,6 @@ class Without(unittest.TestCase):
             compiles = wait_until(lambda: has_cargo(process), LIMIT)
             processes = process.children(recursive=True)
             os.close(end)
-            self.assertTrue(compiles)
+            assert compiles
             refresh.wait(LIMIT)
-            self.assertTrue(wait_until(lambda: all(map(gone, processes))), processes)
+            assert wait_until(lambda: all(map(gone, processes))), processes

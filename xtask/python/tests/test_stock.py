@@ -1,7 +1,6 @@
 """The notebooks also open in a kernel that we did not set up, only slower."""
 
 import os
-import unittest
 
 from bench.suites.kernel import stock_kernel, with_compiled_crates
 from kernels import cells
@@ -10,10 +9,10 @@ from kernels.kernel import Kernel
 from tests.test_launcher import use_pool
 
 
-class Stock(unittest.TestCase):
+class Stock:
     def test_stock_kernel(self):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("EVCXR")}
         argv = stock_kernel(kernel_program())
         environment |= with_compiled_crates()
         with Kernel(argv, cwd=CLONE / "notebooks", env=environment) as kernel:
-            self.assertEqual(use_pool(kernel), cells.FIRST_RESULT)
+            assert use_pool(kernel) == cells.FIRST_RESULT
