@@ -20,6 +20,7 @@ from typing import Any
 from grading import handed_in, kept, students
 from grading.handed_in import Cell, shown
 from grading.matching import Lesson, lesson_from, lesson_of, plan
+from grading.platforms import CANVAS, files_of, is_known
 from grading.row import NOT_REACHED, PASSED, Result, Row, plain, rates_of
 from grading.running import STOPPED, Limits, OutOfBounds, run
 from grading.sandbox import Sandbox, sweep
@@ -326,10 +327,15 @@ def tell(grader: Grader, count: int) -> None:
     for name in grader.table.absent:
         print(f"{name}: on the roster, but handed in nothing")
     folder = grader.table.folder
-    print(
-        f"Written: {folder / 'grades.csv'}, {folder / 'grades.html'}, and pages to give back in"
-        f" {folder / 'grades'}"
-    )
+    names = ["grades.csv", "grades.html", *files_of(rows)]
+    written = ", ".join(str(folder / name) for name in names)
+    print(f"Written: {written}, and pages to give back in {folder / 'grades'}")
+    without = {row.student for row in rows if row.student and not is_known(row)}
+    if without:
+        print(
+            f"{CANVAS} lacks the ID of {len(without)} students, which Canvas asks for: give a --roster"
+            " with the column ID"
+        )
     if STOPPED.is_set():
         print(f"Stopped: {len(rows)} of {count} notebooks have a row")
 

@@ -76,6 +76,12 @@ def canvas(graded: dict[tuple[str, str], Row], lessons: list[str]) -> str:
     return text.getvalue()
 
 
+def is_known(row: Row) -> bool:
+    """Whether one of the platforms can tell who that is."""
+    names = ["ID", "SIS User ID", "SIS Login ID", "Identifier", "moodle", "canvas"]
+    return bool(column(row, *names))
+
+
 def column(row: Row, *names: str) -> str:
     """What the roster has in a column of one of these names."""
     by_name = {name.casefold(): value for name, value in row.known.items()}

@@ -379,4 +379,7 @@ def plain(text: str) -> str:
 
 def first_line(text: str) -> str:
     lines = plain(text).splitlines()
-    return next((line.strip() for line in lines if line.strip()), "")[:200]
+    lines = [line.strip() for line in lines if line.strip()]
+    # What a cell does says more than what it says of itself.
+    code = [line for line in lines if not line.startswith("//")]
+    return next(iter(code or lines), "")[:200]

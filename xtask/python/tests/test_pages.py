@@ -83,7 +83,7 @@ class Vocabulary:
         for kind, calls in all_calls.items():
             others = set().union(*(c for other, c in all_calls.items() if other != kind))
             lacks = sorted(others - calls - set(OF_ONE_KIND))
-            assert lacks == [], f"{kind} lacks what other pools have"
+            assert lacks == [], f"{kind} lacks what other pools have; if it must, say why in OF_ONE_KIND"
 
     def test_the_views_of_all_kinds_share_one_vocabulary(self):
         for view, (of_threads, of_others) in VIEWS.items():
@@ -107,9 +107,10 @@ class Vocabulary:
             if re.search(rf"^pub fn {kind}\b", read(f"helpers/src/plot/{kind}.rs"), re.MULTILINE)
         }
         assert "bars" in kinds
-        for kind in kinds:
-            assert f"//! | [`{kind}`] |" in source, f"{kind} is not in the table of the module"
-            assert re.search(rf"plot::{kind}\(", read("helpers/tests/plots.rs")), kind
+        in_table = set(re.findall(r"^//! \| \[`(\w+)`\] \|", source, re.MULTILINE))
+        assert kinds - in_table == set(), "not in the table of helpers/src/plot/mod.rs"
+        tried = set(re.findall(r"plot::(\w+)\(", read("helpers/tests/plots.rs")))
+        assert kinds - tried == set(), "not tried in helpers/tests/plots.rs"
 
 
 def patterns_of(node):
@@ -221,6 +222,28 @@ class Lessons:
             if re.match(r"# \d", texts[0]):
                 yield path.stem, texts
 
+    def test_each_is_named_where_readers_look(self):
+        places = {
+            "README.md": "(notebooks/{}.ipynb)",
+            "book/index.md": "\nnotebooks/{}\n",
+            # Its list stands at its end.
+            "notebooks/00_rust_for_python_readers.ipynb": "({}.ipynb)",
+        }
+        names = [name for name, _ in self.lessons()]
+        for page, link in places.items():
+            missing = [name for name in names if link.format(name) not in read(page)]
+            assert missing == [], f"{page} does not name them"
+        index = read("book/index.md")
+        for path in (CLONE / "notebooks/exercises").glob("*.ipynb"):
+            assert f"\nnotebooks/exercises/{path.stem}\n" in index, "book/index.md does not name it"
+
+    def test_each_sends_its_readers_to_exercises(self):
+        for name, texts in self.lessons():
+            linked = re.findall(r"\((exercises/\w+\.ipynb)\)", texts[-1])
+            assert linked, f"{name} does not end with a link to its exercises"
+            for link in linked:
+                assert (CLONE / "notebooks" / link).exists(), f"{name}: there is no {link}"
+
     def test_each_has_goals(self):
         goals = re.findall(r"^## (\d\w*) · .+$", read("book/goals.md"), re.MULTILINE)
         numbers = [name.split("_")[0] for name, _ in self.lessons()]
@@ -237,7 +260,9 @@ class Lessons:
         }
         for name, texts in self.lessons():
             text = "\n".join(texts)
-            words, asked, minutes = plan.pop(name.split("_")[0])
+            number = name.split("_")[0]
+            assert number in plan, f"{number} is missing in the plan of book/teaching.md"
+            words, asked, minutes = plan.pop(number)
             with subtests.test(name, plan="book/teaching.md"):
                 assert words == pytest.approx(len(text.split()), abs=100)
                 assert asked == text.count("**Predict")
