@@ -3,6 +3,7 @@
 Whatever a cell writes there is gone afterwards, and nobody else's notebook sees it.
 """
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -53,10 +54,12 @@ class Sandbox:
 
     def bring(self, source: Path, target: Path, is_ours: Ours) -> None:
         for path in brought_from(source, is_ours):
-            if path.is_dir():
-                (target / path.name).mkdir()
-                self.bring(path, target / path.name, is_ours)
-            else:
+            # What goes meanwhile, as an editor's files do, is nothing to bring.
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_dir():
+                    (target / path.name).mkdir()
+                    self.bring(path, target / path.name, is_ours)
+                    continue
                 self.size += path.stat().st_size
                 if self.size > MOST_BROUGHT:
                     raise TooMuch(f"what lies beside it is more than {MOST_BROUGHT >> 30} GiB")

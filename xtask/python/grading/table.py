@@ -9,7 +9,7 @@ from pathlib import Path
 
 from grading import kept, page, platforms
 from grading.row import Row, harmless, plain
-from notebooks.files import replace
+from notebooks.files import replace, whole
 
 CSV, PAGE, KEPT, STUDENTS = "grades.csv", "grades.html", "grades.json", "grades"
 
@@ -35,8 +35,8 @@ class Table:
         place = self.folder.resolve()
         if path.parent.resolve() != place:
             return path.resolve() == place
-        own = path.name in (CSV, PAGE, KEPT, STUDENTS)
-        return own or platforms.is_ours(path.name)
+        name = whole(path.name)
+        return name in (CSV, PAGE, KEPT, STUDENTS) or platforms.is_ours(name)
 
     def add(self, place: int, row: Row) -> None:
         """Adds a row and writes the table, with the rows in the order of their places."""

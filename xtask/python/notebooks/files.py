@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -54,6 +55,16 @@ def put(path: Path, before: bytes, text: str) -> bool:
         return report(path, "was changed meanwhile, so nothing is written; run the command again")
     replace(path, text.encode("utf-8"))
     return True
+
+
+# What is written before it gets its name.
+PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{8}")
+
+
+def whole(name: str) -> str:
+    """The name of a file; that of one that is just being written is what it will be."""
+    partial = PARTIAL.fullmatch(name)
+    return partial[1] if partial else name
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -476,6 +476,25 @@ class Sandboxes:
             assert not box.root.exists()
             assert (folder / "b.csv").read_text() == "b.csv"
 
+    def test_no_notebook_gets_a_table_that_is_just_being_written(self, tmp_path):
+        (tmp_path / ".grades.csv.0123abcd").write_text("the grades of others")
+        (tmp_path / ".hidden").write_text("handed in")
+        is_ours = table.Table(tmp_path, skipped=[], absent=[]).is_ours
+        with sandbox.Sandbox(tmp_path, is_ours) as box:
+            inside = [path.name for path in box.folder.iterdir()]
+        assert inside == [".hidden"]
+
+    def test_what_goes_while_it_is_copied_is_nothing_to_bring(self, tmp_path):
+        (tmp_path / "link").symlink_to("gone")
+        for name in "a", "b":
+            (tmp_path / name).write_text(name)
+        listed = list(tmp_path.iterdir())
+        (tmp_path / "a").unlink()
+        with mock.patch.object(sandbox, "brought_from", return_value=listed):
+            with sandbox.Sandbox(tmp_path) as box:
+                inside = [path.name for path in box.folder.iterdir()]
+        assert inside == ["b"]
+
     def test_what_a_killed_grader_left_is_swept_and_no_more(self):
         with (
             tempfile.TemporaryDirectory() as temporary,
