@@ -265,7 +265,10 @@ impl Check<'_> {
         let tasks = worked.timeline.spans().len() - 1;
         self.hint((
             "what do the other workers do meanwhile, if there are so few tasks?",
-            format!("hand all of it out, item by item: {}", work.call),
+            format!(
+                "hand all of it out, in more and smaller parts: {}",
+                work.call
+            ),
         ))
         .that(
             tasks >= work.least,
@@ -277,7 +280,10 @@ impl Check<'_> {
     fn judge_sharing<R>(&mut self, worked: &Worked<R>, work: Work<'_>) {
         self.hint((
             "each item waits until the one before it is done: who works meanwhile?",
-            format!("one call for all of them: {}", work.call),
+            format!(
+                "hand out all of them before you wait for a result: {}",
+                work.call
+            ),
         ))
         .that(
             !worked.seen.is_one_at_a_time(),
