@@ -225,8 +225,6 @@ pub(crate) struct Hello {
 /// What the owner says to a rank.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum OwnerMessage {
-    /// All ranks are there.
-    Begin,
     /// To call the function there.
     Run(CodeRef),
     /// What are you doing?

@@ -89,12 +89,12 @@ fn be_rank() -> io::Result<()> {
         .ok()
         .and_then(|text| JobSpec::from_text(&text));
     let spec = spec.ok_or_else(|| io::Error::other(format!("{JOB} is not set as it must be")))?;
-    let (universe, folder) = rank::initialize()?;
+    let universe = rank::initialize()?;
     let world = universe.world();
     let rank = world.rank() as usize;
     // Or `top` calls it as the program's file. Where there is no such file, it does as it likes.
     let _ = fs::write("/proc/self/comm", format!("helpers-rank {rank}"));
-    let wanted = owner::start(spec.connect(rank, Channel::Control)?)?;
+    let to_run = owner::start(spec.connect(rank, Channel::Control)?)?;
     let outputs = Outputs::redirect(&spec, rank)?;
     owner::tell(&RankMessage::Up {
         host: host(),
@@ -102,15 +102,12 @@ fn be_rank() -> io::Result<()> {
         library: library_name(),
     })?;
     owner::tell_of_exit();
-    // Open MPI 4 may crash if it gets a message through TCP while it is being initialised.
-    wanted.begin.recv().map_err(io::Error::other)?;
-    drop(folder);
     match spec.role {
         Role::Run => {
             // The error will tell of a panic, so it is not reported here.
             prepare();
             // Without an owner the thread that listens ends this process.
-            let function = wanted.to_run.recv().map_err(io::Error::other)?;
+            let function = to_run.recv().map_err(io::Error::other)?;
             owner::tell(&rank::run(&function, &world))?;
         }
         Role::Pool => {

@@ -53,8 +53,8 @@ pub(crate) fn join() {
         // SAFETY: as before.
         unsafe { env::set_var(SIGNALS, "") };
     }
-    let (universe, folder) = match rank::initialize() {
-        Ok(initialized) => initialized,
+    let universe = match rank::initialize() {
+        Ok(universe) => universe,
         Err(error) => {
             eprintln!("a rank cannot begin: {error}");
             process::exit(1)
@@ -65,11 +65,8 @@ pub(crate) fn join() {
     if let Some(tasks) = unknown_tasks().filter(|_| is_alone) {
         // Its files go as well.
         drop(universe);
-        drop(folder);
         refuse(tasks);
     }
-    world.barrier();
-    drop(folder);
     let _ = SIZE.set(world.size() as usize);
     let duties = world.duplicate();
     if world.rank() > 0 {

@@ -28,17 +28,8 @@ struct Owner {
     libraries: Mutex<Receiver<Option<Vec<u8>>>>,
 }
 
-/// What the owner wants.
-#[derive(Debug)]
-pub(crate) struct Wanted {
-    /// To begin, since all ranks are there.
-    pub(crate) begin: Receiver<()>,
-    pub(crate) to_run: Receiver<CodeRef>,
-}
-
-/// Starts to listen; gives what the owner wants.
-pub(crate) fn start(control: OwnedFd) -> io::Result<Wanted> {
-    let (all_are_there, begin) = mpsc::channel();
+/// Starts to listen; gives the functions that the owner wants to be run.
+pub(crate) fn start(control: OwnedFd) -> io::Result<Receiver<CodeRef>> {
     let (run, to_run) = mpsc::channel();
     let (library, libraries) = mpsc::channel();
     let owner = Owner {
@@ -50,19 +41,13 @@ pub(crate) fn start(control: OwnedFd) -> io::Result<Wanted> {
     }
     thread::Builder::new()
         .name("watch".to_owned())
-        .spawn(move || listen(&control, &all_are_there, &run, &library))?;
-    Ok(Wanted { begin, to_run })
+        .spawn(move || listen(&control, &run, &library))?;
+    Ok(to_run)
 }
 
-fn listen(
-    control: &OwnedFd,
-    all_are_there: &Sender<()>,
-    run: &Sender<CodeRef>,
-    library: &Sender<Option<Vec<u8>>>,
-) {
+fn listen(control: &OwnedFd, run: &Sender<CodeRef>, library: &Sender<Option<Vec<u8>>>) {
     loop {
         let obeyed = match control::receive::<OwnerMessage>(control) {
-            Ok(OwnerMessage::Begin) => all_are_there.send(()).map_err(io::Error::other),
             Ok(OwnerMessage::Run(function)) => run.send(function).map_err(io::Error::other),
             Ok(OwnerMessage::Ask) => tell(&RankMessage::Activity(pmpi::activity())),
             Ok(OwnerMessage::Library(bytes)) => library.send(bytes).map_err(io::Error::other),

@@ -9,6 +9,7 @@ use helpers::internals::{CodeRef, caught};
 use mpi::Threading;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
+use mpi::traits::*;
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::control::RankMessage;
@@ -41,19 +42,22 @@ pub(crate) fn check_is_none() -> Result<(), MpiError> {
 }
 
 /// Initialises MPI, which tells this process its rank.
-///
-/// Each rank opens the files of all others meanwhile. So the folder of these files, where there is one,
-/// is to be dropped as soon as all ranks are that far, and not before.
-pub(crate) fn initialize() -> io::Result<(Universe, Option<Folder>)> {
+pub(crate) fn initialize() -> io::Result<Universe> {
     // Pools wake a rank that sleeps by it, and it must not end the rank. Threads inherit this.
     let mut signals = SigSet::empty();
     signals.add(RING);
     signals.thread_block()?;
-    let folder = must_tidy_up().then(keep_files_together).flatten();
+    let tidies_up = must_tidy_up();
+    let folder = tidies_up.then(keep_files_together).flatten();
     let initialized = mpi::initialize_with_threading(Threading::Serialized);
     let (universe, _) =
         initialized.ok_or_else(|| io::Error::other("MPI is initialised already"))?;
-    Ok((universe, folder))
+    if tidies_up {
+        // Each rank opens the files of all others when it initialises MPI.
+        universe.world().barrier();
+        drop(folder);
+    }
+    Ok(universe)
 }
 
 /// The places of files by which Open MPI's ranks of one host exchange messages, in version 5 and 4.

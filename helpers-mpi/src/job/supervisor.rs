@@ -370,11 +370,6 @@ impl Supervisor {
                     *known = Some(host);
                 }
                 state.from_ranks.push_back((rank, RankMessage::Ready));
-                let are_all_there = state.hosts.iter().all(Option::is_some);
-                drop(state);
-                if are_all_there {
-                    (0..self.ranks.len()).for_each(|rank| self.send(rank, &OwnerMessage::Begin));
-                }
             }
             RankMessage::NoLibrary(path) => {
                 let library = std::fs::read(path).ok();
