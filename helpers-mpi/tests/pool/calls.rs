@@ -41,8 +41,9 @@ fn wait_all_waits_for_what_was_submitted() {
 fn a_deadline_ends_a_whole_map_and_stops_what_runs() {
     guarded(|| {
         let pool = MpiPool::new(2).unwrap();
+        let enough = pool.deadline(Duration::from_secs(60)).unwrap();
+        assert_eq!(enough.map(nap, [3, 1, 2]).unwrap(), [3, 1, 2]);
         let timed = pool.deadline(SOON).unwrap().chunk_size(1).unwrap();
-        assert_eq!(timed.map(nap, [3, 1, 2]).unwrap(), [3, 1, 2]);
         let start = Instant::now();
         let error = timed.map(nap, [1, 1, LONG, LONG, LONG]).unwrap_err();
         assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
@@ -52,8 +53,10 @@ fn a_deadline_ends_a_whole_map_and_stops_what_runs() {
         );
         assert_goes_on(&pool);
         let results: Vec<_> = timed.imap(nap, [1, 2, LONG, 3]).collect();
-        assert_eq!(results[..2], [Ok(1), Ok(2)]);
-        assert!(results.len() == 3 && results[2].as_ref().unwrap_err().is_timeout());
+        // On a busy machine not even the first ones may be there in time.
+        let (last, before) = results.split_last().unwrap();
+        assert!(last.as_ref().unwrap_err().is_timeout() && before.len() <= 2);
+        assert_eq!(before, &[Ok(1), Ok(2)][..before.len()]);
     });
 }
 

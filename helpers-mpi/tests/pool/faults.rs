@@ -111,9 +111,10 @@ fn what_no_rank_had_begun_goes_to_the_fresh_job() {
         let results: Vec<_> = pool.imap(ill::<KILL>, 0..20).collect();
         let failed: Vec<usize> = (0..20).filter(|&item| results[item].is_err()).collect();
         assert!(failed.contains(&(ILL as usize)), "{failed:?}");
+        // A report that is on its way goes with the job.
         assert!(
-            failed.len() <= 2,
-            "at most what each rank was at: {failed:?}"
+            failed.len() <= 4,
+            "at most what each rank was at, and what it had just done: {failed:?}"
         );
         for (item, result) in results.into_iter().enumerate() {
             match result {
