@@ -10,7 +10,8 @@ An exercise is a code cell tagged `exercise`. Before it stands a text that begin
 a text at the end, under a `<summary>` with the same title. That is the only place for it.
 
 Wrong answers stand in a file of their own, out of the students' way: see `wrong_answers.py`. Each
-must fail its check, with a hint about its own mistake.
+must fail its check, with a hint about its own mistake. Several are tried in one cell, each in a block
+of its own, since most of the time of a cell goes into compiling it.
 """
 
 import argparse
@@ -20,9 +21,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
-from nbformat import NotebookNode
+from nbformat import NotebookNode, v4
 
 from kernels.clone import CLONE
 from notebooks import executed
@@ -35,12 +37,19 @@ FOLDER = CLONE / "notebooks/exercises"
 SOLVED = "solved"
 # What a verdict of the helper crate begins with.
 RIGHT, NOT_YET = "Right.", "Not yet."
+# So many wrong answers are tried in one cell.
+AT_ONCE = 8
+# A check that reads the code of its cell would find the answers of others there.
+READS_CODE = "include_str!"
 
 TITLE = re.compile(r"^## (\d+ · .+)$", re.MULTILINE)
 NEARLY_TITLE = re.compile(r"^#*[ \t]*(\d+)[ \t]*[^\w\s`'\"]*[ \t]*(.+?)[ \t]*$")
 SOLUTION = re.compile(
     r"<details>\n<summary>(?P<title>[^\n]+)</summary>\n(?P<body>.*?)</details>", re.DOTALL
 )
+# How a cell with several wrong answers prints each verdict, by the answer's place among them.
+PRINTS = 'println!("\\n«verdict {place}»\\n{{verdict}}\\n«end»");'
+PRINTED = re.compile(r"^«verdict (\d+)»\n(.*?)\n«end»$", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"^```rust\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TIDY = "cargo xtask solutions --tidy"
 LOADS_THE_CRATE = 'path = "../../helpers'
@@ -75,7 +84,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="notebooks; all if none is named")
     parser.add_argument("--solve", action="store_true", help="fill the solutions in")
     parser.add_argument("--tidy", action="store_true", help="put the notebooks in form")
-    parser.add_argument("--timeout", type=int, default=120, help="seconds that a cell may take")
+    parser.add_argument("--timeout", type=int, default=300, help="seconds that a cell may take")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=argparse.SUPPRESS)
     parser.add_argument("--known", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--text-only", action="store_true", help=argparse.SUPPRESS)
@@ -193,20 +202,48 @@ def look(path: Path, _options: argparse.Namespace) -> bool:
 
 
 @dataclass
-class Attempt:
-    """An answer that is tried out: its cell, and its check behind it, as often as it is asked."""
+class Trial:
+    """A cell behind the notebook that tries answers to one exercise out."""
 
-    place: str
-    code: str
     exercise: Exercise
-    # What the verdict must begin with.
-    verdict: str
-    # Words that the hint must contain, one text for each time that the check is run.
-    hints: list[str] = field(default_factory=lambda: [""])
+    code: str
+    # The wrong answers that it tries out, or none, if it has the solution or checks it.
+    wrong: list[WrongAnswer] = field(default_factory=list)
+    checks_solution: bool = False
+
+    @property
+    def place(self) -> str:
+        title = self.exercise.title
+        if not self.wrong:
+            return f"the solution of {title!r}"
+        return f"the wrong answer {self.wrong[0].mistake!r} to {title!r}"
+
+    def faults(self, cell: NotebookNode) -> list[str]:
+        """What is wrong with the verdicts that the cell shows, having run."""
+        if self.checks_solution:
+            verdict = result_of(cell)
+            return [] if verdict.startswith(RIGHT) else [f"{self.place} gives: {verdict}"]
+        printed = PRINTED.findall(stdout_of(cell))
+        faults = []
+        for place, answer in enumerate(self.wrong):
+            verdicts = [verdict for answered, verdict in printed if answered == str(place)]
+            for hint, verdict in zip_longest(answer.hints, verdicts, fillvalue=""):
+                fault = ""
+                if not verdict.startswith(NOT_YET):
+                    fault = f" gives: {verdict}"
+                elif hint not in hints_of(verdict):
+                    fault = f": no word of {hint!r} in: {verdict}"
+                if fault:
+                    name = f"the wrong answer {answer.mistake!r} to {self.exercise.title!r}"
+                    faults.append(name + fault)
+        return faults
 
 
 def prove(
-    path: Path, options: argparse.Namespace, report: Callable[[Path, str], bool] = report
+    path: Path,
+    options: argparse.Namespace,
+    report: Callable[[Path, str], bool] = report,
+    at_once: int = AT_ONCE,
 ) -> bool:
     """Runs a notebook as handed out, then all wrong answers and each solution; says how it went."""
     started = time.monotonic()
@@ -223,41 +260,28 @@ def prove(
         print(f"{path.stem}: ok, its exercises have run {ran}", flush=True)
         return True
     as_handed_out = copy.deepcopy(notebook)
-    attempts = attempts_at(exercises, wrong)
-    # Which attempt each cell behind the notebook is of, and the text that its hint must contain.
-    tried: list[tuple[Attempt, str | None]] = []
-    for attempt in attempts:
-        answer = copy.deepcopy(notebook.cells[attempt.exercise.cell])
-        answer.source = attempt.code
-        checks = [copy.deepcopy(notebook.cells[attempt.exercise.check]) for _ in attempt.hints]
-        if attempt.verdict == NOT_YET:
-            # In one cell with its first check, since each cell has to be compiled.
-            checks[0].source = f"{answer.source}\n\n{checks[0].source}"
-        else:
-            notebook.cells.append(answer)
-            tried.append((attempt, None))
-        notebook.cells += checks
-        tried += [(attempt, hint) for hint in attempt.hints]
-    handed_out = len(notebook.cells) - len(tried)
+    handed_out = len(notebook.cells)
+    trials = trials_of(notebook, exercises, wrong, at_once)
+    notebook.cells += [v4.new_code_cell(trial.code) for trial in trials]
     run = execute(notebook, path.parent, options.timeout)
     if run.problem:
         problem, place = run.problem, f"cell {run.problem.cell}"
         if problem.cell > handed_out:
-            place = tried[problem.cell - 1 - handed_out][0].place
+            trial = trials[problem.cell - 1 - handed_out]
+            if len(trial.wrong) > 1:
+                # One by one, they tell which of them it is.
+                return prove(path, options, report, at_once=1)
+            place = trial.place
         return report(path, f"{place} (`{problem.first_line}`): {problem.message}")
-    wrongs = [
+    faults = [
         f"{exercise.title!r} as handed out gives: {verdict}"
         for exercise in exercises
         if not (verdict := result_of(notebook.cells[exercise.check])).startswith(NOT_YET)
     ]
-    for cell, (attempt, hint) in zip(notebook.cells[handed_out:], tried, strict=True):
-        verdict = "" if hint is None else result_of(cell)
-        if hint is not None and not verdict.startswith(attempt.verdict):
-            wrongs.append(f"{attempt.place} gives: {verdict}")
-        elif hint is not None and hint not in hints_of(verdict):
-            wrongs.append(f"{attempt.place}: no word of {hint!r} in: {verdict}")
-    if wrongs:
-        return report(path, "\n".join(wrongs))
+    for cell, trial in zip(notebook.cells[handed_out:], trials, strict=True):
+        faults += trial.faults(cell)
+    if faults:
+        return report(path, "\n".join(faults))
     executed.remember(options.known, path, as_handed_out, "by themselves", others)
     seconds = time.monotonic() - started
     answers = sum(map(len, wrong.values()))
@@ -268,16 +292,37 @@ def prove(
     return True
 
 
-def attempts_at(exercises: list[Exercise], wrong: dict[str, list[WrongAnswer]]) -> list[Attempt]:
-    """All that is tried out in a notebook that was run as handed out."""
-    attempts = []
+def trials_of(
+    notebook: NotebookNode,
+    exercises: list[Exercise],
+    wrong: dict[str, list[WrongAnswer]],
+    at_once: int,
+) -> list[Trial]:
+    """All that is tried out in a notebook that was run as handed out, cell by cell."""
+    trials = []
     for exercise in exercises:
-        title = exercise.title
-        for answer in wrong[title]:
-            place = f"the wrong answer {answer.mistake!r} to {title!r}"
-            attempts.append(Attempt(place, answer.code, exercise, NOT_YET, answer.hints))
-        attempts.append(Attempt(f"the solution of {title!r}", exercise.solution, exercise, RIGHT))
-    return attempts
+        check = notebook.cells[exercise.check].source
+        answers = wrong[exercise.title]
+        step = 1 if READS_CODE in check else at_once
+        for start in range(0, len(answers), step):
+            group = answers[start : start + step]
+            trials.append(Trial(exercise, together(group, check), group))
+        trials.append(Trial(exercise, exercise.solution))
+        trials.append(Trial(exercise, check, checks_solution=True))
+    return trials
+
+
+def together(answers: list[WrongAnswer], check: str) -> str:
+    """A cell with these answers, each followed by its check, which is run for each of its hints.
+
+    If there are several, each stands in a block of its own.
+    """
+    blocks = []
+    for place, answer in enumerate(answers):
+        prints, times = PRINTS.format(place=place), len(answer.hints)
+        checks = f"for _ in 0..{times} {{\nlet verdict = {{\n{check}\n}};\n{prints}\n}}"
+        blocks.append(f"{answer.code}\n\n{checks}")
+    return blocks[0] if len(blocks) == 1 else "\n".join(f"{{\n{block}\n}}" for block in blocks)
 
 
 def hints_of(verdict: str) -> str:
@@ -293,6 +338,12 @@ def result_of(cell: NotebookNode) -> str:
         if output.output_type == "execute_result":
             return str(output.data.get("text/plain", ""))
     return ""
+
+
+def stdout_of(cell: NotebookNode) -> str:
+    """What a cell has printed."""
+    shown = (output for output in cell.outputs if output.output_type == "stream")
+    return "".join(output.text for output in shown if output.name == "stdout")
 
 
 def solve(path: Path, _options: argparse.Namespace) -> bool:

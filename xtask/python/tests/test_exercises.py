@@ -239,12 +239,19 @@ class Files:
             assert notebook.cells[3].source == UNSOLVED
             assert notebook.cells[-2].source == SOLVED
             notebook.cells[4].outputs = [output(handed_out)]
-            checks = [cell for cell in notebook.cells[6:] if cell.source.endswith(CHECK)]
-            for cell in checks:
-                cell.outputs = [output(of_wrong)]
-            checks[-1].outputs = [output(solved)]
-            return Run(problem)
+            *cells, _, last = notebook.cells[6:]
+            for cell in cells:
+                places = range(cell.source.count(CHECK))
+                texts = [f"noise\n«verdict {place}»\n{of_wrong}\n«end»\n" for place in places]
+                # As often as the check is run.
+                times = [int(n) for n in re.findall(r"in 0\.\.(\d)", cell.source)]
+                text = "".join(text * n for text, n in zip(texts, times, strict=True))
+                cell.outputs = [v4.new_output("stream", name="stdout", text=text)]
+            last.outputs = [output(solved)]
+            self.ran.append(len(cells))
+            return Run(problem if problem is None or problem.cell <= len(notebook.cells) else None)
 
+        self.ran = []
         self.write(exercise(), answers=answers)
         with mock.patch.object(exercises, "execute", side_effect=execute):
             return self.run_main()
@@ -280,12 +287,22 @@ class Files:
         self.assert_verdicts("Not yet.", "Right.", 0, of_wrong=both, answers=later)
         self.assert_verdicts("Not yet.", "Right.", 1, "no word of 'both' in", answers=later)
 
+    def test_a_verdict_that_does_not_come(self):
+        place = "the wrong answer 'always 10' to '1 · Sums'"
+        self.assert_verdicts("Not yet.", "Right.", 1, f"{place} gives: \n", of_wrong="")
+
     def test_cells_that_fail(self):
-        first = "the wrong answer 'always 6' to '1 · Sums' (`fn`)"
         last = "the solution of '1 · Sums' (`fn`)"
-        for cell, words in [(4, "cell 4 (`fn`)"), (7, first), (12, last), (13, last)]:
+        for cell, words in [(4, "cell 4 (`fn`)"), (8, last), (9, last)]:
             problem = Problem(cell, "fn", "mismatched types")
             self.assert_verdicts("", "", 1, words, "mismatched types", problem=problem)
+            assert self.ran == [1]
+
+    def test_wrong_answers_that_fail_together_are_tried_one_by_one(self):
+        place = "the wrong answer 'always 6' to '1 · Sums' (`fn`)"
+        problem = Problem(7, "fn", "mismatched types")
+        self.assert_verdicts("", "", 1, place, "mismatched types", problem=problem)
+        assert self.ran == [1, 5]
 
 
 class InTheKernel:
@@ -305,6 +322,11 @@ class InTheKernel:
                 ["as handed out gives: Right.", "'always 7'", "no word of 'subtract' in: Not yet."],
                 misses,
             ),
+            "broken": (
+                exercise(),
+                ["the wrong answer 'always c + b' to '1 · Sums' (`fn sum", "`c`"],
+                wrong(numbers=[6, "c + b", 8, 9, 10]),
+            ),
         }
         said = {}
 
@@ -320,7 +342,7 @@ class InTheKernel:
             return exercises.prove(path, mock.Mock(timeout=120, known=None), report)
 
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as executor:
-            list(executor.map(prove, broken, [Path(folder)] * 2))
+            list(executor.map(prove, broken, [Path(folder)] * len(broken)))
         for name, (_, words, _) in broken.items():
             for word in words:
                 assert word in said[name]
