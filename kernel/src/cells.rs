@@ -304,8 +304,8 @@ impl Cells {
     }
 
     /// What the kernel is doing now, by number; 0 if nothing.
-    pub fn busy_with(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.is_busy_with)
+    pub fn busy_with(&self) -> u64 {
+        self.is_busy_with.load(Ordering::SeqCst)
     }
 
     /// Ends what the kernel is doing under this number, in the background: compilers and commands at once, a cell

@@ -141,7 +141,7 @@ pub async fn serve(sockets: Sockets, backend: Backend) -> Result<()> {
         wire.clone(),
         Arc::clone(&running),
     ));
-    tokio::spawn(obey_signals(backend.is_ready.clone(), Arc::clone(&running)));
+    tokio::spawn(obey_signals(Arc::clone(&running)));
     let shell = Shell {
         publish: backend.publish.clone(),
         reply: backend.reply,
@@ -321,34 +321,32 @@ async fn control(
 /// Interrupts what runs now.
 fn interrupt(running: &OnceLock<Running>) {
     if let Some(running) = running.get() {
-        let number = running.cells.busy_with().load(Ordering::SeqCst);
-        running.cells.interrupt(number, &running.spared);
+        running.cells.interrupt(running.cells.busy_with(), &running.spared);
     }
 }
 
 /// What ran when the last signal came, by number.
 static SIGNALLED: AtomicU64 = AtomicU64::new(0);
 
-async fn obey_signals(mut is_ready: watch::Receiver<bool>, running: Arc<OnceLock<Running>>) {
-    let (Ok(mut interrupts), Ok(mut ends)) = (
+async fn obey_signals(running: Arc<OnceLock<Running>>) {
+    // We hear of a signal later than it comes, and something else may run by then. What is registered first is
+    // done first: the number is there when we hear.
+    let noted = Arc::clone(&running);
+    let note = move || {
+        let busy_with = noted.get().map(|running| running.cells.busy_with());
+        SIGNALLED.store(busy_with.unwrap_or(0), Ordering::SeqCst);
+    };
+    // SAFETY: the action reads and writes atomic numbers, which a signal's handler may.
+    let is_noted = unsafe { signal_hook_registry::register(libc::SIGINT, note) };
+    let (Ok(_), Ok(mut interrupts), Ok(mut ends)) = (
+        is_noted,
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
     ) else {
         return;
     };
-    let mut is_noted = false;
     loop {
         tokio::select! {
-            ready = is_ready.wait_for(|ready| *ready), if !is_noted => {
-                is_noted = true;
-                if let (Ok(_), Some(running)) = (ready, running.get()) {
-                    // We hear of a signal later than it comes, and something else may run by then.
-                    let busy_with = running.cells.busy_with();
-                    let note = move || SIGNALLED.store(busy_with.load(Ordering::SeqCst), Ordering::SeqCst);
-                    // SAFETY: the action reads and writes two atomic numbers, which a signal's handler may.
-                    let _ = unsafe { signal_hook_registry::register(libc::SIGINT, note) };
-                }
-            }
             _ = interrupts.recv() => if let Some(running) = running.get() {
                 running.cells.interrupt(SIGNALLED.swap(0, Ordering::SeqCst), &running.spared);
             },

@@ -5,6 +5,7 @@ there, and both are trusted: whatever of a cell comes after that is a failure.
 """
 
 import os
+import re
 import signal
 import tempfile
 import time
@@ -378,9 +379,13 @@ class Session:
         return used
 
     def interrupt(self, by: str = "message") -> None:
-        """Interrupts by a message, and waits for its reply, or by a signal as a terminal does."""
+        """Interrupts and waits until it has arrived: by a message, or by a signal as a terminal does."""
         if by == "signal":
+            asked = self.processes()
             os.killpg(self.pid, signal.SIGINT)
+            # On a busy machine, what is sent after a signal may be there before it.
+            arrived = wait_until(lambda: not any(has_pending(process) for process in asked), LIMIT)
+            assert arrived, self._hang("a signal's arrival")
             return
         message = self.client.session.msg("interrupt_request", {})
         self.client.control_channel.send(message)
@@ -476,3 +481,13 @@ class Session:
     def _hang(self, what: str) -> str:
         told = "\n".join(f"-- {name}:\n{text}" for name, text in self.state().items())
         return f"it does not come: {what}\n{told}"
+
+
+def has_pending(process: psutil.Process, number: int = signal.SIGINT) -> bool:
+    """Whether a signal waits for the process, none of whose threads has taken it yet."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return False  # It has ended.
+    pending = re.search(r"^ShdPnd:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return pending is not None and bool(int(pending[1], 16) >> (number - 1) & 1)
