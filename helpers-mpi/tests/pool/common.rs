@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 /// What takes longer hangs.
 const HANG: Duration = Duration::from_secs(300);
 /// What takes less happens at once, a fresh job included, even on a machine that has much to do.
-pub const AT_ONCE: Duration = Duration::from_secs(10);
+pub const AT_ONCE: Duration = Duration::from_secs(30);
 /// How long a process may be there after whoever needed it is gone. Meant are two seconds; the rest
 /// is for machines that stand still at times. What is left for ever is found all the same.
 const LEFTOVER: Duration = Duration::from_secs(60);

@@ -79,14 +79,14 @@ fn sleepers_are_woken() {
         ids(&pool);
         let nap = |()| sleep(Duration::from_millis(20));
         let start = Instant::now();
-        for _ in 0..10 {
+        for _ in 0..30 {
             // All sleep: the caller and rank 0 during the task, the ranks before it.
             sleep(Duration::from_millis(20));
             pool.submit(nap, ()).join().unwrap();
         }
         // Should a ring be lost, a sleeper looks around after a second.
         let elapsed = start.elapsed();
-        assert!(elapsed < Duration::from_secs(4), "{elapsed:?}");
+        assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
     });
 }
 

@@ -65,7 +65,7 @@ fn commit(fault: usize) {
         }
         CHILD => {
             // It has the worker's output and error streams.
-            Command::new("sleep").arg("8").spawn().unwrap();
+            Command::new("sleep").arg("60").spawn().unwrap();
             std::process::abort();
         }
         FORK => {
@@ -73,7 +73,7 @@ fn commit(fault: usize) {
             // SAFETY: the child calls nothing but functions of the system.
             unsafe {
                 if libc::fork() == 0 {
-                    libc::sleep(8);
+                    libc::sleep(60);
                     libc::_exit(0);
                 }
             }
