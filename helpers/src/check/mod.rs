@@ -32,7 +32,7 @@ pub use hint::Hint;
 pub use judged::Judged;
 pub use probe::Probe;
 pub use verdict::Verdict;
-pub use workers::{AnyPool, Work, Worked, note_call};
+pub use workers::{AnyPool, Work, Worked, as_if_last_were_first, note_call};
 
 use note::{NOTE_BYTES, Note, short, short_hint};
 

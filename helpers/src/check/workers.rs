@@ -323,6 +323,28 @@ impl Work<'_> {
     }
 }
 
+/// Does the work, in which what comes as it is done (`imap_unordered`, [`as_completed`]) comes as if the
+/// last one of those under way were done first.
+///
+/// An answer that needs the order of the items, and has it only by luck, is always wrong then.
+///
+/// ```
+/// use helpers::prelude::*;
+/// use helpers::check::as_if_last_were_first;
+///
+/// let pool = Pool::new(2)?;
+/// let squares = || -> Vec<u64> { pool.imap_unordered(|x| x * x, [1, 2, 3]).collect() };
+/// assert_eq!(as_if_last_were_first(squares), [9, 4, 1]);
+/// let squares = || -> Vec<u64> { pool.imap(|x| x * x, [1, 2, 3]).collect() };
+/// assert_eq!(as_if_last_were_first(squares), [1, 4, 9]);
+/// # Ok::<(), PoolError>(())
+/// ```
+///
+/// [`as_completed`]: crate::as_completed
+pub fn as_if_last_were_first<R>(work: impl FnOnce() -> R) -> R {
+    witness::watch(Forget::Order, work).0
+}
+
 /// Notes a call of the function in which it stands, and who made it.
 ///
 /// A function that is handed out with an exercise calls this, so that the check sees who calls it.

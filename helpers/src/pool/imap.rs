@@ -49,7 +49,9 @@ impl<I: Iterator, O> Source<'_, I, O> {
         let mut chunk = Vec::new();
         let taken = catch_unwind(AssertUnwindSafe(|| {
             match self.forget {
-                Forget::Nothing | Forget::Fail => chunk.extend(items.take(self.chunk_size)),
+                Forget::Nothing | Forget::Fail | Forget::Order => {
+                    chunk.extend(items.take(self.chunk_size));
+                }
                 Forget::All => items.for_each(drop),
                 Forget::Nth(place) => {
                     chunk.extend(items.take(self.chunk_size));

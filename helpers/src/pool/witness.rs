@@ -2,7 +2,8 @@
 //!
 //! While [`watch`] looks on, the calls of this thread are counted, and they may be made to
 //! [forget](Forget) one of their items. What does not depend on a forgotten item was not made by the
-//! workers.
+//! workers. Or what comes in any order is made to come in another one than the items: what is right
+//! only by luck is wrong then.
 
 use std::any::TypeId;
 use std::cell::{Cell, RefCell};
@@ -22,6 +23,8 @@ pub(crate) enum Forget {
     All,
     /// All, and a call that can fail does.
     Fail,
+    /// Nothing, but what comes as it is done comes as if the last one of those under way were done first.
+    Order,
 }
 
 /// What a thread has asked of pools.
@@ -143,6 +146,11 @@ pub(crate) fn fails() -> bool {
     note(|seen| seen.forget == Forget::Fail) == Some(true)
 }
 
+/// Whether the last one of several is to be done first.
+pub(crate) fn is_last_first() -> bool {
+    note(|seen| seen.forget == Forget::Order) == Some(true)
+}
+
 /// Which item a lazy call that begins now leaves out.
 pub(crate) fn lazy() -> Forget {
     let forget = note(|seen| {
@@ -161,7 +169,7 @@ pub(crate) fn forgets_task() -> bool {
         seen.submitted += 1;
         seen.ahead();
         match seen.forget {
-            Forget::Nothing => false,
+            Forget::Nothing | Forget::Order => false,
             Forget::All | Forget::Fail => true,
             Forget::Nth(_) | Forget::Last => seen.submitted == 2,
         }
@@ -254,6 +262,8 @@ fn cast<T, U: 'static>(value: &T) -> Option<&U> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -266,6 +276,29 @@ mod tests {
         assert_eq!(items(vec![1, 2, 3]), [1, 2, 3]);
         let empty = watch(Forget::Nth(0), || items(Vec::<u8>::new()));
         assert!(empty.0.is_empty());
+    }
+
+    #[test]
+    fn what_comes_in_any_order_comes_in_another_one_than_the_items() {
+        use crate::pool::{Pool, as_completed};
+
+        let pool = Pool::new(2).unwrap();
+        let completed = || -> Vec<usize> {
+            let handles = (0..3).map(|n| pool.submit(|n| n, n));
+            as_completed(handles).map(|(index, _)| index).collect()
+        };
+        assert_eq!(watch(Forget::Order, completed).0, [2, 1, 0]);
+        let many = || -> Vec<u32> { pool.imap_unordered(|n| n, 0..20).collect() };
+        let many = watch(Forget::Order, many).0;
+        assert!(many[0] > 0 && many.iter().sum::<u32>() == 190, "{many:?}");
+        let timed = || -> Vec<_> {
+            let never = pool.submit(|()| std::thread::sleep(Duration::from_secs(3)), ());
+            let all = as_completed([pool.submit(|()| (), ()), never]);
+            let all = all.deadline(Duration::from_millis(20));
+            all.map(|(index, result)| (index, result.is_ok())).collect()
+        };
+        // The last one is waited for, and the time is over. Then the first one is there.
+        assert_eq!(watch(Forget::Order, timed).0, [(0, true), (1, false)]);
     }
 
     #[test]
