@@ -27,7 +27,7 @@ from pathlib import Path
 from nbformat import NotebookNode, v4
 
 from kernels.clone import CLONE
-from notebooks import executed
+from notebooks import executed, hints
 from notebooks.execute import execute, read
 from notebooks.files import choose, failures, put, replace, report, take
 from notebooks.normalise import normalise, to_text
@@ -118,6 +118,11 @@ def exercises_of(notebook: NotebookNode, handed_out: bool = True) -> list[Exerci
                 raise Malformed(f"there is no check behind exercise {title!r}")
             if handed_out and "TODO" not in cell.source:
                 raise Malformed(f"exercise {title!r} does not say where to write (TODO)")
+            if handed_out and (questions := hints.alone(check.source)):
+                raise Malformed(
+                    f"who fails exercise {title!r} again is told no more than {questions[0]!r}; make that "
+                    'hint a pair, ("a question?", "the line that is missing")'
+                )
             exercises.append(Exercise(title, place, place + 1, solutions.pop(title)))
             title = None
     if solutions:

@@ -12,11 +12,13 @@ import pytest
 from nbformat import v4
 
 from kernels.session import Session
-from notebooks import exercises, wrong_answers
+from notebooks import exercises, hints, wrong_answers
 from notebooks.execute import Problem, Run
 from notebooks.normalise import normalise, to_text
 
-CHECK = 'check!(|check| { check.hint("add").on("sum(2, 3)").equal(5, || sum(2, 3)); })'
+CHECK = """check!(|check| {
+    check.hint(("add", "a + b")).on("sum(2, 3)").equal(5, || sum(2, 3));
+})"""
 UNSOLVED = "fn sum(a: u32, b: u32) -> u32 {\n    0 // TODO\n}"
 SOLVED = "fn sum(a: u32, b: u32) -> u32 {\n    a + b\n}"
 CHEAP = "fn sum(a: u32, b: u32) -> u32 {\n    a * b // TODO\n}"
@@ -123,6 +125,22 @@ class Files:
 
     def test_check_without_exercise(self):
         self.assert_malformed(exercise() + [code(CHECK, "check")], "2 checks for 1 exercises")
+
+    def test_hint_that_tells_no_more(self):
+        cells = exercise()
+        cells[4].source = CHECK.replace('("add", "a + b")', '"add, \\\n     or not?"')
+        self.assert_malformed(cells, "is told no more than 'add, or not?'", ways=[[]])
+
+    def test_hints_are_found_wherever_they_stand(self):
+        check = """check
+            .hint(("one, two", "a, b")) // .hint("no")
+            .equal(vec![(1, '(')], || f("(", '"'))
+            .when(|came| matches!(came, [1, 2]), "alone?")
+            .when(|came| came.len() > 1, format!("alone {came}?"))
+            .when(|came| g(came, "no"), ("pair?", "line"))
+            .when_panic("", match n { 0 => ("no", "no"), _ => ("no", "no") })
+            .hint(too_small).hint("");"""
+        assert hints.alone(check) == ["alone?", "alone {came}?"]
 
     def test_no_title(self):
         cells = exercise()
@@ -348,7 +366,7 @@ class InTheKernel:
                 assert word in said[name]
 
     def test_a_check_says_that_the_answer_did_not_compile(self):
-        check = CHECK.replace('hint("add")', 'hint(("what is a sum?", "a + b"))')
+        check = CHECK.replace('"add"', '"what is a sum?"')
         with Session(cwd=exercises.FOLDER) as kernel:
             kernel.run(':dep helpers = { path = "../../helpers" }\nuse helpers::prelude::*;')
             assert kernel.run(SOLVED).status == "ok"
