@@ -321,7 +321,9 @@ async fn control(
 /// Interrupts what runs now.
 fn interrupt(running: &OnceLock<Running>) {
     if let Some(running) = running.get() {
-        running.cells.interrupt(running.cells.busy_with(), &running.spared);
+        running
+            .cells
+            .interrupt(running.cells.busy_with(), &running.spared);
     }
 }
 

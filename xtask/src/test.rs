@@ -168,6 +168,7 @@ const QUICK: &[&str] = &[
     "crate",
     "notebooks",
     "exercises",
+    "claims",
 ];
 
 /// Checks that leave out notebooks that have run well and of which nothing has changed.

@@ -17,7 +17,7 @@ OF_PLATFORMS = [
 # What tells a student from others, in the rosters of platforms and of offices.
 NAMES = re.compile(r"^(full ?name|student( name)?|name|first ?name|last ?name|surname)$", re.I)
 IDS = re.compile(
-    r"^(id( number)?|student id|sis user id|sis login id|integration id|identifier"
+    r"^(id( number)?|student (id|number)|sis user id|sis login id|integration id|identifier"
     r"|user ?name|login( id)?|e-?mail( address)?)$",
     re.I,
 )
@@ -60,7 +60,8 @@ def student_of(file: str, pattern: re.Pattern[str] | None) -> tuple[str, dict[st
         found = pattern.match(file)
         if not found:
             return "", {}, "its path is not as --student says, so nobody knows whose it is"
-        known = {key: value for key, value in found.groupdict().items() if value}
+        values = {key: without_ending(value) for key, value in found.groupdict().items()}
+        known = {key: value for key, value in values.items() if value}
         return known.pop("student"), known, ""
     for known_form in OF_PLATFORMS:
         found = known_form.match(file)
@@ -70,7 +71,12 @@ def student_of(file: str, pattern: re.Pattern[str] | None) -> tuple[str, dict[st
     path = PurePosixPath(file)
     if len(path.parts) > 1:
         return path.parts[0], {}, ""
-    return re.split(r"\.ipynb", path.name, flags=re.IGNORECASE)[0], {}, ""
+    return without_ending(path.name), {}, ""
+
+
+def without_ending(name: str) -> str:
+    """The name of a notebook's file without what says that it is one, or any other name as it is."""
+    return re.split(r"\.ipynb", name, flags=re.IGNORECASE)[0]
 
 
 def roster_from(content: bytes, name: str) -> list[Person]:

@@ -112,10 +112,14 @@ def exercises_of(notebook: NotebookNode, handed_out: bool = True) -> list[Exerci
             if title not in solutions:
                 near = [other for other in solutions if is_nearly(other, title)]
                 write = f"; in place of <summary>{near[0]}</summary> write {title}" if near else ""
+                write = write or f"; write it at the end, under <summary>{title}</summary>, as the others"
                 raise Malformed(f"exercise {title!r} has no solution{write}")
             check = notebook.cells[place + 1] if place + 1 < len(notebook.cells) else None
             if check is None or "check" not in tags(check) or "check!(" not in check.source:
-                raise Malformed(f"there is no check behind exercise {title!r}")
+                raise Malformed(
+                    f"there is no check behind exercise {title!r}: a code cell with the tag `check`, and "
+                    "a `check!(…)` in it"
+                )
             if handed_out and "TODO" not in cell.source:
                 raise Malformed(f"exercise {title!r} does not say where to write (TODO)")
             if handed_out and (questions := hints.alone(check.source)):
@@ -126,7 +130,10 @@ def exercises_of(notebook: NotebookNode, handed_out: bool = True) -> list[Exerci
             exercises.append(Exercise(title, place, place + 1, solutions.pop(title)))
             title = None
     if solutions:
-        raise Malformed(f"there is no exercise {next(iter(solutions))!r}, only its solution")
+        raise Malformed(
+            f"there is no exercise {next(iter(solutions))!r}, only its solution: its title must be that of a "
+            "text before a code cell with the tag `exercise`"
+        )
     if not exercises:
         raise Malformed("has no exercises")
     checks = sum("check" in tags(cell) for cell in notebook.cells)

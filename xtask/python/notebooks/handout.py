@@ -47,7 +47,10 @@ def hand_out(path: Path, options: argparse.Namespace) -> bool:
         _, notebook = readable(path)
         text = tidied(without_solutions(notebook))
     except Malformed as error:
-        return report(path, f"{error}; what is handed out is as the course has it, not done")
+        return report(
+            path,
+            f"{error}; what is handed out is as the course has it: git checkout {path} brings that back",
+        )
     if written.resolve() == path.resolve():
         return report(path, f"{written} is the course's own; name another folder with --out")
     if written.exists() and not is_tidied(written, text):
@@ -60,10 +63,12 @@ def hand_out(path: Path, options: argparse.Namespace) -> bool:
 
 def without_solutions(notebook: NotebookNode) -> NotebookNode:
     """The notebook without its solutions; raises `Malformed` if something of them would be left."""
-    own = {
-        exercise.title: lines_of(exercise.solution) - lines_of(notebook.cells[exercise.cell].source)
-        for exercise in exercises_of(notebook)
-    }
+    own = {}
+    for exercise in exercises_of(notebook):
+        given = lines_of(notebook.cells[exercise.cell].source)
+        own[exercise.title] = lines_of(exercise.solution) - given
+        if not own[exercise.title]:
+            raise Malformed(f"cell {exercise.cell + 1} holds the solution of {exercise.title!r}")
     kept = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -77,7 +82,7 @@ def without_solutions(notebook: NotebookNode) -> NotebookNode:
     notebook.cells = kept
     for number, cell in enumerate(kept, 1):
         for title, lines in own.items():
-            if lines and lines <= lines_of(cell.source):
+            if lines <= lines_of(cell.source):
                 raise Malformed(f"cell {number} holds the solution of {title!r}")
         found = re.search(r"[^\n]*\bsolutions?\b[^\n]*", cell.source, re.I)
         if cell.cell_type == "markdown" and found:
@@ -93,7 +98,9 @@ def without_words(text: str) -> str:
 
 
 def lines_of(text: str) -> set[str]:
-    return {line.strip() for line in text.splitlines() if len(line.strip()) > 3}
+    """The lines of some code, but for the shortest, and those in its comments."""
+    lines = (line.strip(" \t/*>`") for line in text.splitlines())
+    return {line for line in lines if len(line) > 3}
 
 
 if __name__ == "__main__":

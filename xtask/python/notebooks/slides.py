@@ -6,6 +6,7 @@ first: `slide` and `subslide` begin one, `-` and `fragment` go on, `skip` and `n
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -85,6 +86,9 @@ def page(notebook: NotebookNode, folder: Path) -> str:
     exporter = HTMLExporter(embed_images=True)
     html, _ = exporter.from_notebook_node(notebook, {"metadata": {"path": str(folder)}})
     tree = BeautifulSoup(html, "html.parser")
+    for link in tree.find_all("a", href=re.compile(r"^(?!https?:|#)")):
+        # Other notebooks do not lie beside the page.
+        link.unwrap()
     for script in tree.find_all("script"):
         # They would ask the network for what the slides do not need.
         script.decompose()

@@ -528,6 +528,9 @@ class Students:
         found = students.student_of("group 3, 12 Ada/x/01.ipynb", pattern)
         assert found == ("Ada", {"id": "12"}, "")
         assert "nobody knows whose" in students.student_of("12/01.ipynb", pattern)[2]
+        # A file for each person, without folders.
+        flat = students.pattern_from("{student}_{id}")
+        assert students.student_of("Ada_12.ipynb", flat) == ("Ada", {"id": "12"}, "")
         for wrong in ["{id}/*", "*", "{student}/{student}"]:
             with pytest.raises(students.BadRoster, match="student"):
                 students.pattern_from(wrong)

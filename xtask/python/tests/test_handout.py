@@ -107,11 +107,22 @@ class Handout:
             exercise = exercises_of(notebook)[0]
             notebook.cells[exercise.cell].source = exercise.solution
 
+        def done_below_its_todo(notebook):
+            exercise = exercises_of(notebook)[1]
+            notebook.cells[exercise.cell].source += f"\n// TODO\n{exercise.solution}"
+
+        def in_a_comment(notebook):
+            exercise = exercises_of(notebook)[2]
+            lines = exercise.solution.splitlines()
+            notebook.cells[exercise.cell].source += "".join(f"\n// {line}" for line in lines)
+
         for change, expected in [
             (in_a_cell, "holds the solution of '1 · Lengths'"),
             (words, "speaks of solutions: 'The solution is easy.'"),
             (shown_in_a_text, "holds the solution of '1 · Lengths'"),
-            (done, "not done"),
+            (done, "git checkout"),
+            (done_below_its_todo, "holds the solution of '2 · Who is done when?'"),
+            (in_a_comment, "holds the solution of '3 · The price of an order'"),
         ]:
             with subtests.test(change.__name__):
                 status, said = self.changed(change)
@@ -200,3 +211,5 @@ class Slides:
         assert "Many workers at once" in text
         assert text.count('<section class="slide">') > 10
         assert not re.search(r'<(script|link)[^>]+(src|href)="http', text)
+        assert 'href="#' in text
+        assert not re.search(r'<a [^>]*href="[^#h]', text), "what does not lie beside it"

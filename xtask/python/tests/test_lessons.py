@@ -32,7 +32,7 @@ class Lessons:
         for path in sorted((lessons.FOLDER / "exercises").glob("*.ipynb")):
             for title, pieces in lessons.unexplained_in_exercises(path):
                 with subtests.test(path.stem, exercise=title):
-                    assert pieces == []
+                    assert pieces == [], "explain them in the task's text, or in a lesson before"
 
     def test_lessons_and_cells_are_short(self, subtests):
         for path in lessons.lessons():
