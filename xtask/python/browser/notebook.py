@@ -34,11 +34,6 @@ SHOW = """async ([id, place]) => {
     await panel.content.scrollToItem(place, 'smart');
 }"""
 
-FOLD = """([id, place]) => {
-    const panel = [...window.jupyterapp.shell.widgets('main')].find(panel => panel.id === id);
-    panel.content.widgets[place].inputHidden = true;
-}"""
-
 # The longest cell of the lessons takes a few seconds; a machine that is ten times slower may be
 # busy besides.
 LONGEST_CELL = 240
@@ -123,10 +118,6 @@ class Notebook:
         cell = self.panel.locator(f'.jp-Cell[data-windowed-list-index="{place}"]')
         cell.wait_for()
         return cell
-
-    def fold(self, place: int) -> None:
-        """Hides the code of a cell, as a click on the bar beside it does; what it has shown stays."""
-        self.page.evaluate(FOLD, [self.id, place])
 
     def click(self, place: int) -> None:
         """Makes a cell the active one, with the mouse; in command mode."""

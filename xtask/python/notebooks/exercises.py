@@ -196,10 +196,15 @@ def load(path: Path) -> tuple[NotebookNode, list[Exercise]]:
 
 
 def tidied(notebook: NotebookNode) -> str:
-    """The text of the notebook without outputs and in the course's form, into which it is brought."""
+    """The text of the notebook without outputs and in the course's form, into which it is brought.
+
+    The code of checks is folded: it is longer than all else, and nobody need read it.
+    """
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+        if "check" in tags(cell):
+            cell.metadata["jupyter"] = {"source_hidden": True}
     return to_text(normalise(notebook))
 
 
