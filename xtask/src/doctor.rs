@@ -94,7 +94,9 @@ fn examine(paths: &Paths) -> Vec<Finding> {
         .map_err(|missing| format!("{missing}; only lesson 05 needs it; {}", mpi::REMEDY));
     let linker = crate::command::find_program(&["mold", "lld"])
         .map(|program| program.display().to_string())
-        .ok_or_else(|| "cells would build a little faster with mold, a package of most systems".to_owned());
+        .ok_or_else(|| {
+            "cells would build a little faster with mold, a package of most systems".to_owned()
+        });
     let running = paths
         .kernels()
         .map_err(|error| error.to_string())

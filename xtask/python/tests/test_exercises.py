@@ -43,7 +43,8 @@ def solution(code, title="1 · Sums"):
 
 
 def code(source, *tags):
-    return v4.new_code_cell(source, metadata={"tags": list(tags)})
+    folded = {"jupyter": {"source_hidden": True}} if "check" in tags else {}
+    return v4.new_code_cell(source, metadata={"tags": list(tags), **folded})
 
 
 def exercise(given=UNSOLVED, solved=SOLVED):
