@@ -126,6 +126,15 @@ class Cells:
         listen(self.client, lambda: request in self._replies, self._take, meanwhile)
         return self._replies.pop(request)
 
+    def wait_for_end(self, request: str, seconds: float = LONGEST) -> None:
+        """Waits for the end of a cell that nobody waits for: an interrupt is a request of its own, and may end before."""
+
+        def is_end(said: Message) -> bool:
+            is_about_it = said["parent_header"].get("msg_id") == request
+            return is_about_it and said["content"].get("execution_state") == "idle"
+
+        self.wait_for(is_end, seconds)
+
     def wait_for(self, condition: Callable[[Message], bool], seconds: float = LONGEST) -> Message:
         """Waits for a message that all clients hear, while a cell runs that nobody waits for."""
         found: list[Message] = []

@@ -191,7 +191,7 @@ class WhatIsLeft:
         assert self.kernel.manager.is_alive()
         load(self.kernel)
         assert self.kernel.run(cells.FIRST_RANKS) == "[0, 1]"
-        self.kernel.client.execute(
+        self.request = self.kernel.client.execute(
             "mpi_run(2, |world| {\n"
             '    if world.rank() == 0 { println!("at work"); }\n'
             "    world.process_at_rank(1 - world.rank()).receive::<i32>().0\n"
@@ -206,7 +206,7 @@ class WhatIsLeft:
         family = self.start_long_job()
         self.kernel.manager.interrupt_kernel()
         assert wait_until(lambda: are_gone(family), LEFTOVER_SECONDS)
-        self.kernel.wait_for(lambda said: said["content"].get("execution_state") == "idle", LIMIT)
+        self.kernel.wait_for_end(self.request, LIMIT)
 
     def test_2_restart(self):
         family = self.start_long_job()

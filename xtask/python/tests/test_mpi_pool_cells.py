@@ -171,7 +171,7 @@ class WhatIsLeft:
         load(self.kernel)
         self.kernel.run(POOL)
         assert self.kernel.run("ranks.map(|x: u64| x + 1, [1])?") == "[2]"
-        self.kernel.client.execute(
+        self.request = self.kernel.client.execute(
             "fn turn(x: u64) -> u64 {\n"
             '    println!("at work");\n'
             "    while x < 100 { std::hint::spin_loop(); }\n"
@@ -191,7 +191,7 @@ class WhatIsLeft:
         family = self.start_long_map()
         self.kernel.manager.interrupt_kernel()
         assert wait_until(lambda: are_gone(family), LEFTOVER_SECONDS)
-        self.kernel.wait_for(lambda said: said["content"].get("execution_state") == "idle", LIMIT)
+        self.kernel.wait_for_end(self.request, LIMIT)
 
     def test_2_restart(self):
         family = self.start_long_map()

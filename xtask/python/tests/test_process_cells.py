@@ -276,7 +276,7 @@ class WhatIsLeft:
         assert self.kernel.manager.is_alive()
         self.kernel.run(cells.LOAD)
         self.kernel.run(POOL)
-        self.kernel.client.execute(
+        self.request = self.kernel.client.execute(
             "fn turn(x: u64) -> u64 {\n"
             '    println!("{} is at work", std::process::id());\n'
             "    while x < 100 { std::hint::spin_loop(); }\n"
@@ -293,7 +293,7 @@ class WhatIsLeft:
         return at_work
 
     def wait_until_idle(self):
-        self.kernel.wait_for(lambda said: said["content"].get("execution_state") == "idle", LIMIT)
+        self.kernel.wait_for_end(self.request, LIMIT)
 
     def assert_answers(self):
         answer = self.kernel.ask("1 + 1", seconds=LIMIT)
