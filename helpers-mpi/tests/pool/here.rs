@@ -1,15 +1,16 @@
 //! A program that `mpiexec` has started: its rank 0 has the other ranks as workers.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use std::{env, fs, process};
+use std::{fs, process};
 
 use helpers_mpi::prelude::*;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::common::{AT_ONCE, as_rank_0, assert_goes_on, fails_as_rank_0, guarded, ids, soon};
+use crate::common::{
+    AT_ONCE, Flag, as_rank_0, assert_goes_on, fails_as_rank_0, guarded, ids, soon, until,
+};
 
 #[test]
 fn rank_0_of_a_job_has_the_others_as_workers() {
@@ -56,37 +57,6 @@ fn asks_for_too_many() {
     // The ranks are still to be had.
     let pool = MpiPool::new(1).unwrap();
     assert_eq!(pool.map(|x: u64| x + 1, [1]), Ok(vec![2]));
-}
-
-/// Ends items that would not end else.
-struct Flag(PathBuf);
-
-impl Flag {
-    fn new(name: &str) -> Flag {
-        let name = format!("helpers-mpi-{name}-{}", process::id());
-        Flag(env::temp_dir().join(name))
-    }
-
-    fn path(&self) -> String {
-        self.0.to_str().unwrap().to_owned()
-    }
-
-    fn raise(&self) {
-        fs::write(&self.0, "").unwrap();
-    }
-}
-
-impl Drop for Flag {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// An item that ends when there is a file of this name, or at once if the name is empty.
-fn until(flag: String) {
-    while !flag.is_empty() && !fs::exists(&flag).unwrap() {
-        sleep(Duration::from_millis(5));
-    }
 }
 
 /// So many short items, so that later ones are sent ahead.

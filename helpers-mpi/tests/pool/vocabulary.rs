@@ -8,7 +8,7 @@ use std::time::Duration;
 use helpers::prelude::*;
 use helpers_mpi::prelude::*;
 
-use crate::common::{alone, guarded, ids, spin_for};
+use crate::common::{Flag, alone, guarded, ids, spin_for, until};
 
 #[test]
 fn map_and_starmap_keep_the_order() {
@@ -34,16 +34,17 @@ fn imap_is_lazy_and_keeps_the_order_and_imap_unordered_does_not() {
             .map(Result::unwrap)
             .collect();
         assert_eq!(first, (1..=50).collect::<Vec<_>>());
-        let slow_first = |x: u64| {
-            sleep(Duration::from_millis(if x == 0 { 300 } else { 0 }));
+        let flag = Flag::new("unordered");
+        let slow_first = |(flag, x): (String, u64)| {
+            until(flag);
             x
         };
-        let order: Vec<u64> = pool
-            .imap_unordered(slow_first, 0..6)
-            .map(Result::unwrap)
-            .collect();
-        assert_eq!(order.last(), Some(&0), "{order:?}");
-        assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), 6);
+        let path = |x| if x == 0 { flag.path() } else { String::new() };
+        let mut any = pool.imap_unordered(slow_first, (0..6).map(|x| (path(x), x)));
+        let others: BTreeSet<u64> = any.by_ref().take(5).map(Result::unwrap).collect();
+        assert_eq!(others, (1..6).collect());
+        flag.raise();
+        assert_eq!(any.next(), Some(Ok(0)));
     });
 }
 
@@ -55,11 +56,13 @@ fn handles_can_be_joined_waited_for_and_cancelled() {
             sleep(Duration::from_millis(ms));
             ms
         };
-        let handles: Vec<_> = [400, 1, 200].map(|ms| pool.submit(nap, ms)).into();
-        let order: Vec<u64> = as_completed(handles)
-            .map(|(_, result)| result.unwrap())
-            .collect();
-        assert_eq!(order, [1, 200, 400]);
+        let flags = [0, 1, 2].map(|place| Flag::new(&format!("submit-{place}")));
+        let handles: Vec<_> = flags.iter().map(|f| pool.submit(until, f.path())).collect();
+        let mut order = as_completed(handles);
+        for place in [1, 2, 0] {
+            flags[place].raise();
+            assert_eq!(order.next(), Some((place, Ok(()))));
+        }
         let handles: Vec<_> = [5, 10_000].map(|ms| pool.submit(nap, ms)).into();
         let waited = wait(
             &handles,

@@ -88,17 +88,17 @@ fn tasks_may_wait_for_tasks_of_their_own_pool() {
 #[test]
 fn as_completed_gives_the_first_to_finish_first() {
     let pool = Pool::new(2).unwrap();
-    let handles = [200u64, 1].map(|ms| {
-        pool.submit(
-            |ms| {
-                thread::sleep(Duration::from_millis(ms));
-                ms
-            },
-            ms,
-        )
-    });
-    let order: Vec<_> = as_completed(handles).collect();
-    assert_eq!(order, [(1, Ok(1)), (0, Ok(200))]);
+    let (ends, gates): (Vec<_>, Vec<_>) = [mpsc::channel(), mpsc::channel()].into_iter().unzip();
+    let wait = |gate: mpsc::Receiver<u64>| gate.recv().unwrap();
+    let handles: Vec<_> = gates
+        .into_iter()
+        .map(|gate| pool.submit(wait, gate))
+        .collect();
+    let mut order = as_completed(handles);
+    for place in [1, 0] {
+        ends[place].send(7).unwrap();
+        assert_eq!(order.next(), Some((place, Ok(7))));
+    }
     assert_eq!(as_completed(Vec::<JoinHandle<u8>>::new()).next(), None);
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use helpers::prelude::*;
 
-use crate::common::{AT_ONCE, assert_goes_on, crash, guarded, soon};
+use crate::common::{AT_ONCE, Flag, assert_goes_on, crash, guarded, soon, until};
 
 fn nap(ms: u64) -> u64 {
     sleep(Duration::from_millis(ms));
@@ -131,17 +131,18 @@ fn handles_of_several_pools_of_both_kinds() {
     guarded(|| {
         let (one, two) = (ProcessPool::new(2).unwrap(), ProcessPool::new(2).unwrap());
         let threads = Pool::new(2).unwrap();
-        let handles = vec![
-            one.submit(nap, 1000),
-            two.submit(nap, 500),
-            threads.submit(nap, 20),
-            one.submit(nap, 240),
-            threads.submit(nap, 740),
-        ];
-        let order: Vec<_> = as_completed(handles)
-            .map(|(place, result)| (place, result.unwrap()))
-            .collect();
-        assert_eq!(order, [(2, 20), (3, 240), (1, 500), (4, 740), (0, 1000)]);
+        let flags = [0, 1, 2, 3, 4].map(|place| Flag::new(&format!("kinds-{place}")));
+        let mut order = as_completed(vec![
+            one.submit(until, flags[0].path()),
+            two.submit(until, flags[1].path()),
+            threads.submit(until, flags[2].path()),
+            one.submit(until, flags[3].path()),
+            threads.submit(until, flags[4].path()),
+        ]);
+        for place in [2, 3, 1, 4, 0] {
+            flags[place].raise();
+            assert_eq!(order.next(), Some((place, Ok(()))));
+        }
         // From within a thread pool, whose workers wait for processes.
         let sums = threads.map(|x| two.map(|x: u64| x + 1, [x, x]).unwrap()[1], 0..20);
         assert_eq!(sums, (1..21).collect::<Vec<u64>>());

@@ -1,11 +1,10 @@
 //! The calls of a process pool, when all goes well.
 
-use std::collections::HashSet;
 use std::process;
-use std::thread::sleep;
-use std::time::Duration;
 
 use helpers::prelude::*;
+
+use crate::common::{Flag, ids, until};
 
 fn square(x: u64) -> u64 {
     x * x
@@ -39,17 +38,8 @@ fn starmap_unpacks() {
 #[test]
 fn workers_are_other_processes() {
     let pool = ProcessPool::new(2).unwrap();
-    let who = |()| {
-        sleep(Duration::from_millis(20));
-        process::id()
-    };
-    let ids: HashSet<u32> = pool
-        .chunk_size(1)
-        .unwrap()
-        .map(who, [(); 8])
-        .unwrap()
-        .into_iter()
-        .collect();
+    // Asks until both have worked.
+    let ids = ids(&pool);
     assert_eq!(ids.len(), 2);
     assert!(!ids.contains(&process::id()));
 }
@@ -61,21 +51,13 @@ fn submit_gives_handles() {
     for (x, handle) in handles.into_iter().enumerate() {
         assert_eq!(handle.join().unwrap(), (x * x) as u64);
     }
-    let handles: Vec<_> = [30u64, 1, 10]
-        .map(|x| {
-            pool.submit(
-                |x: u64| {
-                    sleep(Duration::from_millis(10 * x));
-                    x
-                },
-                x,
-            )
-        })
-        .into();
-    let order: Vec<u64> = as_completed(handles)
-        .map(|(_, result)| result.unwrap())
-        .collect();
-    assert_eq!(order, [1, 10, 30]);
+    let flags = [0, 1, 2].map(|place| Flag::new(&format!("submit-{place}")));
+    let handles: Vec<_> = flags.iter().map(|f| pool.submit(until, f.path())).collect();
+    let mut order = as_completed(handles);
+    for place in [1, 2, 0] {
+        flags[place].raise();
+        assert_eq!(order.next(), Some((place, Ok(()))));
+    }
 }
 
 #[test]
