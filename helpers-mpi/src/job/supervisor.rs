@@ -69,6 +69,33 @@ pub(crate) struct Supervisor {
     force_at: Option<Instant>,
     /// Its end is the job's end, too.
     kernel: Kernel,
+    guard: Option<Guard>,
+}
+
+/// A small process that ends the launcher if we are killed, and it does not end when it is told to.
+/// Now and then Open MPI's does not.
+#[derive(Debug)]
+struct Guard(Child);
+
+impl Guard {
+    /// Waits for the end of its input, which is ours; then for a launcher that tidies up.
+    const SCRIPT: &str = "read -r _; sleep 4; kill -s KILL -- \"-$0\" 2>/dev/null";
+
+    fn of(launcher: u32) -> io::Result<Guard> {
+        let mut guard = Command::new("sh");
+        guard.args(["-c", Guard::SCRIPT, &launcher.to_string()]);
+        guard.stdin(Stdio::piped());
+        guard.stdout(Stdio::null()).stderr(Stdio::null());
+        guard.process_group(0).spawn().map(Guard)
+    }
+}
+
+impl Drop for Guard {
+    /// The launcher has ended.
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A rank as its control connection shows it.
@@ -118,6 +145,7 @@ impl Supervisor {
             loss: None,
             force_at: None,
             kernel: Kernel::here(),
+            guard: None,
         }
     }
 
@@ -134,6 +162,7 @@ impl Supervisor {
         };
         let _ = started.send(Ok(()));
         let status = self.watch(&mut child);
+        self.guard = None;
         self.drain();
         let end = self.tell_end(status);
         self.shared.outputs().finish_all();
@@ -153,6 +182,7 @@ impl Supervisor {
             command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?));
         }
         let mut child = command.spawn()?;
+        self.guard = Guard::of(child.id()).ok();
         let pipes = [
             child.stdout.take().map(OwnedFd::from),
             child.stderr.take().map(OwnedFd::from),

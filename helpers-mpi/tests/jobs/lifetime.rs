@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{self, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
@@ -107,39 +108,58 @@ fn is_interrupted() {
 
 #[test]
 fn ranks_end_with_a_killed_owner() {
-    guarded(|| {
-        let mut owner = Command::new(env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "lifetime::waits_for_ever",
-                "--ignored",
-                "--nocapture",
-            ])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let id = owner.id();
-        let output = BufReader::new(owner.stdout.take().unwrap());
-        // A rank's line says that all are at work: rank 0 waits for the other one before.
-        let at_work = output
-            .lines()
-            .map_while(Result::ok)
-            .any(|line| line.contains("at work"));
-        assert!(at_work);
-        let family = family(id);
-        assert!(family.len() >= 3, "the launcher and two ranks: {family:?}");
-        kill_hard(id);
-        owner.wait().unwrap();
-        assert!(vanish(&family), "{family:?}");
-        assert!(soon(|| folders(id) == 0));
-    });
+    guarded(|| assert_ends_when_killed("lifetime::waits_for_ever"));
+}
+
+/// As Open MPI's does now and then.
+#[test]
+fn so_does_a_launcher_that_does_not_end_when_it_is_told_to() {
+    guarded(|| assert_ends_when_killed("lifetime::waits_for_ever_behind_a_deaf_launcher"));
+}
+
+/// Nothing is left of the job of a killed owner, which the test of this name is.
+fn assert_ends_when_killed(test: &str) {
+    let mut owner = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let id = owner.id();
+    let output = BufReader::new(owner.stdout.take().unwrap());
+    // A rank's line says that all are at work: rank 0 waits for the other one before.
+    let at_work = output
+        .lines()
+        .map_while(Result::ok)
+        .any(|line| line.contains("at work"));
+    assert!(at_work);
+    let family = family(id);
+    assert!(family.len() >= 3, "the launcher and two ranks: {family:?}");
+    kill_hard(id);
+    owner.wait().unwrap();
+    assert!(vanish(&family), "{family:?}");
+    assert!(soon(|| folders(id) == 0));
+}
+
+#[test]
+#[ignore = "runs in a process of its own"]
+fn waits_for_ever_behind_a_deaf_launcher() {
+    let script = env::temp_dir().join(format!("deaf-mpiexec-{}", process::id()));
+    let text = "#!/bin/sh\n[ \"$1\" != --version ] || exec mpiexec --version\n\
+                rm \"$0\"; trap '' TERM; mpiexec \"$@\"; sleep 1000\n";
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+    wait_for_ever(MpiRun::new(2).launcher(script.to_str().unwrap()));
 }
 
 #[test]
 #[ignore = "runs in a process of its own"]
 fn waits_for_ever() {
-    let _ = mpi_run(2, |world| {
+    wait_for_ever(MpiRun::new(2));
+}
+
+fn wait_for_ever(run: MpiRun) {
+    let _ = run.run(|world| {
         world.barrier();
         println!("at work");
         // In a call of the system, not of MPI, and in one of MPI.
