@@ -131,7 +131,7 @@ class Cells:
 
         def is_end(said: Message) -> bool:
             is_about_it = said["parent_header"].get("msg_id") == request
-            return is_about_it and said["content"].get("execution_state") == "idle"
+            return bool(is_about_it and said["content"].get("execution_state") == "idle")
 
         self.wait_for(is_end, seconds)
 
