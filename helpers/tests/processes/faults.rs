@@ -65,7 +65,7 @@ fn commit(fault: usize) {
         }
         CHILD => {
             // It has the worker's output and error streams.
-            Command::new("sleep").arg("60").spawn().unwrap();
+            Command::new("sleep").arg("25").spawn().unwrap();
             std::process::abort();
         }
         FORK => {
@@ -73,7 +73,7 @@ fn commit(fault: usize) {
             // SAFETY: the child calls nothing but functions of the system.
             unsafe {
                 if libc::fork() == 0 {
-                    libc::sleep(60);
+                    libc::sleep(25);
                     libc::_exit(0);
                 }
             }

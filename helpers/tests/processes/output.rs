@@ -40,7 +40,7 @@ fn leaves_a_child_that_prints() {
     let pool = ProcessPool::new(1).unwrap();
     let task = |()| {
         let mut child = Command::new("timeout");
-        child.args(["100", "yes"]).spawn().unwrap().id()
+        child.args(["25", "yes"]).spawn().unwrap().id()
     };
     pool.submit(task, ()).join().unwrap();
     let start = Instant::now();
