@@ -69,7 +69,6 @@ pub(crate) struct Supervisor {
     force_at: Option<Instant>,
     /// Its end is the job's end, too.
     kernel: Kernel,
-    guard: Option<Guard>,
 }
 
 /// A small process that ends the launcher if we are killed, and it does not end when it is told to.
@@ -145,7 +144,6 @@ impl Supervisor {
             loss: None,
             force_at: None,
             kernel: Kernel::here(),
-            guard: None,
         }
     }
 
@@ -161,8 +159,9 @@ impl Supervisor {
             }
         };
         let _ = started.send(Ok(()));
+        let guard = Guard::of(child.id());
         let status = self.watch(&mut child);
-        self.guard = None;
+        drop(guard);
         self.drain();
         let end = self.tell_end(status);
         self.shared.outputs().finish_all();
@@ -182,7 +181,6 @@ impl Supervisor {
             command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?));
         }
         let mut child = command.spawn()?;
-        self.guard = Guard::of(child.id()).ok();
         let pipes = [
             child.stdout.take().map(OwnedFd::from),
             child.stderr.take().map(OwnedFd::from),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{self, Command, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -124,37 +124,6 @@ pub fn spin_for(ms: u64) {
     let end = used() + Duration::from_millis(ms);
     while used() < end {
         std::hint::spin_loop();
-    }
-}
-
-/// A file that ends the tasks which wait for it: [`until`].
-pub struct Flag(PathBuf);
-
-impl Flag {
-    pub fn new(name: &str) -> Flag {
-        let name = format!("helpers-mpi-{name}-{}", process::id());
-        Flag(env::temp_dir().join(name))
-    }
-
-    pub fn path(&self) -> String {
-        self.0.to_str().unwrap().to_owned()
-    }
-
-    pub fn raise(&self) {
-        fs::write(&self.0, "").unwrap();
-    }
-}
-
-impl Drop for Flag {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// An item that ends when there is a file of this name, or at once if the name is empty.
-pub fn until(flag: String) {
-    while !flag.is_empty() && !fs::exists(&flag).unwrap() {
-        thread::sleep(Duration::from_millis(5));
     }
 }
 

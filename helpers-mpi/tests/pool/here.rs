@@ -8,9 +8,8 @@ use std::{fs, process};
 use helpers_mpi::prelude::*;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::common::{
-    AT_ONCE, Flag, as_rank_0, assert_goes_on, fails_as_rank_0, guarded, ids, soon, until,
-};
+use crate::common::{AT_ONCE, as_rank_0, assert_goes_on, fails_as_rank_0, guarded, ids, soon};
+use crate::flag::{Flag, until};
 
 #[test]
 fn rank_0_of_a_job_has_the_others_as_workers() {

@@ -7,6 +7,8 @@ mod cases;
 mod common;
 mod far;
 mod faults;
+#[path = "../../../helpers/tests/processes/flag.rs"]
+mod flag;
 mod here;
 mod lifetime;
 mod output;

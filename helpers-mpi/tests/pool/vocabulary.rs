@@ -8,7 +8,8 @@ use std::time::Duration;
 use helpers::prelude::*;
 use helpers_mpi::prelude::*;
 
-use crate::common::{Flag, alone, guarded, ids, spin_for, until};
+use crate::common::{alone, guarded, ids, spin_for};
+use crate::flag::{Flag, until};
 
 #[test]
 fn map_and_starmap_keep_the_order() {

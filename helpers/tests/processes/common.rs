@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{self, Command, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -79,37 +79,6 @@ fn run_alone(test: &str, longest: Duration, out: Stdio) -> Output {
         kill_hard(id);
         panic!("{test} hangs");
     })
-}
-
-/// A file that ends the tasks which wait for it: [`until`].
-pub struct Flag(PathBuf);
-
-impl Flag {
-    pub fn new(name: &str) -> Flag {
-        let name = format!("helpers-{name}-{}", process::id());
-        Flag(env::temp_dir().join(name))
-    }
-
-    pub fn path(&self) -> String {
-        self.0.to_str().unwrap().to_owned()
-    }
-
-    pub fn raise(&self) {
-        fs::write(&self.0, "").unwrap();
-    }
-}
-
-impl Drop for Flag {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// An item that ends when there is a file of this name, or at once if the name is empty.
-pub fn until(flag: String) {
-    while !flag.is_empty() && !fs::exists(&flag).unwrap() {
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 pub fn kill_hard(id: u32) {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use helpers::prelude::*;
 
-use crate::common::{AT_ONCE, Flag, assert_goes_on, crash, guarded, soon, until};
+use crate::common::{AT_ONCE, assert_goes_on, crash, guarded, soon};
+use crate::flag::{Flag, until};
 
 fn nap(ms: u64) -> u64 {
     sleep(Duration::from_millis(ms));

@@ -8,6 +8,7 @@ mod checks;
 mod common;
 mod ends;
 mod faults;
+mod flag;
 mod handles;
 mod lifetime;
 mod output;

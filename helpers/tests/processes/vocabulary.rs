@@ -4,7 +4,8 @@ use std::process;
 
 use helpers::prelude::*;
 
-use crate::common::{Flag, ids, until};
+use crate::common::ids;
+use crate::flag::{Flag, until};
 
 fn square(x: u64) -> u64 {
     x * x

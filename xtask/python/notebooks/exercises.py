@@ -230,10 +230,12 @@ class Trial:
 
     @property
     def place(self) -> str:
-        title = self.exercise.title
         if not self.wrong:
-            return f"the solution of {title!r}"
-        return f"the wrong answer {self.wrong[0].mistake!r} to {title!r}"
+            return f"the solution of {self.exercise.title!r}"
+        return self.place_of(self.wrong[0])
+
+    def place_of(self, answer: WrongAnswer) -> str:
+        return f"the wrong answer {answer.mistake!r} to {self.exercise.title!r}"
 
     def faults(self, cell: NotebookNode) -> list[str]:
         """What is wrong with the verdicts that the cell shows, having run."""
@@ -245,14 +247,10 @@ class Trial:
         for place, answer in enumerate(self.wrong):
             verdicts = [verdict for answered, verdict in printed if answered == str(place)]
             for hint, verdict in zip_longest(answer.hints, verdicts, fillvalue=""):
-                fault = ""
                 if not verdict.startswith(NOT_YET):
-                    fault = f" gives: {verdict}"
+                    faults.append(f"{self.place_of(answer)} gives: {verdict}")
                 elif hint not in hints_of(verdict):
-                    fault = f": no word of {hint!r} in: {verdict}"
-                if fault:
-                    name = f"the wrong answer {answer.mistake!r} to {self.exercise.title!r}"
-                    faults.append(name + fault)
+                    faults.append(f"{self.place_of(answer)}: no word of {hint!r} in: {verdict}")
         return faults
 
 
