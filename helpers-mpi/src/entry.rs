@@ -8,6 +8,7 @@ use helpers::internals::{is_notebook, prepare};
 use mpi::traits::*;
 
 use crate::control::{Channel, JOB, JobSpec, RankMessage, Role};
+use crate::initialized;
 use crate::job::exit::CANNOT_BEGIN;
 use crate::launched;
 use crate::owner;
@@ -89,8 +90,8 @@ fn be_rank() -> io::Result<()> {
         .ok()
         .and_then(|text| JobSpec::from_text(&text));
     let spec = spec.ok_or_else(|| io::Error::other(format!("{JOB} is not set as it must be")))?;
-    let universe = rank::initialize()?;
-    let world = universe.world();
+    let mpi = initialized::initialize()?;
+    let world = mpi.world();
     let rank = world.rank() as usize;
     // Or `top` calls it as the program's file. Where there is no such file, it does as it likes.
     let _ = fs::write("/proc/self/comm", format!("helpers-rank {rank}"));
@@ -120,7 +121,7 @@ fn be_rank() -> io::Result<()> {
     }
     outputs.give_back();
     owner::tell(&RankMessage::Done)?;
-    drop(universe);
+    drop(mpi);
     Ok(())
 }
 

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use std::{env, io, process, thread};
 
 use helpers::internals::{CodeRef, from_bytes};
-use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 use serde::de::DeserializeOwned;
@@ -20,6 +19,7 @@ use self::abort::{Watchdog, fail, stop_at_once, tell};
 use self::lease::{ANSWER, DUTY, Duty, LaunchedJob, Lease, SIZE, SLEEP, send};
 use crate::control::{JOB, RankMessage};
 use crate::error::{MpiError, Who};
+use crate::initialized::{self, Initialized};
 use crate::pmpi;
 use crate::program::SIGNALS;
 use crate::rank;
@@ -53,26 +53,26 @@ pub(crate) fn join() {
         // SAFETY: as before.
         unsafe { env::set_var(SIGNALS, "") };
     }
-    let universe = match rank::initialize() {
-        Ok(universe) => universe,
+    let mpi = match initialized::initialize() {
+        Ok(mpi) => mpi,
         Err(error) => {
             eprintln!("a rank cannot begin: {error}");
             process::exit(1)
         }
     };
-    let world = universe.world();
+    let world = mpi.world();
     let is_alone = world.size() == 1 && env::var_os("OMPI_COMM_WORLD_SIZE").is_none();
     if let Some(tasks) = unknown_tasks().filter(|_| is_alone) {
         // Its files go as well.
-        drop(universe);
+        drop(mpi);
         refuse(tasks);
     }
     let _ = SIZE.set(world.size() as usize);
     let duties = world.duplicate();
     if world.rank() > 0 {
-        follow(&duties, universe);
+        follow(&duties, mpi);
     }
-    *lease::lock() = Lease::Free(LaunchedJob { duties, universe });
+    *lease::lock() = Lease::Free(LaunchedJob { duties, mpi });
     extern "C" fn at_exit() {
         end();
     }
@@ -102,9 +102,9 @@ fn refuse(tasks: usize) -> ! {
 }
 
 /// What ranks other than 0 do until rank 0 has come to its end.
-fn follow(duties: &SimpleCommunicator, universe: Universe) -> ! {
+fn follow(duties: &SimpleCommunicator, mpi: Initialized) -> ! {
     rank::is_rank();
-    let world = universe.world();
+    let world = mpi.world();
     loop {
         match receive(duties, 0, DUTY) {
             Ok(Duty::Run { function, limit }) => {
@@ -121,7 +121,7 @@ fn follow(duties: &SimpleCommunicator, universe: Universe) -> ! {
             Err(error) => fail(&world, &format!("got an order that is none: {error}")),
         }
     }
-    drop(universe);
+    drop(mpi);
     process::exit(0)
 }
 
@@ -134,13 +134,13 @@ fn end() {
     });
     let why = match lease {
         Some(Lease::Gone) => return,
-        Some(Lease::Free(LaunchedJob { duties, universe })) => {
+        Some(Lease::Free(LaunchedJob { duties, mpi })) => {
             for rank in 1..duties.size() {
                 send(&duties, rank, DUTY, &Duty::End);
             }
             // Communicators go before MPI does.
             drop(duties);
-            drop(universe);
+            drop(mpi);
             return;
         }
         Some(lease) => {
@@ -184,7 +184,7 @@ pub(crate) fn run_on_all(
     let Some(job) = lease.take()? else {
         return Ok(None);
     };
-    let world = job.universe.world();
+    let world = job.mpi.world();
     let size = world.size() as usize;
     if ranks != size {
         *lease = Lease::Free(job);

@@ -71,6 +71,7 @@ mod error;
 pub mod exports;
 mod folder;
 mod function;
+mod initialized;
 mod job;
 mod launched;
 mod library;

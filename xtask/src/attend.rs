@@ -14,9 +14,10 @@
 use std::env;
 use std::ffi::c_int;
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{self, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -59,8 +60,30 @@ pub fn cost(folder: &Path, name: &str) -> Cost {
 }
 
 /// Runs a check to its end and writes down what it has cost. A check that leaves a process behind fails.
+/// When the input of this process closes, nobody wants the check any more: it ends, and this process too.
 pub fn attend(check: Command, name: &str, folder: &Path) -> Result<ExitStatus> {
+    thread::spawn(end_with(io::stdin()));
     attend_patiently(check, name, folder, LEFTOVER)
+}
+
+/// Waits for the end of an input; then ends all that this process has started, and itself.
+fn end_with(mut input: impl Read) -> impl FnOnce() {
+    move || {
+        let _ = io::copy(&mut input, &mut io::sink());
+        // Those whose parents have ended are below this process from then on, and none can get away.
+        loop {
+            let below = descendants();
+            if below.is_empty() {
+                process::exit(1);
+            }
+            for (id, _) in below {
+                kill(id);
+            }
+            // The thread that attends waits for them, too.
+            while wait(false).is_some() {}
+            thread::sleep(LOOK);
+        }
+    }
 }
 
 fn attend_patiently(
@@ -75,7 +98,7 @@ fn attend_patiently(
     fs::write(&count, "")?;
     let _ = fs::remove_file(&written);
     adopt_orphans();
-    let child = check.env(COUNT, &count).spawn();
+    let child = check.env(COUNT, &count).stdin(Stdio::null()).spawn();
     let child = child.map_err(|error| format!("cannot start the check `{name}`: {error}"))?;
     let status = loop {
         let (id, status) = wait(true).ok_or("the check is not there any more")?;
@@ -149,8 +172,7 @@ fn wait(patiently: bool) -> Option<(u32, ExitStatus)> {
         if id > 0 {
             return Some((id.cast_unsigned(), ExitStatus::from_raw(status)));
         }
-        let was_interrupted =
-            std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted;
+        let was_interrupted = io::Error::last_os_error().kind() == io::ErrorKind::Interrupted;
         if id == 0 || !was_interrupted {
             return None;
         }
@@ -197,7 +219,7 @@ fn descendants() -> Vec<(u32, String)> {
             .and_then(|(_, fields)| fields.split(' ').nth(1)?.parse::<u32>().ok());
         parents.extend(parent.map(|parent| (id, parent)));
     }
-    let mut found = vec![std::process::id()];
+    let mut found = vec![process::id()];
     let mut looked = 0;
     while looked < found.len() {
         let children = parents
@@ -220,6 +242,8 @@ mod tests {
 
     const SCRIPT: &str = "COURSE_TEST_SCRIPT";
     const FOLDER: &str = "COURSE_TEST_FOLDER";
+    /// Whether the input of the process closes when nobody wants the script any more.
+    const CLOSES: &str = "COURSE_TEST_CLOSES";
     const LEFTOVER_SECONDS: &str = "COURSE_TEST_LEFTOVER";
 
     /// Attends to a script of the shell in a process of its own; gives whether the script passes, what is
@@ -227,22 +251,22 @@ mod tests {
     fn attended(name: &str, script: &str, leftover: u64) -> (bool, String, Cost) {
         let folder = format!("course-attend-{name}-{}", std::process::id());
         let folder = env::temp_dir().join(folder);
-        let output = Command::new(env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "attend::tests::attends",
-                "--ignored",
-                "--nocapture",
-            ])
-            .env(SCRIPT, script)
-            .env(FOLDER, &folder)
-            .env(LEFTOVER_SECONDS, leftover.to_string())
-            .output()
-            .unwrap();
+        let output = attends_to(script, &folder, leftover).output().unwrap();
         let cost = cost(&folder, "script");
         fs::remove_dir_all(folder).unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.success(), said, cost)
+    }
+
+    fn attends_to(script: &str, folder: &Path, leftover: u64) -> Command {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
+            .args(["--exact", "attend::tests::attends"])
+            .args(["--ignored", "--nocapture"])
+            .env(SCRIPT, script)
+            .env(FOLDER, folder)
+            .env(LEFTOVER_SECONDS, leftover.to_string());
+        command
     }
 
     /// Not among the other tests, since it waits for all children of its process.
@@ -254,6 +278,9 @@ mod tests {
         let folder = PathBuf::from(env::var_os(FOLDER).unwrap());
         let leftover = env::var(LEFTOVER_SECONDS).unwrap().parse().unwrap();
         let leftover = Duration::from_secs(leftover);
+        if env::var_os(CLOSES).is_some() {
+            thread::spawn(end_with(io::stdin()));
+        }
         let status = attend_patiently(shell, "script", &folder, leftover).unwrap();
         assert!(status.success(), "{status}");
     }
@@ -274,6 +301,36 @@ mod tests {
     fn a_check_that_fails_does() {
         let (passed, said, _) = attended("fails", "exit 3", 60);
         assert!(!passed, "{said}");
+    }
+
+    /// As when somebody stops all checks.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_check_that_nobody_wants_ends_with_all_that_it_started() {
+        let place = env::temp_dir().join(format!("course-attend-unwanted-{}", process::id()));
+        fs::create_dir(&place).unwrap();
+        // The second one is not its child for long.
+        let script = format!(
+            "cd {} && (setsid sleep 600 & echo $! > new) && sleep 601",
+            place.display()
+        );
+        let mut owner = attends_to(&script, &place.join("folder"), 60)
+            .env(CLOSES, "1")
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let new = place.join("new");
+        let id = loop {
+            let id = fs::read_to_string(&new).unwrap_or_default();
+            if let Some(id) = id.strip_suffix('\n') {
+                break id.to_owned();
+            }
+            thread::sleep(LOOK);
+        };
+        drop(owner.stdin.take());
+        assert!(!owner.wait().unwrap().success());
+        assert!(!Path::new("/proc").join(&id).exists(), "{id}");
+        fs::remove_dir_all(place).unwrap();
     }
 
     #[test]

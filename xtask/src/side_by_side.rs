@@ -123,7 +123,8 @@ impl Job {
         let blame = |error| format!("cannot write {}: {error}", output.display());
         let file = File::create(&output).map_err(blame)?;
         self.command
-            .stdin(Stdio::null())
+            // Nothing is written to it. It closes when this process ends, however that is.
+            .stdin(Stdio::piped())
             .stdout(file.try_clone()?)
             .stderr(file);
         let child = self

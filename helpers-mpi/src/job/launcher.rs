@@ -37,6 +37,12 @@ static KNOWN: Mutex<Option<HashMap<PathBuf, Launcher>>> = Mutex::new(None);
 /// The variable for the folder of Open MPI's launcher on this host only.
 const FOLDER_HERE: &str = "PRTE_MCA_prte_local_tmpdir_base";
 
+/// By which algorithm ranks wait for each other in `MPI_Init`. The one that Slurm takes for itself lets
+/// those of one node go on without the others if the job has fewer nodes than Slurm's `TreeWidth`: see
+/// `reverse_tree_info` in the source of Slurm 22.05 to 26.05. Then a message may come to a rank of Open
+/// MPI 4 before it can take one, and it crashes.
+const FENCE: &str = "SLURM_PMIX_FENCE";
+
 impl Launcher {
     /// The launcher of a job: the one that was asked for, else `mpiexec`.
     pub(crate) fn find(settings: &Settings) -> Result<Launcher, MpiError> {
@@ -154,6 +160,9 @@ impl Launcher {
             Family::Slurm => {
                 // As all other launchers do.
                 option(&["--kill-on-bad-exit=1"]);
+                if env::var_os(FENCE).is_none() {
+                    command.env(FENCE, "ring");
+                }
                 if let Some(ranks) = &per_node {
                     option(&["--ntasks-per-node", ranks]);
                 }
@@ -286,6 +295,21 @@ mod tests {
         );
         assert_eq!(recognise("slurm 24.05.1\n").0, Family::Slurm);
         assert_eq!(recognise("").0, Family::Unknown);
+    }
+
+    #[test]
+    fn ranks_that_srun_starts_wait_for_each_other_before_they_send_messages() {
+        let slurm = Launcher {
+            program: "srun".into(),
+            family: Family::Slurm,
+            name: "slurm".to_owned(),
+        };
+        let mut settings = Settings::new(2);
+        settings.launcher_args.push("--mpi=pmix".into());
+        let command = slurm.command(&settings, &[], Path::new("/tmp")).unwrap();
+        let told = command.get_envs().find(|(name, _)| *name == FENCE);
+        let (_, how) = told.expect("srun is told how");
+        assert_eq!(how, Some("ring".as_ref()));
     }
 
     #[test]

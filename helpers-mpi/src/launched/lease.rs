@@ -9,12 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use helpers::internals::{CodeRef, to_bytes};
-use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::MpiError;
+use crate::initialized::Initialized;
 use crate::rank;
 
 pub(super) const DUTY: c_int = 1;
@@ -52,7 +52,7 @@ pub(super) struct LaunchedJob {
     /// For duties and answers alone.
     pub(super) duties: SimpleCommunicator,
     /// Dropped last, which finalises MPI.
-    pub(super) universe: Universe,
+    pub(super) mpi: Initialized,
 }
 
 // SAFETY: communicators are not bound to a thread, and the calls are made one at a time: by who
