@@ -44,8 +44,9 @@ class Cases:
         told = cluster.run(
             *"srun -N2 -n4 --mpi=pmix ./primes".split(), folder=self.folder, **self.variables, **FENCE
         )
-        # And nothing else: the library warns of files that it misses when it is finalised.
-        self.assertRegex(told.text, r"\A78498 primes, found by 3 ranks.*\n\Z")
+        self.assertIn("78498 primes, found by 3 ranks", told.text)
+        # And what it took, on three lines: no warning of the library as it is finalised.
+        self.assertEqual(len(told.text.splitlines()), 4, told.text)
 
     def test_program_in_an_allocation(self):
         self.assertIn("4 workers say 338350", self.case("-N2 -n5", "pool", "4"))
