@@ -155,7 +155,7 @@ pub use timeline::Timeline;
 pub use timing::{Timing, measure, measure_many};
 
 // Named by the prelude; public so that a program can name the very versions that this crate uses.
-pub use {ndarray, ndarray_rand, rand, rayon, serde};
+pub use {ndarray, ndarray_rand, plotters, rand, rayon, serde};
 
 /// The examples of the book's page are tests, too.
 #[cfg(doctest)]

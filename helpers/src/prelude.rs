@@ -19,4 +19,4 @@ pub use crate::timing::{Timing, measure, measure_many};
 pub use crate::{time, timeit};
 
 // The libraries of the lessons, so that one `:dep` line brings them all.
-pub use crate::{ndarray, ndarray_rand, rand, rayon, serde};
+pub use crate::{ndarray, ndarray_rand, plotters, rand, rayon, serde};

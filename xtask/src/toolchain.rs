@@ -71,7 +71,13 @@ fn wanted(paths: &Paths) -> Result<String> {
     let compiler = tools::rustc_version().unwrap_or_default();
     let place = sysroot().unwrap_or_default();
     let kernel = kernel_program::id(paths)?;
-    Ok(format!("{compiler}\n{}\n{kernel}\n", place.display()))
+    // The folder has links to it: those of a clone that was moved lead nowhere.
+    let program = paths.kernel_program();
+    Ok(format!(
+        "{compiler}\n{}\n{}\n{kernel}\n",
+        place.display(),
+        program.display()
+    ))
 }
 
 fn sysroot() -> Option<PathBuf> {

@@ -13,6 +13,9 @@
 //!
 //! [`fit_amdahl`] computes the serial part of a program without drawing it.
 //!
+//! Whatever else there is to draw is for [`plotters`](crate::plotters), which comes with the prelude. In a notebook,
+//! its [`evcxr_figure`](crate::plotters::evcxr::evcxr_figure) shows the picture.
+//!
 //! ```
 //! use helpers::plot;
 //! use std::time::Duration;
