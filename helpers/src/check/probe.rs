@@ -8,7 +8,7 @@ use crate::pool::Pool;
 use crate::timeline::recorder::{self, PoolTag};
 
 /// How long a call waits for others. Only one that waits in vain takes so long, and only once.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Counts the calls of a function, and sees how many of them run at the same time.
 ///
@@ -74,7 +74,7 @@ impl Probe {
     }
 
     /// Notes a call with this item and gives the item back. Waits until `wanted` calls are in here
-    /// at once, unless that was seen before, or somebody has waited a second for it in vain.
+    /// at once, unless that was seen before, or somebody has waited three seconds for it in vain.
     pub fn meet(&self, wanted: usize, item: u32) -> u32 {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.lock();
@@ -95,18 +95,24 @@ impl Probe {
         item
     }
 
-    /// Waits until there were so many calls, or for a second in vain.
-    pub fn wait_for_calls(&self, wanted: usize) {
+    /// Waits until there were so many calls, or for three seconds in vain. Whether there were so many.
+    pub fn wait_for_calls(&self, wanted: usize) -> bool {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.lock();
         while state.items.len() < wanted {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return;
+                return false;
             }
             let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        true
+    }
+
+    /// Forgets what was seen.
+    pub(super) fn reset(&self) {
+        *self.lock() = State::new();
     }
 
     /// How many calls there were.

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{Check, Hint};
+use super::{Check, Hint, Probe};
 use crate::pool::witness::{self, Forget, Seen};
 use crate::pool::{Pool, ProcessPool};
 use crate::timeline::{Timeline, recorder};
@@ -56,6 +56,9 @@ pub struct Worked<R> {
     pub timeline: Timeline,
     /// How often a function was called in this process that [notes its calls](note_call).
     pub calls: usize,
+    /// How many of the workers' calls ran at the same time: 2 if two or more did, as they wait for each
+    /// other; 1 if that was in vain.
+    pub at_once: usize,
     /// Whether there were several items, and all of them gave the same number, text or list.
     pub is_alike: bool,
     /// How many of the calls no worker made.
@@ -234,10 +237,12 @@ impl Check<'_> {
             witness::watch(Forget::Nothing, || self.run(answer))
         });
         let (calls, by_others) = noting.end();
+        let at_once = MEETING.most_at_once();
         let worked = Worked {
             result: result?,
             timeline,
             calls,
+            at_once,
             is_alike: seen.is_alike(),
             by_others,
             seen,
@@ -362,12 +367,17 @@ pub fn note_call() {
         let is_worker = recorder::here().is_some();
         let count = if is_worker { &BY_WORKERS } else { &BY_OTHERS };
         count.fetch_add(1, Ordering::Relaxed);
+        if is_worker {
+            MEETING.meet(2, 0);
+        }
     }
 }
 
 static NOTING: AtomicBool = AtomicBool::new(false);
 static BY_WORKERS: AtomicUsize = AtomicUsize::new(0);
 static BY_OTHERS: AtomicUsize = AtomicUsize::new(0);
+/// Where the calls of workers meet.
+static MEETING: Probe = Probe::new();
 
 /// Calls are noted until this is dropped.
 struct Noting;
@@ -376,6 +386,7 @@ impl Noting {
     fn begin() -> Noting {
         BY_WORKERS.store(0, Ordering::Relaxed);
         BY_OTHERS.store(0, Ordering::Relaxed);
+        MEETING.reset();
         NOTING.store(true, Ordering::Relaxed);
         Noting
     }

@@ -443,6 +443,9 @@ impl<'p> Chunked<'p> {
         R: Send + 'static,
         F: Fn(I::Item) -> R + Send + Sync + 'static,
     {
+        if witness::fails() {
+            return failed_task(PoolError::cancelled(witness::LEFT_OUT), &self.pool.tally);
+        }
         match list(items) {
             Ok(items) => self.batch(None, f, witness::items_ahead(items)).1,
             Err(error) => failed_task(error, &self.pool.tally),

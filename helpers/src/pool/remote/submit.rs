@@ -106,6 +106,9 @@ impl<'p> View<'p> {
         R: Portable + Send + 'static,
     {
         let engine = self.engine;
+        if witness::fails() {
+            return self.failed(PoolError::cancelled(witness::LEFT_OUT));
+        }
         let items = match list(items) {
             Ok(items) => witness::items_ahead(items),
             Err(error) => return self.failed(error),

@@ -81,6 +81,9 @@ impl<'p> Timed<'p> {
         R: Send + 'static,
         F: Fn(I::Item) -> R + Send + Sync + 'static,
     {
+        if witness::fails() {
+            return Err(PoolError::cancelled(witness::LEFT_OUT));
+        }
         // A limit beyond what the clock can count is no limit.
         let deadline = Instant::now().checked_add(self.limit);
         let (batch, handle) = self.view.batch(deadline, f, witness::items(list(items)?));
