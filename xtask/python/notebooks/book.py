@@ -14,13 +14,16 @@ import tempfile
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
-from playwright.sync_api import Page
 
 from kernels.clone import CLONE
+
+if TYPE_CHECKING:
+    # Only what looks at the pages has it.
+    from playwright.sync_api import Page
 
 # What a page of the book may show or link, at the same place as in the clone.
 PARTS = ["environment.md", "BENCHMARKS.md", "assets", "notebooks"]

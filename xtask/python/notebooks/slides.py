@@ -6,6 +6,8 @@ first: `slide` and `subslide` begin one, `-` and `fragment` go on, `skip` and `n
 """
 
 import argparse
+import base64
+import mimetypes
 import re
 import sys
 from pathlib import Path
@@ -21,10 +23,9 @@ from notebooks.files import choose, failures, replace
 HEADINGS = ("# ", "## ")
 LEFT_OUT, BEGIN, GO_ON = {"skip", "notes"}, {"slide", "subslide"}, {"-", "fragment"}
 STYLE = """
-html { scroll-snap-type: y proximity; scroll-behavior: smooth; }
 section.slide { min-height: 100vh; box-sizing: border-box; padding: 4vh 6vw; }
 section.slide { --jp-content-font-size1: 22px; --jp-code-font-size: 19px; }
-section.slide { scroll-snap-align: start; border-bottom: 1px solid #8884; }
+section.slide { border-bottom: 1px solid #8884; }
 section.slide img, section.slide svg { max-width: 100%; }
 .jp-InputPrompt, .jp-OutputPrompt, .jp-Collapser { display: none !important; }
 @media print { section.slide { break-after: page; min-height: 0; } }
@@ -32,15 +33,17 @@ section.slide img, section.slide svg { max-width: 100%; }
 # Keys that presenters and their devices have.
 KEYS = """
 const slides = [...document.querySelectorAll("section.slide")];
-const here = () => {
-  const tops = slides.map(slide => Math.abs(slide.getBoundingClientRect().top));
-  return tops.indexOf(Math.min(...tops));
-};
+const box = slide => slide.getBoundingClientRect();
 const steps = { ArrowRight: 1, PageDown: 1, " ": 1, ArrowLeft: -1, PageUp: -1 };
 addEventListener("keydown", event => {
   const step = event.key === " " && event.shiftKey ? -1 : steps[event.key];
-  const next = slides[here() + (step ?? 0)];
-  if (step && next) { event.preventDefault(); next.scrollIntoView(); }
+  if (!step) return;
+  event.preventDefault();
+  const here = Math.max(0, slides.findLastIndex(slide => box(slide).top < 8));
+  // What of the slide is beyond the window, on that side.
+  const more = step > 0 ? box(slides[here]).bottom - innerHeight : -box(slides[here]).top;
+  if (more > 8) scrollBy(0, step * Math.min(more, 0.8 * innerHeight));
+  else slides[here + step]?.scrollIntoView();
 });
 """
 
@@ -89,6 +92,10 @@ def page(notebook: NotebookNode, folder: Path) -> str:
     for link in tree.find_all("a", href=re.compile(r"^(?!https?:|#)")):
         # Other notebooks do not lie beside the page.
         link.unwrap()
+    for image in tree.find_all("img", src=re.compile(r"^(?!https?:|data:)")):
+        file = folder / str(image["src"])
+        kind, _ = mimetypes.guess_type(file.name)
+        image["src"] = f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
     for script in tree.find_all("script"):
         # They would ask the network for what the slides do not need.
         script.decompose()

@@ -211,5 +211,6 @@ class Slides:
         assert "Many workers at once" in text
         assert text.count('<section class="slide">') > 10
         assert not re.search(r'<(script|link)[^>]+(src|href)="http', text)
+        assert not re.search(r'<img [^>]*src="(?!data:)', text), "what does not lie in it"
         assert 'href="#' in text
         assert not re.search(r'<a [^>]*href="[^#h]', text), "what does not lie beside it"
