@@ -298,7 +298,7 @@ impl Check<'_> {
         self.hint(work.hint()).that(
             !worked.seen.is_echo(),
             "results that the workers have computed",
-            "workers that give back the numbers that they get",
+            "workers that give back what they get",
         );
         let by_others = worked.by_others;
         self.hint(work.hint()).that(

@@ -13,7 +13,7 @@
 //!
 //! [`fit_amdahl`] computes the serial part of a program without drawing it.
 //!
-//! Whatever else there is to draw is for [`plotters`](crate::plotters), which comes with the prelude. In a notebook,
+//! Whatever else there is to draw is for [`plotters`], which comes with the prelude. In a notebook,
 //! its [`evcxr_figure`](crate::plotters::evcxr::evcxr_figure) shows the picture.
 //!
 //! ```

@@ -437,7 +437,7 @@ fn work_that_is_not_the_workers_is_seen() {
             ),
             (
                 squares_by(|pool, numbers| pool.map(|x| x, loops(&numbers))),
-                "the numbers that they get",
+                "give back what they get",
             ),
             (
                 squares_by(|pool, numbers| {
