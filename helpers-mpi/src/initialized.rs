@@ -13,10 +13,9 @@ use nix::sys::signal::SigSet;
 use crate::folder::Folder;
 use crate::rank::RING;
 
-/// MPI, which is finalised when this is dropped.
+/// MPI, which is finalised when this is gone.
 pub(crate) struct Initialized {
-    /// There until then.
-    universe: Option<Universe>,
+    universe: Universe,
     deleted: Option<Deleted>,
 }
 
@@ -35,26 +34,20 @@ pub(crate) fn initialize() -> io::Result<Initialized> {
         universe.world().barrier();
         Deleted::with(folder)
     });
-    Ok(Initialized {
-        universe: Some(universe),
-        deleted,
-    })
+    Ok(Initialized { universe, deleted })
 }
 
 impl Initialized {
     pub(crate) fn world(&self) -> SimpleCommunicator {
-        let universe = self.universe.as_ref();
-        universe
-            .expect("MPI is there until this is dropped")
-            .world()
+        self.universe.world()
     }
-}
 
-impl Drop for Initialized {
-    fn drop(&mut self) {
-        let deleted = self.deleted.as_ref().map(Deleted::put_in_place);
-        drop(self.universe.take());
-        drop(deleted);
+    /// Finalises MPI in a program that somebody has started on ranks and whose output is seen: without the
+    /// library's warnings of files that are not there.
+    pub(crate) fn finalize(self) {
+        let in_place = self.deleted.as_ref().map(Deleted::put_in_place);
+        drop(self.universe);
+        drop(in_place);
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn join() {
     let is_alone = world.size() == 1 && env::var_os("OMPI_COMM_WORLD_SIZE").is_none();
     if let Some(tasks) = unknown_tasks().filter(|_| is_alone) {
         // Its files go as well.
-        drop(mpi);
+        mpi.finalize();
         refuse(tasks);
     }
     let _ = SIZE.set(world.size() as usize);
@@ -121,7 +121,7 @@ fn follow(duties: &SimpleCommunicator, mpi: Initialized) -> ! {
             Err(error) => fail(&world, &format!("got an order that is none: {error}")),
         }
     }
-    drop(mpi);
+    mpi.finalize();
     process::exit(0)
 }
 
@@ -140,7 +140,7 @@ fn end() {
             }
             // Communicators go before MPI does.
             drop(duties);
-            drop(mpi);
+            mpi.finalize();
             return;
         }
         Some(lease) => {
