@@ -10,7 +10,7 @@ INTRODUCTION = """\
 # Benchmarks
 
 What the course's crate and kernel take for their work, beside what others take for the same. One
-command measures all of it and writes this page; a section that was measured again since says so:
+command measured all of it and wrote this page (a section that was measured again since says so):
 
 ```console
 {command}
