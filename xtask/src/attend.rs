@@ -120,7 +120,15 @@ fn attend_patiently(
         // Else it would disturb the checks that come next.
         kill(*id);
     }
-    Err(format!("`{name}` leaves {} processes behind", left.len()).into())
+    let commands: Vec<_> = left.iter().map(|(_, command)| shortened(command)).collect();
+    let commands = commands.join("; ");
+    Err(format!("`{name}` leaves processes behind: {commands}").into())
+}
+
+/// The beginning of a command line.
+fn shortened(command: &str) -> String {
+    const LONGEST: usize = 100;
+    command.chars().take(LONGEST).collect()
 }
 
 /// Adds a line to the file that counts kernels, if one is wanted; the kernel need not know of it.

@@ -109,6 +109,16 @@ fn may_start(next: usize, running: &[usize], alone: &[bool], at_once: usize) -> 
     running.is_empty() || (running.len() < at_once && suffer_company())
 }
 
+/// The last lines of what a job has printed, which tell why it failed to who sees no more.
+pub fn end_of_log(log: &Path) -> io::Result<String> {
+    const LINES: usize = 40;
+    let text = fs::read(log)?;
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.trim_end().lines().collect();
+    let end = &lines[lines.len().saturating_sub(LINES)..];
+    Ok(end.iter().map(|line| format!("{line}\n")).collect())
+}
+
 fn last_line(file: &mut File) -> io::Result<String> {
     file.seek(SeekFrom::Start(0))?;
     let mut bytes = Vec::new();
@@ -164,6 +174,8 @@ impl Drop for Started {
 
 #[cfg(test)]
 mod tests {
+    use std::{env, process};
+
     use super::*;
 
     fn shell(name: &'static str, script: &str, is_alone: bool) -> Job {
@@ -197,6 +209,23 @@ mod tests {
                          [ -e $PLACE/b ] && echo met && exit; sleep 0.1; done; exit 1";
     const SECOND: &str = "touch $PLACE/b; for _ in $(seq 100); do \
                           [ -e $PLACE/a ] && echo met && exit; sleep 0.1; done; exit 1";
+
+    #[test]
+    fn the_end_of_a_log_is_its_last_lines() {
+        let log = env::temp_dir().join(format!("course-log-{}", process::id()));
+        let lines: Vec<_> = (0..100).map(|n| format!("line {n}")).collect();
+        fs::write(&log, lines.join("\n") + "\n\n").unwrap();
+        let end = end_of_log(&log).unwrap();
+        fs::write(&log, "short").unwrap();
+        let short = end_of_log(&log).unwrap();
+        fs::remove_file(log).unwrap();
+        assert_eq!(end.lines().count(), 40);
+        assert!(
+            end.starts_with("line 60\n") && end.ends_with("line 99\n"),
+            "{end}"
+        );
+        assert_eq!(short, "short\n");
+    }
 
     #[test]
     fn two_that_suffer_company_meet() {

@@ -317,7 +317,8 @@ fn run_once(paths: &Paths, options: &Options, round: usize) -> Result<Vec<&'stat
         // The next round would write over it.
         let kept = folder.join(format!("{name}.failed-{round}.log"));
         fs::copy(side_by_side::log(&folder, name), &kept)?;
-        println!("what `{name}` said: {}", kept.display());
+        println!("\nwhat `{name}` said: {}; its end:", kept.display());
+        print!("{}", side_by_side::end_of_log(&kept)?);
     }
     Ok(failed)
 }
