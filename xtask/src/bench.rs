@@ -71,7 +71,7 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     let cores = thread::available_parallelism()?.to_string();
     script.arg("--kernel").arg(paths.kernel_program());
     script.args(["--workers", &cores]);
-    command::run(script.current_dir(paths.root()))
+    command::run_part(script.current_dir(paths.root()))
 }
 
 /// Compiles a bench or an example of a crate, and tells where cargo put the program.

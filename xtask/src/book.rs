@@ -43,5 +43,5 @@ pub fn build_in(paths: &Paths, out: &Path, options: &[&OsStr]) -> Result<()> {
         .arg("--out")
         .arg(out)
         .args(options);
-    command::run(script.current_dir(paths.root()))
+    command::run_part(script.current_dir(paths.root()))
 }

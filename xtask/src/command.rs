@@ -1,7 +1,9 @@
 //! Running other programs: each is printed before it runs.
 
 use std::env;
+use std::error::Error;
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -40,6 +42,31 @@ pub fn run(command: &mut Command) -> Result<()> {
         Err(failure(command, &status.to_string()).into())
     }
 }
+
+/// Prints and runs a part of the course that is a program of its own. If it fails, it has said why.
+pub fn run_part(command: &mut Command) -> Result<()> {
+    announce(command);
+    let status = command
+        .status()
+        .map_err(|error| failure(command, &error.to_string()))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(_) => Err(HasSaidWhy.into()),
+        None => Err(failure(command, &status.to_string()).into()),
+    }
+}
+
+/// An error of which a part of the course has told already.
+#[derive(Debug)]
+pub struct HasSaidWhy;
+
+impl fmt::Display for HasSaidWhy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what went wrong is told above")
+    }
+}
+
+impl Error for HasSaidWhy {}
 
 /// Runs a command and gives its standard output, or nothing if it is missing or fails.
 pub fn output_of(program: impl AsRef<OsStr>, args: &[&str]) -> Option<String> {

@@ -11,7 +11,7 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     if !(asks_for_help(args) && paths.python().exists()) {
         setup::run(paths)?;
     }
-    command::run(
+    command::run_part(
         command::script(paths, "grading.grade")
             .arg("--kernel")
             .arg(paths.launcher())

@@ -31,7 +31,7 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
 
 fn write(paths: &Paths, names: &[&str], out: &Path) -> Result<()> {
     let mut command = command::script(paths, "notebooks.handout");
-    command::run(command.args(names).arg("--out").arg(out))
+    command::run_part(command.args(names).arg("--out").arg(out))
 }
 
 /// The notebooks that are named, the folder, and whether the book is wanted.

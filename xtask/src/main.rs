@@ -43,6 +43,7 @@ Usage: cargo xtask <command>
   setup               install what is missing into .course/ (safe to run again at any time)
   lab [options]       set up, then open JupyterLab on notebooks/; options go to JupyterLab,
                       for example: cargo xtask lab --no-browser --port 9000
+                      (all of them: cargo xtask lab --help-all)
   notebooks [names]   set up, then run notebooks (all, or those named) and write their outputs
             --check   write nothing; fail if a notebook fails or is not as it would be written
             --timeout SECONDS   the longest that a cell may take (120)
@@ -53,7 +54,7 @@ Usage: cargo xtask <command>
             --quick      what a change of a lesson or of the crate needs before a commit; lessons run
                          if they have changed or what they run on, exercises if they have changed
             --repeat N   run them N times, and say which of them failed how often
-  test exercises NAMES   the exercises of the lessons that are named only
+  test exercises NAMES   the exercises of the lessons that are named only; NAME:2 is one exercise
   screenshots         make the pictures of README.md anew, in a browser
   bench [suite]       measure the crate and the kernel in turns with their peers; without a suite,
                       measure all (half an hour) and write BENCHMARKS.md and its figure;
@@ -84,7 +85,9 @@ fn main() -> ExitCode {
     match dispatch(&command, &rest) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            if !error.is::<command::HasSaidWhy>() {
+                eprintln!("error: {error}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -120,8 +123,8 @@ fn dispatch(command: &str, args: &[String]) -> Result<ExitCode> {
         // Jupyter starts these, and somebody else has started Jupyter.
         tools::put_rust_on_path()?;
     }
-    // JupyterLab and the grader tell what they take by themselves.
-    if !["lab", "grade"].contains(&command)
+    // The grader tells what it takes by itself; JupyterLab does for `--help-all`.
+    if command != "grade"
         && asks_for_help(args)
         && let Some(text) = help_on(command)
     {

@@ -10,7 +10,7 @@ use crate::setup;
 pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     setup::run(paths)?;
     let mut command = command::script(paths, "notebooks.run");
-    command::run(command.args(args).current_dir(paths.root()))
+    command::run_part(command.args(args).current_dir(paths.root()))
 }
 
 /// Writes notebooks of exercises with their solutions filled in.
@@ -20,13 +20,13 @@ pub fn solutions(paths: &Paths, args: &[String]) -> Result<()> {
     if args.iter().all(|arg| arg != "--tidy") {
         command.arg("--solve");
     }
-    command::run(command.args(args).current_dir(paths.root()))
+    command::run_part(command.args(args).current_dir(paths.root()))
 }
 
 /// Writes slides of lessons.
 pub fn slides(paths: &Paths, args: &[String]) -> Result<()> {
     setup::run(paths)?;
-    command::run(command::script(paths, "notebooks.slides").args(args))
+    command::run_part(command::script(paths, "notebooks.slides").args(args))
 }
 
 /// Whether the words behind `test` are `exercises` and names of lessons, which begin with a number.
@@ -39,7 +39,7 @@ pub fn are_exercises(args: &[String]) -> bool {
 pub fn exercises(paths: &Paths, names: &[String]) -> Result<()> {
     setup::run(paths)?;
     let mut command = command::script(paths, "notebooks.exercises");
-    command::run(command.args(names).current_dir(paths.root()))
+    command::run_part(command.args(names).current_dir(paths.root()))
 }
 
 #[cfg(test)]

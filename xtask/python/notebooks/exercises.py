@@ -2,7 +2,7 @@
 
     python xtask/python notebooks.exercises [names]
 
-runs the notebooks, as `cargo xtask test exercises` does; `--solve` writes them with the solutions
+runs the notebooks, as `cargo xtask test exercises` does, or of `03_cpu_bound:2` the second exercise only; `--solve` writes them with the solutions
 filled in, and `--tidy` clears their outputs and writes them in the course's form.
 
 An exercise is a code cell tagged `exercise`. Before it stands a text that begins with its title
@@ -81,14 +81,26 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="notebooks.exercises", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("names", nargs="*", help="notebooks; all if none is named")
+    parser.add_argument(
+        "names", nargs="*", help="notebooks, or notebook:number for one exercise; all if none is named"
+    )
     parser.add_argument("--solve", action="store_true", help="fill the solutions in")
     parser.add_argument("--tidy", action="store_true", help="put the notebooks in form")
     parser.add_argument("--timeout", type=int, default=300, help="seconds that a cell may take")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=argparse.SUPPRESS)
     parser.add_argument("--known", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--text-only", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    parts = [name.partition(":") for name in options.names]
+    options.names = list(dict.fromkeys(name for name, _, _ in parts))
+    # The exercises that are meant, where not all of a notebook are.
+    options.only = {}
+    for name, colon, number in parts:
+        if colon:
+            options.only.setdefault(Path(name).stem, set()).add(number)
+    if options.only and (options.solve or options.tidy):
+        parser.error("one exercise can only be proved; --solve and --tidy take whole notebooks")
+    return options
 
 
 def exercises_of(notebook: NotebookNode, handed_out: bool = True) -> list[Exercise]:
@@ -268,6 +280,15 @@ def prove(
         wrong = wrong_answers(path, [exercise.title for exercise in exercises])
     except Malformed as error:
         return report(path, str(error))
+    wanted = options.only.get(path.stem)
+    if wanted is not None:
+        numbers = {exercise.title.split(" ")[0] for exercise in exercises}
+        if unknown := wanted - numbers:
+            there_are = ", ".join(sorted(numbers))
+            return report(path, f"has no exercise {min(unknown)!r}; there are {there_are}")
+        notebook, exercises = only_these(notebook, exercises, wanted)
+        # It is not the whole notebook that has run.
+        options = argparse.Namespace(**{**vars(options), "known": None})
     # The solutions and the wrong answers decide as well.
     others = repr(([exercise.solution for exercise in exercises], wrong))
     ran = executed.known(options.known, path, notebook, others, options.text_only)
@@ -299,12 +320,23 @@ def prove(
         return report(path, "\n".join(faults))
     executed.remember(options.known, path, as_handed_out, "by themselves", others)
     seconds = time.monotonic() - started
-    answers = sum(map(len, wrong.values()))
+    answers = sum(len(wrong[exercise.title]) for exercise in exercises)
     print(
         f"{path.stem}: ok, {len(exercises)} exercises, {answers} wrong answers in {seconds:.1f} s",
         flush=True,
     )
     return True
+
+
+def only_these(
+    notebook: NotebookNode, exercises: list[Exercise], numbers: set[str]
+) -> tuple[NotebookNode, list[Exercise]]:
+    """The notebook without the checks of the others. Their code stays, since an exercise may use it."""
+    wanted = [exercise for exercise in exercises if exercise.title.split(" ")[0] in numbers]
+    for exercise in exercises:
+        if exercise not in wanted:
+            notebook.cells[exercise.check].source = "// the check of another exercise"
+    return notebook, wanted
 
 
 def trials_of(

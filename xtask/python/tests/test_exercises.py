@@ -306,6 +306,31 @@ class Files:
         self.assert_verdicts("Not yet.", "Right.", 0, of_wrong=both, answers=later)
         self.assert_verdicts("Not yet.", "Right.", 1, "no word of 'both' in", answers=later)
 
+    def test_one_exercise_alone(self):
+        *cells, first = exercise()
+        second = [v4.new_markdown_cell("## 2 · More")] + [
+            code(cell.source.replace("sum", "more"), *cell.metadata["tags"]) for cell in cells[3:]
+        ]
+        of_second = solution(SOLVED.replace("sum", "more"), "2 · More")
+        answers = wrong() + wrong("2 · More").replace("# Wrong answers\n", "")
+        self.write([*cells, *second, first, of_second], answers=answers)
+        ran = []
+
+        def execute(notebook, _folder, _timeout):
+            ran.extend(cell.source for cell in notebook.cells)
+            return Run(Problem(6, "more", "enough"))
+
+        with mock.patch.object(exercises, "execute", side_effect=execute):
+            status, said = self.run_main("sums:2")
+            assert status == 1 and "enough" in said
+            # What the answer to the first is remains, for the second may use it; it is not checked.
+            assert UNSOLVED in ran and CHECK not in ran
+            assert sum("check!(" in source for source in ran) == 3
+            ran.clear()
+            status, said = self.run_main("sums:3")
+        assert status == 1 and ran == []
+        assert "sums: FAILED: has no exercise '3'; there are 1, 2" in said
+
     def test_a_verdict_that_does_not_come(self):
         place = "the wrong answer 'always 10' to '1 · Sums'"
         self.assert_verdicts("Not yet.", "Right.", 1, f"{place} gives: \n", of_wrong="")
@@ -358,7 +383,8 @@ class InTheKernel:
             (folder / "wrong").mkdir(exist_ok=True)
             (folder / f"wrong/{name}.md").write_text(broken[name][2], encoding="utf-8")
             report = mock.Mock(side_effect=lambda _path, message: said.update({name: message}))
-            return exercises.prove(path, mock.Mock(timeout=120, known=None), report)
+            options = exercises.parse(["--timeout", "120"])
+            return exercises.prove(path, options, report)
 
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as executor:
             list(executor.map(prove, broken, [Path(folder)] * len(broken)))

@@ -257,6 +257,26 @@ class Lessons:
         assert len(numbers) > 4
         assert goals == numbers, "the lessons of book/goals.md, and those that there are"
 
+    def test_goals_and_rubrics_name_the_exercises_that_there_are(self):
+        titles = {
+            (path.stem.split("_")[0], number): title
+            for path in (CLONE / "notebooks/exercises").glob("*.ipynb")
+            for cell in notebook(path).cells
+            if cell.cell_type == "markdown"
+            for number, title in re.findall(r"^## (\d+) · (.+)$", cell.source, re.MULTILINE)
+        }
+        named = set()
+        for title, text in sections(read("book/goals.md")):
+            # `(1, 3)`, or `(lesson 02: 3)` where the exercise is another lesson's.
+            for lesson, numbers in re.findall(r"\((?:lesson (\w+): )?(\d+(?:, \d+)*)\)", text):
+                named |= {(lesson or title.split(" ")[0], n) for n in numbers.split(", ")}
+        assert named == titles.keys(), "the exercises of book/goals.md, and those that there are"
+        judged = re.findall(r"^## (\w+), exercise (\d+): (.+), on", read("book/rubrics.md"), re.MULTILINE)
+        projects = [(*at, title) for at, title in sorted(titles.items()) if "project" in title]
+        assert len(projects) > 1
+        judged = [(lesson, number, title.capitalize()) for lesson, number, title in judged]
+        assert judged == projects, "the projects of book/rubrics.md, and those that there are"
+
     def test_the_plan_counts_right(self, subtests):
         row = r"^\| (\d\w*) [^|]+\| ([\d,]+) \| (\d+) \| (\d+) min"
         plan = {
