@@ -30,7 +30,7 @@ pub const COUNT: &str = "COURSE_TEST_KERNELS";
 
 /// How long those may need that end when the check has ended, as a janitor, which deletes a folder.
 /// What is left for ever is found all the same.
-const LEFTOVER: Duration = Duration::from_secs(30);
+const LEFTOVER: Duration = Duration::from_secs(120);
 
 /// How long to wait between two looks at those.
 const LOOK: Duration = Duration::from_millis(50);
