@@ -205,8 +205,8 @@ impl Pool {
         R: Send + 'static,
         F: FnOnce(A) -> R + Send + 'static,
     {
-        if witness::forgets_task() {
-            return failed_task(PoolError::cancelled(witness::LEFT_OUT), &self.tally);
+        if let Err(error) = witness::task() {
+            return failed_task(error, &self.tally);
         }
         self.hand_out(f, arg)
     }
@@ -443,11 +443,8 @@ impl<'p> Chunked<'p> {
         R: Send + 'static,
         F: Fn(I::Item) -> R + Send + Sync + 'static,
     {
-        if witness::fails() {
-            return failed_task(PoolError::cancelled(witness::LEFT_OUT), &self.pool.tally);
-        }
-        match list(items) {
-            Ok(items) => self.batch(None, f, witness::items_ahead(items)).1,
+        match witness::list_ahead(items) {
+            Ok(items) => self.batch(None, f, items).1,
             Err(error) => failed_task(error, &self.pool.tally),
         }
     }

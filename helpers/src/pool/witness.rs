@@ -9,8 +9,13 @@ use std::any::TypeId;
 use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Why a task that was submitted has no result.
-pub(crate) const LEFT_OUT: &str = "it was left out, to see what depends on it";
+use super::chunk;
+use super::error::PoolError;
+
+/// Why what was handed out has no result.
+fn left_out() -> PoolError {
+    PoolError::cancelled("it was left out, to see what depends on it")
+}
 
 /// What each call leaves out: no worker gets that, and it has no result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,14 +119,22 @@ pub(crate) fn items<T>(items: Vec<T>) -> Vec<T> {
     without(items, forget)
 }
 
-/// What is handed out by a call that returns at once.
-pub(crate) fn items_ahead<T>(items: Vec<T>) -> Vec<T> {
+/// As [`items`], for a call that can fail.
+pub(crate) fn list<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>, PoolError> {
+    may_go()?;
+    chunk::list(items).map(self::items)
+}
+
+/// What is handed out by a call that returns at once, with a handle that can fail.
+pub(crate) fn list_ahead<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>, PoolError> {
+    may_go()?;
+    let items = chunk::list(items)?;
     let forget = note(|seen| {
         seen.call(items.len());
         seen.ahead();
         seen.forget
     });
-    without(items, forget)
+    Ok(without(items, forget))
 }
 
 impl Seen {
@@ -141,9 +154,12 @@ fn without<T>(mut items: Vec<T>, forget: Option<Forget>) -> Vec<T> {
     items
 }
 
-/// Whether a call fails that can.
-pub(crate) fn fails() -> bool {
-    note(|seen| seen.forget == Forget::Fail) == Some(true)
+/// Fails where each call does that can.
+pub(crate) fn may_go() -> Result<(), PoolError> {
+    match note(|seen| seen.forget == Forget::Fail) {
+        Some(true) => Err(left_out()),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the last one of several is to be done first.
@@ -161,9 +177,9 @@ pub(crate) fn lazy() -> Forget {
     forget.unwrap_or_default()
 }
 
-/// Whether a task that is submitted now is forgotten: all of them, or the second one in place of the
+/// Fails if the task that is submitted now is forgotten: all of them, or the second one in place of the
 /// first or the last.
-pub(crate) fn forgets_task() -> bool {
+pub(crate) fn task() -> Result<(), PoolError> {
     let forgets = note(|seen| {
         seen.calls += 1;
         seen.submitted += 1;
@@ -174,7 +190,10 @@ pub(crate) fn forgets_task() -> bool {
             Forget::Nth(_) | Forget::Last => seen.submitted == 2,
         }
     });
-    forgets == Some(true)
+    match forgets {
+        Some(true) => Err(left_out()),
+        _ => Ok(()),
+    }
 }
 
 /// Somebody waits for a task that was submitted.
@@ -311,7 +330,7 @@ mod tests {
     #[test]
     fn one_at_a_time_is_told_from_all_at_once() {
         let seen = |work: &dyn Fn()| watch(Forget::Nothing, work).1.is_one_at_a_time();
-        let submit = || assert!(!forgets_task());
+        let submit = || task().unwrap();
         assert!(seen(&|| (0..3).for_each(|n| drop(items(vec![n])))));
         assert!(seen(&|| (0..3).for_each(|_| {
             submit();
@@ -320,7 +339,7 @@ mod tests {
         assert!(!seen(&|| (0..3).for_each(|_| submit())));
         assert!(!seen(&|| drop(items(vec![1, 2, 3]))));
         assert!(!seen(&|| drop(items(vec![1]))));
-        assert!(!seen(&|| (0..3).for_each(|n| drop(items_ahead(vec![n])))));
+        assert!(!seen(&|| (0..3).for_each(|n| drop(list_ahead([n])))));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::view::View;
 use super::worker::{Entry, entry};
 use crate::notebook::interrupts::Interrupts;
 use crate::pool::batch::late;
-use crate::pool::chunk::{default_chunk_size, list};
+use crate::pool::chunk::default_chunk_size;
 use crate::pool::handle::{Remote, TIME_TO_FINISH};
 use crate::pool::panic::panic_message;
 use crate::pool::{PoolError, Portable, StarFn, witness};
@@ -66,10 +66,7 @@ impl View<'_> {
         items: impl IntoIterator<Item = A>,
     ) -> Result<Vec<R>, PoolError> {
         let bounds = limit.map_or(Bounds::default(), Bounds::within);
-        if witness::fails() {
-            return Err(PoolError::cancelled(witness::LEFT_OUT));
-        }
-        let items = witness::items(list(items)?);
+        let items = witness::list(items)?;
         let numbers = witness::numbers(&items);
         let size = self.size_for(items.len());
         let mut chunks: Vec<Vec<R>> = Vec::new();

@@ -10,7 +10,6 @@ use super::engine::Engine;
 use super::map::{Bounds, Called, List, Pack, Results, pack};
 use super::task::{Finished, Sink, Task};
 use super::view::{RemoteImap, View};
-use crate::pool::chunk::list;
 use crate::pool::handle::{Completer, Remote, Whole, done_task, remote_task, remote_whole};
 use crate::pool::imap::Way;
 use crate::pool::panic::panic_message;
@@ -79,8 +78,8 @@ impl<'p> View<'p> {
         R: Portable + Send + 'static,
     {
         let engine = self.engine;
-        if witness::forgets_task() {
-            return self.failed(PoolError::cancelled(witness::LEFT_OUT));
+        if let Err(error) = witness::task() {
+            return self.failed(error);
         }
         let mut body = Writer::for_arguments();
         let body = pack(&mut body, &argument, None).map(|()| body.finish());
@@ -106,11 +105,8 @@ impl<'p> View<'p> {
         R: Portable + Send + 'static,
     {
         let engine = self.engine;
-        if witness::fails() {
-            return self.failed(PoolError::cancelled(witness::LEFT_OUT));
-        }
-        let items = match list(items) {
-            Ok(items) => witness::items_ahead(items),
+        let items = match witness::list_ahead(items) {
+            Ok(items) => items,
             Err(error) => return self.failed(error),
         };
         let rest = Arc::new(Rest(Arc::downgrade(engine)));
@@ -189,8 +185,8 @@ impl<'p> View<'p> {
         R: Portable + Send + 'static,
     {
         let engine = self.engine;
-        if witness::fails() {
-            return self.failed(PoolError::cancelled(witness::LEFT_OUT));
+        if let Err(error) = witness::may_go() {
+            return self.failed(error);
         }
         let mut body = Writer::for_arguments();
         // For each item whether it goes along, or why not.

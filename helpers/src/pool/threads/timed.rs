@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Chunked, Pool};
-use crate::pool::chunk::{checked_chunk_size, checked_deadline, list};
+use crate::pool::chunk::{checked_chunk_size, checked_deadline};
 use crate::pool::imap::Way;
 use crate::pool::panic::panic_message;
 use crate::pool::{Imap, PoolError, StarFn, witness};
@@ -81,12 +81,9 @@ impl<'p> Timed<'p> {
         R: Send + 'static,
         F: Fn(I::Item) -> R + Send + Sync + 'static,
     {
-        if witness::fails() {
-            return Err(PoolError::cancelled(witness::LEFT_OUT));
-        }
         // A limit beyond what the clock can count is no limit.
         let deadline = Instant::now().checked_add(self.limit);
-        let (batch, handle) = self.view.batch(deadline, f, witness::items(list(items)?));
+        let (batch, handle) = self.view.batch(deadline, f, witness::list(items)?);
         handle.join_by(deadline, || batch.late(self.limit))
     }
 
