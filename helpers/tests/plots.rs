@@ -190,7 +190,7 @@ fn every_kind_saves_as_png_that_is_not_blank() {
         );
         assert!(
             share(|pixel| *pixel == [0, 114, 178]) > 0.001,
-            "{name} has no data"
+            "{name}: less than a thousandth of the picture has the colour of the first series"
         );
         assert!(
             share(|pixel| pixel[0] < 60 && pixel[2] < 60) > 0.001,

@@ -46,6 +46,11 @@ pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
     }
     setup::run(paths)?;
     setup::add_packages(paths, "bench")?;
+    // What is wrong with the options is told before the minutes that compiling takes.
+    let mut look = command::script(paths, "bench");
+    if !look.args(args).arg("--look").status()?.success() {
+        return Err(command::HasSaidWhy.into());
+    }
     let quick = args.iter().any(|arg| arg == "--quick");
     let benches = suites.iter().flat_map(|(_, benches)| *benches);
     let mut script = command::script(paths, "bench");

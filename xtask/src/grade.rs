@@ -7,14 +7,16 @@ use crate::setup;
 use crate::{Result, asks_for_help};
 
 pub fn run(paths: &Paths, args: &[String]) -> Result<()> {
+    let asks = asks_for_help(args);
     // Whoever wants to know what it takes need not wait for what it needs.
-    if !(asks_for_help(args) && paths.python().exists()) {
+    if !(asks && paths.python().exists()) {
         setup::run(paths)?;
     }
-    command::run_part(
-        command::script(paths, "grading.grade")
-            .arg("--kernel")
-            .arg(paths.launcher())
-            .args(args),
-    )
+    let mut script = command::script(paths, "grading.grade");
+    script.arg("--kernel").arg(paths.launcher()).args(args);
+    if asks {
+        script.status()?;
+        return Ok(());
+    }
+    command::run_part(&mut script)
 }

@@ -45,6 +45,7 @@ fn parse<'a>(args: &[&'a str]) -> Result<(Vec<&'a str>, PathBuf, bool)> {
             option if option.starts_with('-') => {
                 return Err(format!("there is no option `{option}`; {USAGE}").into());
             }
+            name if names.contains(&name) => {}
             name => names.push(name),
         }
     }

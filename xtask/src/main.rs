@@ -131,6 +131,13 @@ fn dispatch(command: &str, args: &[String]) -> Result<ExitCode> {
         print!("Usage:\n\n{text}");
         return Ok(ExitCode::SUCCESS);
     }
+    if ["setup", "screenshots", "book", "doctor"].contains(&command)
+        && let Some(word) = args.first()
+    {
+        return Err(
+            format!("`cargo xtask {command}` takes nothing behind it, and no `{word}`").into(),
+        );
+    }
     match command {
         "setup" => {
             mpi::forget_failure(&paths)?;

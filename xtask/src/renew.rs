@@ -177,6 +177,12 @@ fn crates(paths: &Paths) -> Result<()> {
 
 /// Takes a version of evcxr, with the versions of all crates that it was published with.
 fn kernel(paths: &Paths, version: Option<&str>) -> Result<()> {
+    let is_number = |part: &str| part.parse::<u64>().is_ok();
+    if let Some(version) = version
+        && !(version.split('.').count() == 3 && version.split('.').all(is_number))
+    {
+        return Err(format!("`{version}` is no version of evcxr; write one such as 0.22.0").into());
+    }
     let (version, published) = publication(paths, version)?;
     let lock = fs::read_to_string(published.join("Cargo.lock")).map_err(|error| {
         format!("evcxr_jupyter {version} was published without a Cargo.lock: {error}")

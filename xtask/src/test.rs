@@ -255,6 +255,12 @@ impl Options {
                     let number = number.filter(|&rounds| rounds > 0);
                     rounds = Some(number.ok_or("`--repeat` needs a number of rounds, such as 5")?);
                 }
+                option if option.starts_with('-') => {
+                    return Err(format!(
+                        "there is no option `{option}`; there are --quick and --repeat N"
+                    )
+                    .into());
+                }
                 name => wanted.push(find(name)?.0),
             }
         }
@@ -356,7 +362,11 @@ fn find(name: &str) -> Result<(&'static str, Company, Check)> {
     }
     let known: Vec<_> = CHECKS.iter().map(|(name, ..)| *name).collect();
     let known = known.join(", ");
-    Err(format!("there is no check `{name}`; there are: {known}").into())
+    Err(format!(
+        "there is no check `{name}`; there are: {known}. (Exercises of one lesson: \
+         cargo xtask test exercises 02_timing)"
+    )
+    .into())
 }
 
 /// How many checks this machine can run side by side.
@@ -551,7 +561,7 @@ mod tests {
     fn what_nobody_knows_is_named() {
         for (line, words) in [
             ("formatt", "no check `formatt`"),
-            ("--quik", "no check `--quik`"),
+            ("--quik", "no option `--quik`; there are --quick"),
             ("--repeat", "needs a number"),
             ("--repeat 0", "needs a number"),
             ("--repeat crate", "needs a number"),

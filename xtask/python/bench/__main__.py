@@ -38,6 +38,9 @@ def main() -> int:
     # So that who is told to end ends the kernels and programs that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     options = parse()
+    if options.look:
+        # Nothing is wrong with the options.
+        return 0
     setting = Setting(
         dict(options.program), options.kernel, options.workers, options.quick, options.repeat
     )
@@ -82,11 +85,12 @@ def parse() -> argparse.Namespace:
     hidden = argparse.SUPPRESS
     parser.add_argument("--program", action="append", type=named_path, default=[], help=hidden)
     parser.add_argument("--draw", type=Path, help=hidden)
+    parser.add_argument("--look", action="store_true", help=hidden)
     parser.add_argument("--kernel", type=Path, help=hidden)
     parser.add_argument("--workers", type=int, help=hidden)
     options = parser.parse_args()
     if options.repeat is not None and options.repeat < 1:
-        parser.error("--repeat must be at least 1")
+        parser.error(f"--repeat must be at least 1, not {options.repeat}")
     if options.write and (options.quick or not options.suite):
         parser.error("--write is for one suite that is named, and not for a quick look")
     if options.write and options.suite not in ALL:

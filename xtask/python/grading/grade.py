@@ -105,16 +105,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="where the notebooks lie, in subfolders as well")
     parser.add_argument("--out", type=Path, help="where to write the table (the folder itself)")
     parser.add_argument(
-        "--seconds", type=float, default=300, help="the longest a notebook may take"
+        "--seconds", type=float, default=300, help="the longest a notebook may take (300)"
     )
     parser.add_argument(
         "--cell-seconds", type=float, help="the longest a cell may take (a third of --seconds)"
     )
-    parser.add_argument("--memory", type=float, default=4, help="the most memory, in GiB")
+    parser.add_argument("--memory", type=float, default=4, help="the most memory, in GiB (4)")
     jobs = max(1, (os.cpu_count() or 1) // 2)
-    parser.add_argument("--jobs", type=int, default=jobs, help="notebooks at the same time")
+    parser.add_argument("--jobs", type=int, default=jobs, help="notebooks at the same time (half the cores)")
     parser.add_argument(
-        "--points", default="1", help="points of an exercise, or of each: 1,1,2,2,4"
+        "--points", default="1", help="points of an exercise (1), or of each: 1,1,2,2,4"
     )
     parser.add_argument(
         "--whole", action="store_true", help="no points for answers that pass only some checks"
@@ -129,16 +129,21 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--course", type=Path, default=FOLDER, help="other exercises than the course's own"
     )
     options = parser.parse_args(arguments)
-    if options.seconds <= 0 or options.memory <= 0:
-        parser.error("--seconds and --memory must be above 0")
-    if options.cell_seconds is not None and options.cell_seconds <= 0:
-        parser.error("--cell-seconds must be above 0")
+    for name in ["seconds", "memory", "cell_seconds", "jobs"]:
+        number = getattr(options, name)
+        if number is not None and not number > 0:
+            parser.error(f"--{name.replace('_', '-')} must be above 0, not {number:g}")
     try:
         options.points = [float(number) for number in options.points.split(",")]
     except ValueError:
         parser.error(f"--points must be numbers with commas between, not {options.points!r}")
-    if any(not 0 <= number < 1e6 for number in options.points):
-        parser.error("--points must be 0 or above")
+    for number in options.points:
+        if not 0 <= number < 1e6:
+            parser.error(f"--points must be 0 or above, and below a million, not {number:g}")
+    if not any(options.points):
+        parser.error("--points must not all be 0: nobody could gain any")
+    if options.roster is not None and not options.roster.is_file():
+        parser.error(f"there is no roster {options.roster}")
     if not options.folder.is_dir():
         parser.error(f"there is no folder {options.folder}")
     return options
@@ -333,8 +338,8 @@ def tell(grader: Grader, count: int) -> None:
     without = {row.student for row in rows if row.student and not is_known(row)}
     if without:
         print(
-            f"{CANVAS} lacks the ID of {len(without)} students, which Canvas asks for: give a --roster"
-            " with the column ID"
+            f"The tables for platforms lack the numbers of {len(without)} students, by which platforms "
+            f"find people: give a --roster with the column ID ({CANVAS}) or Identifier (Moodle)"
         )
     if STOPPED.is_set():
         print(f"Stopped: {len(rows)} of {count} notebooks have a row")

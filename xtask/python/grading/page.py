@@ -107,8 +107,10 @@ def rates(rows: list[Row]) -> str:
 def of_student(row: Row) -> str:
     """What one notebook gained and why, without a word about others."""
     title = " · ".join(text for text in [row.student or row.file, row.lesson] if text)
-    parts = [f"<p>{row.passed} of {len(row.results)} exercises passed; "]
-    parts.append(f"{plain(row.points)} of {plain(row.of_points)} points.")
+    parts = ["<p>This notebook could not be graded."]
+    if row.results:
+        parts = [f"<p>{row.passed} of {len(row.results)} exercises passed; "]
+        parts.append(f"{plain(row.points)} of {plain(row.of_points)} points.")
     for number, result in enumerate(row.results, 1):
         parts.append(section(number, result))
     if row.remarks:

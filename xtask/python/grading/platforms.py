@@ -6,14 +6,29 @@ Moodle takes one for each assignment (its *offline grading worksheet*), Canvas o
 import csv
 import io
 import re
+from pathlib import Path
 
 from grading.row import Row, harmless, plain
 
 MOODLE, CANVAS = "moodle-{lesson}.csv", "canvas.csv"
+MOODLE_HEAD = ["Identifier", "Full name", "Email address", "Grade", "Maximum Grade"]
+MOODLE_HEAD += ["Last modified (grade)", "Feedback comments"]
+# What comes before the lessons.
+CANVAS_HEAD = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
 
 
 def is_ours(name: str) -> bool:
     return name == CANVAS or bool(re.fullmatch(r"moodle-.*\.csv", name))
+
+
+def wrote(path: Path) -> bool:
+    """Whether this is a table as `files_of` makes it, and none that a platform has made."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            head = next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError):
+        return False
+    return is_ours(path.name) and (head == MOODLE_HEAD or head[: len(CANVAS_HEAD)] == CANVAS_HEAD)
 
 
 def files_of(rows: list[Row]) -> dict[str, str]:
@@ -43,8 +58,7 @@ def moodle(rows: list[Row]) -> str:
     """What *Upload grading worksheet* takes, which finds people by `Identifier`."""
     text = io.StringIO(newline="")
     table = csv.writer(text)
-    head = ["Identifier", "Full name", "Email address", "Grade", "Maximum Grade"]
-    table.writerow([*head, "Last modified (grade)", "Feedback comments"])
+    table.writerow(MOODLE_HEAD)
     for row in rows:
         number = row.known.get("moodle", "")
         identifier = column(row, "Identifier") or (f"Participant {number}" if number else "")
@@ -60,7 +74,7 @@ def canvas(graded: dict[tuple[str, str], Row], lessons: list[str]) -> str:
     """What *Import* of the gradebook takes: a column for each assignment, here for each lesson."""
     text = io.StringIO(newline="")
     table = csv.writer(text)
-    table.writerow(["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *lessons])
+    table.writerow([*CANVAS_HEAD, *lessons])
     most = [
         max(row.of_points for (_, l), row in graded.items() if l == lesson) for lesson in lessons
     ]

@@ -42,7 +42,10 @@ def pattern_from(text: str) -> re.Pattern[str]:
     parts = re.split(r"(\{\w+\}|\*)", text)
     names = re.findall(r"\{(\w+)\}", text)
     if "student" not in names or len(set(names)) != len(names):
-        raise BadRoster(f"--student {text}: {{student}} must stand in it, and no name twice")
+        raise BadRoster(
+            f"--student {text}: {{student}} must stand in it, "
+            "and no name twice; other names are {id}, {moodle} and {canvas}, and * is anything"
+        )
     made = ""
     for part in parts:
         if part == "*":

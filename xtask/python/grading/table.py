@@ -65,6 +65,15 @@ class Table:
             for name, text in texts.items():
                 content = text.encode("utf-8", errors="replace")
                 replace(self.folder / name, content)
+            if only is None:
+                self.delete_earlier(set(texts))
+
+    def delete_earlier(self, written: set[str]) -> None:
+        """Deletes what an earlier run with other options has written, which would be taken for this one's."""
+        pages = [f"{STUDENTS}/{path.name}" for path in (self.folder / STUDENTS).glob("*.html")]
+        tables = [path.name for path in self.folder.glob("*.csv") if platforms.wrote(path)]
+        for name in {*pages, *tables} - written:
+            (self.folder / name).unlink(missing_ok=True)
 
 
 def csv_of(rows: list[Row]) -> str:

@@ -10,8 +10,7 @@ An exercise is a code cell tagged `exercise`. Before it stands a text that begin
 a text at the end, under a `<summary>` with the same title. That is the only place for it.
 
 Wrong answers stand in a file of their own, out of the students' way: see `wrong_answers.py`. Each
-must fail its check, with a hint about its own mistake. Several are tried in one cell, each in a block
-of its own, since most of the time of a cell goes into compiling it.
+must fail its check, with a hint about its own mistake.
 """
 
 import argparse
@@ -31,13 +30,14 @@ from notebooks import executed, hints
 from notebooks.execute import execute, read
 from notebooks.files import choose, failures, put, replace, report, take
 from notebooks.normalise import normalise, to_text
+from notebooks.trials import PRINTED, signature, together
 from notebooks.wrong_answers import Malformed, WrongAnswer, wrong_answers
 
 FOLDER = CLONE / "notebooks/exercises"
 SOLVED = "solved"
 # What a verdict of the helper crate begins with.
 RIGHT, NOT_YET = "Right.", "Not yet."
-# So many wrong answers are tried in one cell.
+# So many wrong answers are tried in one cell, where each has a check of its own. Else all of them are.
 AT_ONCE = 8
 # A check that reads the code of its cell would find the answers of others there.
 READS_CODE = "include_str!"
@@ -47,9 +47,6 @@ NEARLY_TITLE = re.compile(r"^#*[ \t]*(\d+)[ \t]*[^\w\s`'\"]*[ \t]*(.+?)[ \t]*$")
 SOLUTION = re.compile(
     r"<details>\n<summary>(?P<title>[^\n]+)</summary>\n(?P<body>.*?)</details>", re.DOTALL
 )
-# How a cell with several wrong answers prints each verdict, by the answer's place among them.
-PRINTS = 'println!("\\n«verdict {place}»\\n{{verdict}}\\n«end»");'
-PRINTED = re.compile(r"^«verdict (\d+)»\n(.*?)\n«end»$", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"^```rust\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TIDY = "cargo xtask solutions --tidy"
 LOADS_THE_CRATE = 'path = "../../helpers'
@@ -79,12 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="notebooks.exercises", description=__doc__.splitlines()[0]
+        prog="cargo xtask solutions", description=__doc__.splitlines()[0]
     )
     parser.add_argument(
         "names", nargs="*", help="notebooks, or notebook:number for one exercise; all if none is named"
     )
-    parser.add_argument("--solve", action="store_true", help="fill the solutions in")
+    parser.add_argument("--solve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--tidy", action="store_true", help="put the notebooks in form")
     parser.add_argument("--timeout", type=int, default=300, help="seconds that a cell may take")
     parser.add_argument("--folder", type=Path, default=FOLDER, help=argparse.SUPPRESS)
@@ -350,26 +347,16 @@ def trials_of(
     for exercise in exercises:
         check = notebook.cells[exercise.check].source
         answers = wrong[exercise.title]
+        given = notebook.cells[exercise.cell].source
         step = 1 if READS_CODE in check else at_once
+        if step > 1 and signature(given):
+            step = len(answers)
         for start in range(0, len(answers), step):
             group = answers[start : start + step]
-            trials.append(Trial(exercise, together(group, check), group))
+            trials.append(Trial(exercise, together(group, given, check), group))
         trials.append(Trial(exercise, exercise.solution))
         trials.append(Trial(exercise, check, checks_solution=True))
     return trials
-
-
-def together(answers: list[WrongAnswer], check: str) -> str:
-    """A cell with these answers, each followed by its check, which is run for each of its hints.
-
-    If there are several, each stands in a block of its own.
-    """
-    blocks = []
-    for place, answer in enumerate(answers):
-        prints, times = PRINTS.format(place=place), len(answer.hints)
-        checks = f"for _ in 0..{times} {{\nlet verdict = {{\n{check}\n}};\n{prints}\n}}"
-        blocks.append(f"{answer.code}\n\n{checks}")
-    return blocks[0] if len(blocks) == 1 else "\n".join(f"{{\n{block}\n}}" for block in blocks)
 
 
 def hints_of(verdict: str) -> str:
@@ -415,7 +402,7 @@ def solve(path: Path, _options: argparse.Namespace) -> bool:
     written.parent.mkdir(exist_ok=True)
     if not written.exists():
         replace(written, text.encode("utf-8"))
-    print(written, flush=True)
+    print(f"{written}\n", end="", flush=True)
     return True
 
 
@@ -435,7 +422,8 @@ def tidy(path: Path, _options: argparse.Namespace) -> bool:
         return report(path, str(error))
     if not put(path, before, tidied(notebook)):
         return False
-    print(path, flush=True)
+    # One write: another notebook is worked on beside this one.
+    print(f"{path}\n", end="", flush=True)
     return look(path, _options)
 
 

@@ -82,5 +82,6 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def report(path: Path, message: str) -> bool:
-    print(f"{path.stem}: FAILED: {message}", flush=True)
+    # One write, as others may speak at the same time.
+    print(f"{path.stem}: FAILED: {message}\n", end="", flush=True)
     return False

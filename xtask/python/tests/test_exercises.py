@@ -12,7 +12,7 @@ import pytest
 from nbformat import v4
 
 from kernels.session import Session
-from notebooks import exercises, hints, wrong_answers
+from notebooks import exercises, hints, trials, wrong_answers
 from notebooks.execute import Problem, Run
 from notebooks.normalise import normalise, to_text
 
@@ -260,12 +260,15 @@ class Files:
             notebook.cells[4].outputs = [output(handed_out)]
             *cells, _, last = notebook.cells[6:]
             for cell in cells:
-                places = range(cell.source.count(CHECK))
-                texts = [f"noise\n«verdict {place}»\n{of_wrong}\n«end»\n" for place in places]
-                # As often as the check is run.
-                times = [int(n) for n in re.findall(r"in 0\.\.(\d)", cell.source)]
-                text = "".join(text * n for text, n in zip(texts, times, strict=True))
-                cell.outputs = [v4.new_output("stream", name="stdout", text=text)]
+                assert cell.source.count(CHECK) == 1
+                # As often as the check is run, for one answer or for several in turns.
+                turns = re.findall(r"\((\d), (\d)\)", cell.source)
+                turns = turns or [(0, n) for n in re.findall(r"in 0\.\.(\d)", cell.source)]
+                texts = [
+                    f"noise\n«verdict {place}»\n{of_wrong}\n«end»\n" * int(times)
+                    for place, times in turns
+                ]
+                cell.outputs = [v4.new_output("stream", name="stdout", text="".join(texts))]
             last.outputs = [output(solved)]
             self.ran.append(len(cells))
             return Run(problem if problem is None or problem.cell <= len(notebook.cells) else None)
@@ -347,6 +350,37 @@ class Files:
         problem = Problem(7, "fn", "mismatched types")
         self.assert_verdicts("", "", 1, place, "mismatched types", problem=problem)
         assert self.ran == [1, 5]
+
+
+class Trials:
+    def test_the_function_of_an_exercise_is_found(self):
+        given = """/// Says.
+fn one(
+    pool: &Pool,
+    work: fn(u32) -> u32,
+    pairs: &[(u32, f64)],
+) -> Result<Vec<u32>, PoolError> {
+    let inner = |x: u32| -> u32 { x };
+    fn none() {}
+}"""
+        types = ["&Pool", "fn(u32) -> u32", "&[(u32, f64)]"]
+        expected = trials.Signature("one", types, "Result<Vec<u32>, PoolError>")
+        assert trials.signature(given) == expected
+        assert trials.signature("fn act(mut file: File) {\n}").pointer == "fn(File) -> ()"
+        for other in [
+            "const N: u32 = 2;\nfn one(n: u32) -> u32 {\n}",
+            "fn one(n: u32) -> u32 {\n}\nfn two(n: u32) -> u32 {\n}",
+            "fn one(items: impl Iterator<Item = u32>) -> u32 {\n}",
+            "fn one<T>(item: T) -> T {\n}",
+            "struct Point;",
+        ]:
+            assert trials.signature(other) is None, other
+
+    def test_where_there_is_no_type_each_answer_has_a_block_and_a_check(self):
+        answers = [wrong_answers.WrongAnswer("a", "const N: u32 = 1;", ["no"])] * 2
+        cell = trials.together(answers, "const N: u32 = 0; // TODO", CHECK)
+        assert (cell.count(CHECK), cell.count("{\nconst N")) == (2, 2)
+        assert trials.PRINTS.format(place=1) in cell
 
 
 class InTheKernel:

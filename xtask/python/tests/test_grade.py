@@ -690,6 +690,21 @@ class Tables:
         ]
         assert "1 of 2<td>50 %" in page.overview(rows, page.names_of(rows), [], [], [])
 
+    def test_what_an_earlier_run_wrote_is_deleted_and_nothing_else(self, tmp_path):
+        earlier = table.Table(tmp_path, skipped=[], absent=[])
+        earlier.add(0, some_row())
+        [page_of_ada] = (tmp_path / "grades").iterdir()
+        others = [tmp_path / name for name in ["moodle-mine.csv", "canvas-of-last-year.csv"]]
+        others[0].write_text("Identifier,Full name,Email address,Status,Grade\n")
+        others[1].write_text("Student,ID\n")
+        later = table.Table(tmp_path, skipped=[], absent=[])
+        later.add(0, row.Row("Emmy.ipynb"))
+        assert page_of_ada.exists()
+        later.write()
+        left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+        assert page_of_ada.name not in left and len(left) == 6, left
+        assert {path.name for path in others} < left
+
     def test_what_moodle_imports(self):
         files = platforms.files_of([some_row(known={"moodle": "123"}), row.Row("c.ipynb", "Emmy")])
         [line] = csv.DictReader(io.StringIO(files["moodle-01_numbers.csv"]))
@@ -882,7 +897,10 @@ class Files:
         tells = "print('cell', limits.cell_seconds)"
         assert "cell 100.0" in self.grade(run=tells).stdout
         assert "cell 7.0" in self.grade("--cell-seconds", "7", run=tells).stdout
-        assert "must be above 0" in self.grade("--cell-seconds", "0").stderr
+        assert "--cell-seconds must be above 0, not 0" in self.grade("--cell-seconds", "0").stderr
+        assert "--jobs must be above 0, not 0" in self.grade("--jobs", "0").stderr
+        assert "there is no roster none.csv" in self.grade("--roster", "none.csv").stderr
+        assert "not all be 0" in self.grade("--points", "0").stderr
 
     def test_a_roster(self):
         self.hand_in(b"Lovelace Ada.ipynb", b"Unknown.ipynb")

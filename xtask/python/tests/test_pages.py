@@ -270,7 +270,10 @@ class Lessons:
             # `(1, 3)`, or `(lesson 02: 3)` where the exercise is another lesson's.
             for lesson, numbers in re.findall(r"\((?:lesson (\w+): )?(\d+(?:, \d+)*)\)", text):
                 named |= {(lesson or title.split(" ")[0], n) for n in numbers.split(", ")}
-        assert named == titles.keys(), "the exercises of book/goals.md, and those that there are"
+        without = sorted(titles.keys() - named)
+        assert without == [], f"book/goals.md has no goal for the exercises {without}"
+        gone = sorted(named - titles.keys())
+        assert gone == [], f"book/goals.md names exercises that there are not: {gone}"
         judged = re.findall(r"^## (\w+), exercise (\d+): (.+), on", read("book/rubrics.md"), re.MULTILINE)
         projects = [(*at, title) for at, title in sorted(titles.items()) if "project" in title]
         assert len(projects) > 1
