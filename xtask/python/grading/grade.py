@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     course = course_notebooks(options.course)
     out = options.out or options.folder
-    table = Table(out, skipped=[], absent=[])
+    table = Table(out, skipped=[], absent=[], handed_in=options.folder)
     found = handed_in.search(options.folder, table.is_ours)
     table.skipped = [(shown(path.relative_to(options.folder)), why) for path, why in found.skipped]
     for name, why in table.skipped:

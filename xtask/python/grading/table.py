@@ -17,8 +17,16 @@ CSV, PAGE, KEPT, STUDENTS = "grades.csv", "grades.html", "grades.json", "grades"
 class Table:
     """All that is written, which is written anew with each row."""
 
-    def __init__(self, folder: Path, skipped: list[tuple[str, str]], absent: list[str]):
+    def __init__(
+        self,
+        folder: Path,
+        skipped: list[tuple[str, str]],
+        absent: list[str],
+        handed_in: Path | None = None,
+    ):
         self.folder = folder
+        # Where the notebooks lie, if it is another folder: an earlier run may have written there.
+        self.handed_in = handed_in
         self.rows: dict[int, Row] = {}
         self.skipped = skipped
         self.absent = absent
@@ -32,9 +40,16 @@ class Table:
 
     def is_ours(self, path: Path) -> bool:
         """Whether a file is one of those that grading writes, and so was not handed in."""
-        place = self.folder.resolve()
-        if path.parent.resolve() != place:
-            return path.resolve() == place
+        place, here = self.folder.resolve(), path.parent.resolve()
+        is_earlier = (
+            self.handed_in is not None
+            and here == self.handed_in.resolve()
+            and (here / KEPT).is_file()
+        )
+        if path.resolve() == place:
+            return True
+        if here != place and not is_earlier:
+            return False
         name = whole(path.name)
         return name in (CSV, PAGE, KEPT, STUDENTS) or platforms.is_ours(name)
 

@@ -705,6 +705,20 @@ class Tables:
         assert page_of_ada.name not in left and len(left) == 6, left
         assert {path.name for path in others} < left
 
+    def test_what_an_earlier_run_wrote_elsewhere_was_not_handed_in(self, tmp_path):
+        table.Table(tmp_path, skipped=[], absent=[]).add(0, some_row())
+        (tmp_path / "Ada").mkdir()
+        (tmp_path / "Ada/a.ipynb").touch()
+        (tmp_path / "Ada/grades.csv").touch()
+        for is_known in [False, True]:
+            handed_in = tmp_path if is_known else None
+            later = table.Table(tmp_path / "out", skipped=[], absent=[], handed_in=handed_in)
+            assert later.is_ours(tmp_path / "grades") is is_known
+            assert later.is_ours(tmp_path / "grades.csv") is is_known
+            assert later.is_ours(tmp_path / "out")
+            assert not later.is_ours(tmp_path / "Ada/grades.csv")
+            assert not later.is_ours(tmp_path / "Ada")
+
     def test_what_moodle_imports(self):
         files = platforms.files_of([some_row(known={"moodle": "123"}), row.Row("c.ipynb", "Emmy")])
         [line] = csv.DictReader(io.StringIO(files["moodle-01_numbers.csv"]))

@@ -41,6 +41,19 @@ VIEWS = {
     "Timed": ["helpers/src/pool/threads/timed.rs", "helpers/src/pool/remote/timed.rs"],
     "With": ["helpers/src/pool/threads/with.rs", "helpers/src/pool/remote/with.rs"],
 }
+# Calls of a pool that one of its views must lack.
+NOT_IN_A_VIEW = {
+    "Chunked": {
+        "submit": "a single call has no chunks",
+        "wait_all": "waits for all that was submitted, in chunks or not",
+    },
+    "Timed": {
+        "submit": "a handle has a limit of its own, in `join`",
+        "map_async": "as submit",
+        "starmap_async": "as submit",
+    },
+    "With": {"wait_all": "waits for all that was submitted, with a value or not"},
+}
 
 
 def read(name):
@@ -90,6 +103,17 @@ class Vocabulary:
             threads, others = methods(of_threads, {view}), methods(of_others, {view})
             assert "map" in threads & others
             assert threads ^ others == {"time_limit"}, view
+
+    def test_each_view_has_the_calls_of_its_pool(self):
+        pool = "helpers/src/pool/threads.rs"
+        views = {"Chunked": pool, **{view: of_threads for view, (of_threads, _) in VIEWS.items()}}
+        calls = methods(pool, {"Pool"}) - {"new", "workers", "chunk_size"}
+        assert {"map", "submit", "wait_all"} <= calls
+        for view, file in views.items():
+            has = methods(file, {view})
+            lacks = sorted(calls - has - set(NOT_IN_A_VIEW[view]))
+            assert lacks == [], f"{view} lacks calls of Pool; if it must, say why in NOT_IN_A_VIEW"
+            assert has & set(NOT_IN_A_VIEW[view]) == set(), f"{view} does not lack them"
 
     def test_readme_names_the_calls(self):
         readme = read("README.md")
