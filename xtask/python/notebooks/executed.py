@@ -37,11 +37,11 @@ def remember(
         return
     folder.mkdir(parents=True, exist_ok=True)
     run = {"where": where, "when": time.time()}
-    written = folder / f"{path.stem}-{digest_of_text(notebook, others)}-{basis}.json"
+    written = folder / f"{name_of(path)}-{digest_of_text(notebook, others)}-{basis}.json"
     new = written.with_suffix(".new")
     new.write_text(json.dumps(run), encoding="utf-8")
     new.rename(written)
-    for earlier in set(folder.glob(f"{path.stem}-{DIGEST}-{DIGEST}.json")) - {written}:
+    for earlier in set(folder.glob(f"{name_of(path)}-{DIGEST}-{DIGEST}.json")) - {written}:
         # A check beside this one may have done the same.
         earlier.unlink(missing_ok=True)
 
@@ -62,7 +62,7 @@ def known(
         return None
     runs = [
         json.loads(file.read_text(encoding="utf-8"))
-        for file in folder.glob(f"{path.stem}-{digest_of_text(notebook, others)}-{basis}.json")
+        for file in folder.glob(f"{name_of(path)}-{digest_of_text(notebook, others)}-{basis}.json")
     ]
     if not runs:
         return None
@@ -70,6 +70,11 @@ def known(
     minutes = (time.time() - last["when"]) / 60
     unchanged = "it has not changed" if text_only else "nothing has changed"
     return f"{last['where']}, {minutes:.0f} minutes ago, and {unchanged}"
+
+
+def name_of(path: Path) -> str:
+    """A lesson and its exercises have the same name, in different folders."""
+    return f"{path.parent.name}-{path.stem}"
 
 
 def digest_of_text(notebook: NotebookNode, others: str) -> str:

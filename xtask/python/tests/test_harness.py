@@ -289,6 +289,17 @@ class Files:
             assert said == "here, 0 minutes ago, and it has not changed"
             assert executed.known(known, path, other, text_only=True) is None
 
+    def test_exercises_have_the_name_of_their_lesson_and_are_no_version_of_it(self):
+        stamp, known = self.folder / "stamp", self.folder / "known"
+        paths = [self.folder / place / "07_name.ipynb" for place in ["notebooks", "exercises"]]
+        notebooks = [v4.new_notebook(cells=[v4.new_code_cell(code)]) for code in ["1", "2"]]
+        with mock.patch.object(executed, "STAMP", stamp):
+            stamp.write_text("crates")
+            for path, notebook in zip(paths, notebooks, strict=True):
+                executed.remember(known, path, notebook, "here")
+            for path, notebook in zip(paths, notebooks, strict=True):
+                assert executed.known(known, path, notebook) is not None
+
     def test_other_outputs_are_no_change(self):
         def output(path, _):
             notebook = nbformat.read(path, 4)
