@@ -146,7 +146,7 @@ pub fn count_kernel() {
 /// Waits until nobody is left below this process; gives those who are after a while.
 fn wait_for_others(leftover: Duration) -> Vec<(u32, String)> {
     // Looks are counted, not seconds: a machine that stands still gives nobody time to end.
-    let mut looks = leftover.div_duration_f64(LOOK) as u64;
+    let mut looks = leftover.as_millis() / LOOK.as_millis();
     loop {
         while wait(false).is_some() {}
         let left = descendants();

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::Result;
 use crate::paths::Paths;
@@ -32,10 +32,7 @@ pub fn announce(command: &Command) {
 
 /// Prints and runs a command, which must succeed.
 pub fn run(command: &mut Command) -> Result<()> {
-    announce(command);
-    let status = command
-        .status()
-        .map_err(|error| failure(command, &error.to_string()))?;
+    let status = announced(command)?;
     if status.success() {
         Ok(())
     } else {
@@ -45,15 +42,19 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Prints and runs a part of the course that is a program of its own. If it fails, it has said why.
 pub fn run_part(command: &mut Command) -> Result<()> {
-    announce(command);
-    let status = command
-        .status()
-        .map_err(|error| failure(command, &error.to_string()))?;
+    let status = announced(command)?;
     match status.code() {
         Some(0) => Ok(()),
         Some(_) => Err(HasSaidWhy.into()),
         None => Err(failure(command, &status.to_string()).into()),
     }
+}
+
+/// Prints and runs a command; gives how it ended.
+fn announced(command: &mut Command) -> Result<ExitStatus> {
+    announce(command);
+    let status = command.status();
+    status.map_err(|error| failure(command, &error.to_string()).into())
 }
 
 /// An error of which a part of the course has told already.

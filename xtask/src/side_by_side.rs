@@ -2,7 +2,7 @@
 //! other.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -84,11 +84,11 @@ pub fn run(
         io::copy(&mut file, out)?;
         out.flush()?;
         if let Some((status, time)) = ended {
-            let last_line = last_line(&mut file)?;
+            let end = end_of_log(&current.output)?;
             done.push(Done {
                 status,
                 time,
-                last_line,
+                last_line: end.lines().last().unwrap_or("").to_owned(),
             });
         } else {
             shown = Some(file);
@@ -117,14 +117,6 @@ pub fn end_of_log(log: &Path) -> io::Result<String> {
     let lines: Vec<_> = text.trim_end().lines().collect();
     let end = &lines[lines.len().saturating_sub(LINES)..];
     Ok(end.iter().map(|line| format!("{line}\n")).collect())
-}
-
-fn last_line(file: &mut File) -> io::Result<String> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.trim_end().lines().last().unwrap_or("").to_owned())
 }
 
 impl Job {

@@ -96,6 +96,8 @@ def main(arguments: list[str] | None = None) -> int:
     if roster and not STOPPED.is_set():
         table.absent = [person.name for person in roster if person.name not in handed]
     table.write()
+    if not STOPPED.is_set():
+        table.delete_earlier()
     tell(grader, len(found.notebooks))
     return 1 if STOPPED.is_set() else 0
 

@@ -80,11 +80,15 @@ class Table:
             for name, text in texts.items():
                 content = text.encode("utf-8", errors="replace")
                 replace(self.folder / name, content)
-            if only is None:
-                self.delete_earlier(set(texts))
 
-    def delete_earlier(self, written: set[str]) -> None:
-        """Deletes what an earlier run with other options has written, which would be taken for this one's."""
+    def delete_earlier(self) -> None:
+        """Deletes what an earlier run with other options has written, which would be taken for this one's.
+
+        For when all rows are there: until then, who has none keeps the earlier page.
+        """
+        rows = [row for _, row in sorted(self.rows.items())]
+        written = {f"{STUDENTS}/{name}" for name in page.names_of(rows).values()}
+        written |= platforms.files_of(rows).keys()
         pages = [f"{STUDENTS}/{path.name}" for path in (self.folder / STUDENTS).glob("*.html")]
         tables = [path.name for path in self.folder.glob("*.csv") if platforms.wrote(path)]
         for name in {*pages, *tables} - written:

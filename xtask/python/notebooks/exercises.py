@@ -61,6 +61,10 @@ class Exercise:
     check: int
     solution: str
 
+    @property
+    def number(self) -> str:
+        return self.title.split(" ")[0]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
@@ -279,16 +283,16 @@ def prove(
         return report(path, str(error))
     wanted = options.only.get(path.stem)
     if wanted is not None:
-        numbers = {exercise.title.split(" ")[0] for exercise in exercises}
+        numbers = {exercise.number for exercise in exercises}
         if unknown := wanted - numbers:
             there_are = ", ".join(sorted(numbers))
             return report(path, f"has no exercise {min(unknown)!r}; there are {there_are}")
         notebook, exercises = only_these(notebook, exercises, wanted)
-        # It is not the whole notebook that has run.
-        options = argparse.Namespace(**{**vars(options), "known": None})
+    # What counts as having run is a whole notebook.
+    known = options.known if wanted is None else None
     # The solutions and the wrong answers decide as well.
     others = repr(([exercise.solution for exercise in exercises], wrong))
-    ran = executed.known(options.known, path, notebook, others, options.text_only)
+    ran = executed.known(known, path, notebook, others, options.text_only)
     if ran:
         print(f"{path.stem}: ok, its exercises have run {ran}", flush=True)
         return True
@@ -315,7 +319,7 @@ def prove(
         faults += trial.faults(cell)
     if faults:
         return report(path, "\n".join(faults))
-    executed.remember(options.known, path, as_handed_out, "by themselves", others)
+    executed.remember(known, path, as_handed_out, "by themselves", others)
     seconds = time.monotonic() - started
     answers = sum(len(wrong[exercise.title]) for exercise in exercises)
     print(
@@ -329,7 +333,7 @@ def only_these(
     notebook: NotebookNode, exercises: list[Exercise], numbers: set[str]
 ) -> tuple[NotebookNode, list[Exercise]]:
     """The notebook without the checks of the others. Their code stays, since an exercise may use it."""
-    wanted = [exercise for exercise in exercises if exercise.title.split(" ")[0] in numbers]
+    wanted = [exercise for exercise in exercises if exercise.number in numbers]
     for exercise in exercises:
         if exercise not in wanted:
             notebook.cells[exercise.check].source = "// the check of another exercise"

@@ -85,7 +85,7 @@ def in_turns(answers: Sequence[WrongAnswer], common: Signature, check: str) -> s
         f'let which: usize = std::env::var("{WHICH}").unwrap().parse().unwrap();\n'
         f"answers[which]({', '.join(names)})\n}}\n\n"
         f"for (place, times) in [{turns}] {{\n"
-        "// SAFETY: no other thread of the notebook is at work now.\n"
+        "// SAFETY: no other thread of this process reads or writes variables now.\n"
         f'unsafe {{ std::env::set_var("{WHICH}", place.to_string()) }};\n'
         f"for _ in 0..times {{\nlet verdict = {{\n{check}\n}};\n{prints}\n}}\n}}"
     )

@@ -701,6 +701,8 @@ class Tables:
         later.add(0, row.Row("Emmy.ipynb"))
         assert page_of_ada.exists()
         later.write()
+        assert page_of_ada.exists(), "who ends it early keeps what was there"
+        later.delete_earlier()
         left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
         assert page_of_ada.name not in left and len(left) == 6, left
         assert {path.name for path in others} < left
